@@ -1,0 +1,96 @@
+"""The on-disk cache of compiled code: one small file per function, in a directory named after everything it depends on.
+
+A file is `sha256(payload) + payload`, written to a temporary name and renamed, so that several processes may share
+the directory and a reader never sees half a file. A file that does not verify is deleted and built again. The
+directory's name digests the sources of `jit/`, the versions of numba and llvmlite, and the host CPU with its features.
+"""
+
+import hashlib
+import importlib.metadata
+import marshal
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+
+KEEP = 4        # directories of other versions that are kept
+
+
+class Compiled(NamedTuple):
+    """A compiled function: relocatable `object` code defining `symbol`, the LLVM `bitcode` of its body (empty where
+    nothing links it), the body's symbol, and the op's kind."""
+
+    symbol: str
+    object: bytes
+    bitcode: bytes
+    body: str
+    kind: str
+
+
+def root() -> Path:
+    """The directory under which Strata keeps compiled code: $STRATA_CACHE, or strata/ in the user's cache directory."""
+    chosen = os.environ.get("STRATA_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata" / "jit"
+
+
+def fingerprint() -> str:
+    """Digest of what compiled code depends on."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    versions = (sys.version, *(importlib.metadata.version(p) for p in ("numba", "llvmlite", "numpy")))
+    digest.update(repr((versions, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())).encode())
+    return digest.hexdigest()[:24]
+
+
+class Cache:
+    """Compiled functions by name. Without a writable directory it stores nothing and everything is compiled anew."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or root() / fingerprint()
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.usable = os.stat(self.directory).st_uid == os.getuid()
+            os.utime(self.directory)
+            self._prune()
+        except OSError:
+            self.usable = False
+
+    def _prune(self) -> None:
+        others = sorted((d for d in self.directory.parent.iterdir() if d.is_dir() and d != self.directory),
+                        key=lambda d: d.stat().st_mtime)
+        for old in others[:-KEEP]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def get(self, name: str) -> Compiled | None:
+        """The stored function, or None when it is absent or damaged."""
+        if not self.usable:
+            return None
+        path = self.directory / name
+        try:
+            blob = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(blob[32:]).digest() != blob[:32]:
+            path.unlink(missing_ok=True)
+            return None
+        return Compiled(*marshal.loads(blob[32:]))
+
+    def put(self, name: str, compiled: Compiled) -> None:
+        """Store a function; failure to write is no error."""
+        if not self.usable:
+            return
+        payload = marshal.dumps(tuple(compiled))
+        try:
+            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(temporary, self.directory / name)
+        except OSError:
+            return

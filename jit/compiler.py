@@ -1,0 +1,153 @@
+"""From registered micro-ops and runtime functions to native code, lazily, through the on-disk cache.
+
+Importing this module does not import numba: a run whose code is all cached never does.
+"""
+
+import importlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from jit import exits
+from jit.cache import Cache, Compiled
+from jit.registry import END, OPS, SEMANTICS
+from jit.threaded import Wrapper, build_exit
+
+if TYPE_CHECKING:
+    from llvmlite import ir
+
+MAX_OPS = 16384
+STOP, STALE = "stop", "stale"
+EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
+INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
+
+
+class Compiler:
+    """One per process: LLVM's target machine and code memory, the handler table and the runtime functions."""
+
+    def __init__(self, cache: Cache | None = None) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.target = llvm.Target.from_default_triple().create_target_machine(
+            opt=2, jit=True, reloc="pic", codemodel="jitdefault", cpu=llvm.get_host_cpu_name(),
+            features=llvm.get_host_cpu_features().flatten())
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.target)
+        self.cache = cache or Cache()
+        self.lock = threading.RLock()
+        self.table = np.zeros(MAX_OPS, np.uint64)   # op id -> interpreter handler
+        self.ids: dict[str, int] = {}
+        self.names: list[str] = []
+        self.compiled: dict[str, Compiled] = {}
+        self.functions: dict[str, int] = {}         # runtime function -> address
+        self.built = 0                              # functions compiled in this process, not taken from the cache
+        self.progress: Callable[[str], None] | None = None
+        for name in EXIT_OPS:
+            self.op_id(name)
+
+    def op_id(self, name: str) -> int:
+        """The id of a micro-op, compiling it if it is new to this process. KeyError: there is none of that name."""
+        known = self.ids.get(name)
+        if known is not None:
+            return known
+        with self.lock:
+            address = self._load("op." + name, lambda: self._build_op(name))
+            self.names.append(name)
+            self.table[len(self.ids)] = address
+            self.ids[name] = len(self.ids)
+            return self.ids[name]
+
+    def address(self, name: str) -> int:
+        """Address of the interpreter's handler of a micro-op."""
+        return int(self.table[self.op_id(name)])
+
+    def function(self, name: str) -> int:
+        """Address of a runtime function (jit/runtime.py), compiling it if need be."""
+        known = self.functions.get(name)
+        if known is None:
+            with self.lock:
+                known = self.functions[name] = self._load("fn." + name, lambda: self._build_function(name))
+                llvm.add_symbol("strata_" + name, known)
+        return known
+
+    def bitcode(self, name: str) -> Compiled:
+        """The compiled form of a micro-op that is in use, for linking into a region."""
+        return self.compiled["op." + name]
+
+    # --- building ---------------------------------------------------------------------------------------------------
+
+    def _load(self, key: str, build: Callable[[], Compiled]) -> int:
+        found = self.cache.get(key)
+        if found is None:
+            if self.progress:
+                self.progress(f"compiling {key[3:]}")
+            found = build()
+            self.built += 1
+            self.cache.put(key, found)
+        self.compiled[key] = found
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(found.object))
+        self.engine.finalize_object()
+        return self.engine.get_function_address(found.symbol)
+
+    def _build_op(self, name: str) -> Compiled:
+        symbol = "op." + name
+        if name in EXIT_OPS:
+            return self._emit(symbol, str(build_exit(symbol, EXIT_OPS[name])), [], b"", "", END)
+        for module in SEMANTICS:
+            importlib.import_module(f"jit.semantics.{module}")
+        entry = OPS[name]
+        from jit.lower import handler_module
+        body, text = handler_module(entry.build(), name)
+        bitcode = self._bitcode(text)
+        wrapper: ir.Module = Wrapper(symbol).build(body, entry.kind)
+        helpers = [self._helper(h) for h in INLINED]
+        return self._emit(symbol, str(wrapper), [bitcode, *helpers], bitcode, body, entry.kind)
+
+    def _helper(self, name: str) -> bytes:
+        self.function(name)
+        return self.compiled["fn." + name].bitcode
+
+    def _build_function(self, name: str) -> Compiled:
+        from jit.lower import runtime_module
+        symbol, text = runtime_module(name)
+        bitcode = self._bitcode(text)
+        return self._emit(symbol, None, [bitcode], bitcode, symbol, "function")
+
+    def _bitcode(self, text: str) -> bytes:
+        return llvm.parse_assembly(text).as_bitcode()
+
+    def optimise(self, module: llvm.ModuleRef, level: int = 2) -> None:
+        """Run LLVM's standard pipeline of a level over the module."""
+        tuning = llvm.create_pipeline_tuning_options(speed_level=level)
+        builder = llvm.create_pass_builder(self.target, tuning)
+        builder.getModulePassManager().run(module, builder)
+
+    def link(self, text: str | None, parts: list[bytes], keep: str) -> llvm.ModuleRef:
+        """One module from assembly text and bitcode, of which only the symbol `keep` stays visible."""
+        module = llvm.parse_assembly(text) if text is not None else llvm.parse_bitcode(parts[0])
+        for part in parts if text is not None else parts[1:]:
+            module.link_in(llvm.parse_bitcode(part))
+        for function in module.functions:
+            if not function.is_declaration and function.name != keep:
+                function.linkage = "internal"
+                function.add_function_attribute("alwaysinline") if text is not None else None
+        return module
+
+    def _emit(self, symbol: str, text: str | None, parts: list[bytes], bitcode: bytes, body: str,
+              kind: str) -> Compiled:
+        module = self.link(text, parts, symbol)
+        self.optimise(module)
+        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind)
+
+
+_shared: Compiler | None = None
+
+
+def compiler() -> Compiler:
+    """The process's compiler."""
+    global _shared
+    if _shared is None:
+        _shared = Compiler()
+    return _shared

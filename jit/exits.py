@@ -1,0 +1,36 @@
+"""Why compiled code stopped: what a handler returns, and what the run loop hands to Python."""
+
+OK = 0              # the handler did its work
+TAKEN = 1           # a conditional branch goes to its target
+
+# Handled by the run loop in compiled code
+LOOKUP = 2          # RIP holds the next instruction; find its micro-ops
+FAULT = 3           # FAULT_* describe an exception of the instruction at EXIT_UOP
+STOPPED = 4         # the instruction budget placed a stop here
+STALE = 5           # the micro-ops here were invalidated
+BUDGET = 6          # the next block is longer than the budget
+RDTSC = 7
+SHORT = 8           # this block may not run as a whole: one instruction at a time
+AGAIN = 9           # state changed under the micro-op (a TLB entry was made): execute it again
+SWITCH = 10         # a plane switch was asked for by an instruction
+
+# Handled by Python
+DECODE = 32         # no micro-ops at RIP
+IO = 33             # a device access is wanted: IO_*
+SMC = 34            # a store hits decoded code on page SMC_GPA
+RUNTIME = 35        # a runtime function is not compiled yet (number in IO_VALUE)
+HALT = 36
+SHUTDOWN = 37       # triple fault
+CPUID = 38
+RDMSR = 39
+WRMSR = 40
+HYPERCALL = 41
+UNIMPLEMENTED = 42
+INTERRUPT = 43      # INTR is asserted and the guest can take it
+EVENT = 44          # the budget is used up
+MODE_CHANGE = 45
+WBINVD = 46
+CR_WRITE = 47
+
+# IO_KIND
+IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

@@ -1,0 +1,41 @@
+"""Recording an exception for the run loop to deliver (SDM Vol. 3A 6.15). Every function returns FAULT."""
+
+from jit.exits import FAULT
+from jit.layout import FAULT_ERROR, FAULT_HAS_ERROR, FAULT_VECTOR
+from jit.native import inline, wr64
+
+DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19)
+
+
+@inline
+def fault(st, vector):
+    """An exception without an error code."""
+    wr64(st, FAULT_VECTOR, vector)
+    wr64(st, FAULT_ERROR, 0)
+    wr64(st, FAULT_HAS_ERROR, 0)
+    return FAULT
+
+
+@inline
+def fault_with_code(st, vector, error):
+    """An exception that pushes an error code."""
+    wr64(st, FAULT_VECTOR, vector)
+    wr64(st, FAULT_ERROR, error)
+    wr64(st, FAULT_HAS_ERROR, 1)
+    return FAULT
+
+
+@inline
+def general_protection(st, error):
+    return fault_with_code(st, GP, error)
+
+
+@inline
+def stack_fault(st, error):
+    return fault_with_code(st, SS, error)
+
+
+@inline
+def undefined_opcode(st):
+    return fault(st, UD)

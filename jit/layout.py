@@ -1,0 +1,163 @@
+"""The plane register file: every field of CPU state, declared once.
+
+A plane (a VTL, a VMPL, a KVM plane) of a vCPU owns one of these C-layout blocks. Compiled code reaches a field by
+pointer and byte offset, so the names below *are* the offsets; `FIELDS` gives the same table to Python views and
+snapshots. Registers keep the SDM's numbering (Vol. 2A 3.1.1.1 for GPRs, Vol. 3A 3.4.2 for segment registers).
+"""
+
+from typing import NamedTuple
+
+
+class Field(NamedTuple):
+    """One field: `count` elements of `size` bytes, the first at byte `offset`."""
+
+    name: str
+    offset: int
+    size: int
+    count: int
+
+
+FIELDS: dict[str, Field] = {}
+_end = 0
+
+
+def _at(name: str, size: int = 8, count: int = 1) -> int:
+    global _end
+    _end = (_end + size - 1) // size * size
+    FIELDS[name] = Field(name, _end, size, count)
+    _end += size * count
+    return FIELDS[name].offset
+
+
+# --- what a hot block touches -----------------------------------------------------------------------------------
+GPR = _at("gpr", 8, 16)
+ZERO = _at("zero")                  # always 0: the base, index or source of an operand that has none
+RES = _at("flag_result")            # lazy flags, see jit/flags.py
+AUX = _at("flag_aux")
+RFL = _at("rflags_other")           # RFLAGS without CF PF AF ZF SF OF
+TMP = _at("tmp", 8, 8)              # between the micro-ops of one instruction
+PAGE_RIP = _at("page_rip")          # RIP of byte 0 of the code page being executed
+RIP = _at("rip")                    # valid at exits and after a dynamic jump
+CS_BASE = _at("code_base")          # CS.base, but 0 in 64-bit mode: what turns RIP into a linear address
+SLOW_VALUE = _at("slow_value")      # what a slow load read
+SELF = _at("self")                  # address of this block (a compiled region works on a copy)
+TLB = _at("tlb")                    # address of the TLB set in force (by CPL and SMAP)
+JUMPS = _at("jumps")                # address of the jump cache in force
+HOT_END = _end                      # a region copies [0, HOT_END) in and out
+
+# --- segments: selector, base, limit, attributes (descriptor bytes 5 and 6: P DPL S type | G D L AVL in bits 15-12) --
+SEG_BYTES, SEG_SELECTOR, SEG_BASE, SEG_LIMIT, SEG_ATTR = 32, 0, 8, 16, 24
+ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)
+SEG = _at("segments", 8, 8 * SEG_BYTES // 8)
+GDTR_BASE = _at("gdtr_base")
+GDTR_LIMIT = _at("gdtr_limit")
+IDTR_BASE = _at("idtr_base")
+IDTR_LIMIT = _at("idtr_limit")
+
+# --- control and debug registers, CPL, MSRs that the engine itself uses ------------------------------------------------
+CR0 = _at("cr0")
+CR2 = _at("cr2")
+CR3 = _at("cr3")
+CR4 = _at("cr4")
+CR8 = _at("cr8")
+XCR0 = _at("xcr0")
+DR = _at("dr", 8, 4)
+DR6 = _at("dr6")
+DR7 = _at("dr7")
+CPL = _at("cpl")
+EFER = _at("efer")
+STAR = _at("star")
+LSTAR = _at("lstar")
+CSTAR = _at("cstar")
+SFMASK = _at("sfmask")
+KERNEL_GS_BASE = _at("kernel_gs_base")
+SYSENTER_CS = _at("sysenter_cs")
+SYSENTER_ESP = _at("sysenter_esp")
+SYSENTER_EIP = _at("sysenter_eip")
+PAT = _at("pat")
+TSC_AUX = _at("tsc_aux")
+TSC_OFFSET = _at("tsc_offset")
+APIC_BASE = _at("apic_base")
+PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
+
+# --- derived from the above whenever they change (jit/mode.py) ---------------------------------------------------------
+MODE = _at("mode")                  # how code is decoded: MODE_* bits below
+TLB_SET = _at("tlb_set")            # index of the TLB set in force
+SETS = _at("tlb_sets")              # address of the TLB_SETS sets of this plane
+PHYS_MASK = _at("phys_mask")        # physical address bits that exist
+A20_MASK = _at("a20_mask")
+
+# --- leaving compiled code -------------------------------------------------------------------------------------------------
+EXIT = _at("exit")                  # EXIT_* of jit/exits.py
+EXIT_UOP = _at("exit_uop")          # micro-op at which it left
+NEXT_RIP = _at("next_rip")          # RIP after the instruction that Python is to carry out
+RESUME = _at("resume")              # 1: go on at EXIT_UOP, inside an instruction
+FAULT_PENDING = _at("fault_pending")    # 1: FAULT_* wait to be delivered
+FAULT_VECTOR = _at("fault_vector")
+FAULT_ERROR = _at("fault_error")
+FAULT_HAS_ERROR = _at("fault_has_error")
+FAULT_ADDRESS = _at("fault_address")    # becomes CR2 when a #PF is delivered
+FAULT_DEPTH = _at("fault_depth")        # vector + 1 of the exception whose delivery is in progress (SDM 3A 6.15)
+WALK_GPA = _at("walk_gpa")
+WALK_RIGHTS = _at("walk_rights")
+IO_KIND = _at("io_kind")
+IO_ADDRESS = _at("io_address")
+IO_SIZE = _at("io_size")
+IO_VALUE = _at("io_value")
+IO_DONE = _at("io_done")            # device accesses already made by the micro-op being retried ...
+IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
+IO_LOG = _at("io_log", 8, 16)       # ... and the values they gave
+SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
+SMC_GPA = _at("smc_gpa")
+
+# --- activity and events ----------------------------------------------------------------------------------------------------
+ACTIVITY = _at("activity")          # 0 running, 1 HLT, 2 wait-for-SIPI, 3 shutdown
+INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR
+NMI = _at("nmi")                    # 1: NMI latched
+NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
+SHADOW = _at("shadow")              # STI or MOV SS blocks events for one instruction (SDM 3A 6.8.3)
+BUDGET = _at("budget")              # instructions left in this slice
+ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
+IDLE_FAULTS = _at("idle_faults")    # exceptions delivered since an instruction last retired
+TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
+TSC_SCALE = _at("tsc_scale")
+
+# --- the machine, the same for all planes -------------------------------------------------------------------------------------
+PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
+PMAP_PAGES = _at("pmap_pages")
+CODE = _at("code")                  # address of the code directory: one word a page, see jit/uops.py
+CODE_MAP = _at("code_map")          # address of the map of decoded bytes: a bit for 64 bytes, one word a page
+RUNTIME = _at("runtime")            # address of the table of lazily compiled runtime functions
+HANDLERS = _at("handlers")          # address of the table of interpreter handlers, by op id
+VCPU = _at("vcpu")
+PLANE = _at("plane")
+
+STATE_BYTES = (_end + 63) // 64 * 64
+
+# --- MODE bits ---------------------------------------------------------------------------------------------------------------------
+MODE_16, MODE_32, MODE_64 = 0, 1, 2     # bits 1:0, size of code
+MODE_STACK32 = 4                        # SS.B (outside 64-bit mode)
+MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check needed
+MODE_COUNT = 16
+
+# --- TLB set: data entries, code entries, jump cache ----------------------------------------------------------------------------------
+TLB_SETS = 3                            # supervisor, user, supervisor under SMAP
+SET_SUPERVISOR, SET_USER, SET_SMAP = 0, 1, 2
+DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page
+CODE_ENTRIES, CODE_SHIFT = 256, 4       # tag, GPA of the page
+JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-op
+TLB_READ, TLB_WRITE, TLB_ADDEND, TLB_GPA = 0, 8, 16, 24
+CODE_TLB = DATA_ENTRIES << DATA_SHIFT
+JUMP_CACHE = CODE_TLB + (CODE_ENTRIES << CODE_SHIFT)
+SET_BYTES = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)
+TLB_INVALID = 1                         # a tag that no page-aligned address equals
+
+
+def gpr(number: int) -> int:
+    """Byte offset of general register `number`, 0 (RAX) to 15 (R15)."""
+    return GPR + 8 * number
+
+
+def seg(number: int, part: int = 0) -> int:
+    """Byte offset of a part (SEG_SELECTOR ... SEG_ATTR) of segment register `number`."""
+    return SEG + SEG_BYTES * number + part

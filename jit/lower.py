@@ -1,0 +1,36 @@
+"""Python function -> LLVM text, through numba. Imported only when something must be compiled."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from numba import cfunc, config, types
+
+from jit import native
+
+config.OPT = 0      # the compiler optimises once everything is linked; twice would only cost start-up time
+
+HANDLER = types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)
+
+
+def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
+    compiled = cfunc(signature, **{k: v for k, v in native.OPTIONS.items() if k != "no_cpython_wrapper"})(function)
+    text = compiled._library.get_llvm_str()
+    # The wrapper with the C signature calls the body through attributes that forbid inlining.
+    text = re.sub(r"\bnoinline\b", "nounwind", text)
+    text = text.replace(f"@{compiled.native_name}(", f"@{symbol}(").replace(f'@"{compiled.native_name}"(', f"@{symbol}(")
+    return text
+
+
+def handler_module(function: Callable[..., Any], name: str) -> tuple[str, str]:
+    """(symbol, LLVM text) of a handler."""
+    symbol = "h." + name
+    return symbol, _compile(function, HANDLER, f'"{symbol}"')
+
+
+def runtime_module(name: str) -> tuple[str, str]:
+    """(symbol, LLVM text) of the runtime function `name` (jit/runtime.py)."""
+    from jit.runtime import FUNCTIONS
+    function, signature = FUNCTIONS[name]
+    symbol = "strata_" + name
+    return symbol, _compile(function, signature, symbol)

@@ -1,0 +1,227 @@
+"""Page walks (SDM Vol. 3A chapter 4): linear address -> guest-physical address and rights, or a page fault.
+
+The formats differ in entry size and level count only, so one loop serves 4-level and PAE paging and one function the
+32-bit format. A walk sets accessed and dirty bits once every check has passed.
+"""
+
+from jit import pmap
+from jit.access import PAGE_MASK
+from jit.exits import FAULT, OK
+from jit.layout import (
+    CR0,
+    CR3,
+    CR4,
+    EFER,
+    FAULT_ADDRESS,
+    FAULT_ERROR,
+    FAULT_HAS_ERROR,
+    FAULT_VECTOR,
+    PDPTE,
+    PHYS_MASK,
+    PMAP,
+    PMAP_PAGES,
+    SET_SMAP,
+    SET_USER,
+    WALK_GPA,
+    WALK_RIGHTS,
+)
+from jit.native import inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
+
+READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
+MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL = 1, 2, 4, 8   # WALK_RIGHTS
+
+CR0_WP, CR0_PG = 1 << 16, 1 << 31
+CR4_PSE, CR4_PAE, CR4_PGE, CR4_SMEP = 1 << 4, 1 << 5, 1 << 7, 1 << 20
+EFER_LMA, EFER_NXE = 1 << 10, 1 << 11
+P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
+NX = -(1 << 63)
+ERROR_P, ERROR_W, ERROR_U, ERROR_RSVD, ERROR_I = 1, 2, 4, 8, 16
+FRAME = 0x000F_FFFF_FFFF_F000                       # bits 51:12 of a 64-bit entry
+
+
+@inline
+def host_page(st, gpa):
+    """The physical map's word for the page of `gpa`: 0 where there is no memory."""
+    pfn = shr(gpa, 12)
+    if ult(pfn, rd64(st, PMAP_PAGES)):
+        return ld64(rd64(st, PMAP) + (pfn << 3))
+    return 0
+
+
+@inline
+def host_of(st, gpa, wanted):
+    """Host address of `gpa` where the page's flags include `wanted` (jit/pmap.py), else 0."""
+    page = host_page(st, gpa)
+    if page & wanted == wanted:
+        return (page & PAGE_MASK) | (gpa & 0xFFF)
+    return 0
+
+
+@inline
+def read_entry(st, gpa, wide):
+    host = host_of(st, gpa, pmap.READ)
+    if host == 0:
+        return 0
+    return ld64(host) if wide else ld32(host)
+
+
+@inline
+def mark_entry(st, gpa, entry, bits, wide):
+    host = host_of(st, gpa, pmap.WRITE)
+    if host != 0 and entry & bits != bits:
+        if wide:
+            st64(host, entry | bits)
+        else:
+            st32(host, entry | bits)
+
+
+@inline
+def page_fault(st, linear, access, user, error):
+    """Record a #PF (SDM Vol. 3A 4.7)."""
+    if access == WRITE:
+        error |= ERROR_W
+    elif access == EXECUTE and ((rd64(st, EFER) & EFER_NXE and rd64(st, CR4) & CR4_PAE)
+                                or rd64(st, CR4) & CR4_SMEP):
+        error |= ERROR_I
+    if user:
+        error |= ERROR_U
+    wr64(st, FAULT_VECTOR, 14)
+    wr64(st, FAULT_ERROR, error)
+    wr64(st, FAULT_HAS_ERROR, 1)
+    wr64(st, FAULT_ADDRESS, linear)
+    return FAULT
+
+
+@inline
+def permitted(st, rights, access, tlb_set, nx):
+    """Whether accumulated R/W and U/S rights allow the access (SDM Vol. 3A 4.6.1)."""
+    user_page = rights & US
+    if access == EXECUTE and nx:
+        return False
+    if tlb_set == SET_USER:
+        if not user_page:
+            return False
+        return access != WRITE or rights & RW != 0
+    if user_page:
+        if access == EXECUTE:
+            return rd64(st, CR4) & CR4_SMEP == 0
+        if tlb_set == SET_SMAP:
+            return False
+    if access == WRITE and not rights & RW:
+        return rd64(st, CR0) & CR0_WP == 0
+    return True
+
+
+@inline
+def grant(st, gpa, rights, tlb_set, nx, dirty, is_global):
+    """Record what a successful walk found."""
+    granted = IS_DIRTY if dirty else 0
+    if permitted(st, rights, WRITE, tlb_set, nx):
+        granted |= MAY_WRITE
+    if permitted(st, rights, EXECUTE, tlb_set, nx):
+        granted |= MAY_EXECUTE
+    if is_global and rd64(st, CR4) & CR4_PGE:
+        granted |= GLOBAL
+    wr64(st, WALK_GPA, gpa)
+    wr64(st, WALK_RIGHTS, granted)
+    return OK
+
+
+@inline
+def walk32(st, linear, access, tlb_set):
+    """32-bit paging, with 4 MiB pages and PSE-36 where CR4.PSE is set (SDM Vol. 3A 4.3)."""
+    user = tlb_set == SET_USER
+    pde_at = (rd64(st, CR3) & 0xFFFFF000) | (shr(linear, 20) & 0xFFC)
+    pde = read_entry(st, pde_at, False)
+    if not pde & P:
+        return page_fault(st, linear, access, user, 0)
+    if pde & PS and rd64(st, CR4) & CR4_PSE:
+        if pde & (1 << 21):
+            return page_fault(st, linear, access, user, ERROR_P | ERROR_RSVD)
+        if not permitted(st, pde, access, tlb_set, False):
+            return page_fault(st, linear, access, user, ERROR_P)
+        dirty = access == WRITE or pde & D != 0
+        mark_entry(st, pde_at, pde, A | D if access == WRITE else A, False)
+        gpa = ((pde & 0xFFC00000) | ((pde & 0x1FE000) << 19) | (linear & 0x3FF000)) & rd64(st, PHYS_MASK)
+        return grant(st, gpa, pde, tlb_set, False, dirty, pde & G != 0)
+    pte_at = (pde & 0xFFFFF000) | (shr(linear, 10) & 0xFFC)
+    pte = read_entry(st, pte_at, False)
+    if not pte & P:
+        return page_fault(st, linear, access, user, 0)
+    rights = pde & pte
+    if not permitted(st, rights, access, tlb_set, False):
+        return page_fault(st, linear, access, user, ERROR_P)
+    dirty = access == WRITE or pte & D != 0
+    mark_entry(st, pde_at, pde, A, False)
+    mark_entry(st, pte_at, pte, A | D if access == WRITE else A, False)
+    return grant(st, pte & 0xFFFFF000, rights, tlb_set, False, dirty, pte & G != 0)
+
+
+@inline
+def walk64(st, linear, access, tlb_set, long_mode):
+    """4-level paging, and PAE paging as its two lower levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
+    user = tlb_set == SET_USER
+    reserved = ~rd64(st, PHYS_MASK) & FRAME
+    if not rd64(st, EFER) & EFER_NXE:
+        reserved |= NX
+    rights = RW | US
+    nx = False
+    if long_mode:
+        table = rd64(st, CR3) & FRAME & rd64(st, PHYS_MASK)
+        shift = 39
+    else:
+        pdpte = rd64(st, PDPTE + ((shr(linear, 30) & 3) << 3))
+        if not pdpte & P:
+            return page_fault(st, linear, access, user, 0)
+        table = pdpte & FRAME
+        shift = 21
+        reserved |= 0x7FF0_0000_0000_0000
+    at0, at1, at2 = 0, 0, 0                         # entries above the leaf, to mark accessed
+    entry0, entry1, entry2 = 0, 0, 0
+    while True:
+        at = table | ((shr(linear, shift) & 0x1FF) << 3)
+        entry = read_entry(st, at, True)
+        if not entry & P:
+            return page_fault(st, linear, access, user, 0)
+        bad = entry & reserved
+        leaf = shift == 12 or (entry & PS != 0 and shift <= 30)
+        if shift == 39:
+            bad |= entry & PS
+        elif leaf and shift != 12:
+            bad |= entry & ((1 << shift) - 1) & ~0x1FFF     # bit 12 is PAT
+        if bad:
+            return page_fault(st, linear, access, user, ERROR_P | ERROR_RSVD)
+        rights &= entry
+        nx = nx or entry & NX != 0
+        if leaf:
+            break
+        at0, at1, at2 = at1, at2, at
+        entry0, entry1, entry2 = entry1, entry2, entry
+        table = entry & FRAME
+        shift -= 9
+    if not permitted(st, rights, access, tlb_set, nx):
+        return page_fault(st, linear, access, user, ERROR_P)
+    if at0 != 0:
+        mark_entry(st, at0, entry0, A, True)
+    if at1 != 0:
+        mark_entry(st, at1, entry1, A, True)
+    if at2 != 0:
+        mark_entry(st, at2, entry2, A, True)
+    mark_entry(st, at, entry, A | D if access == WRITE else A, True)
+    inside = (1 << shift) - 1
+    gpa = (entry & FRAME & ~inside) | (linear & inside & PAGE_MASK)
+    return grant(st, gpa, rights, tlb_set, nx, access == WRITE or entry & D != 0, entry & G != 0)
+
+
+@inline
+def walk(st, linear, access, tlb_set):
+    """Translate the page of `linear` for one kind of access as TLB set `tlb_set` would: OK with WALK_*, or FAULT."""
+    if not rd64(st, CR0) & CR0_PG:
+        wr64(st, WALK_GPA, linear & 0xFFFFF000)
+        wr64(st, WALK_RIGHTS, MAY_WRITE | MAY_EXECUTE | IS_DIRTY)
+        return OK
+    if rd64(st, EFER) & EFER_LMA:
+        return walk64(st, linear, access, tlb_set, True)
+    if rd64(st, CR4) & CR4_PAE:
+        return walk64(st, linear, access, tlb_set, False)
+    return walk32(st, linear, access, tlb_set)

@@ -1,0 +1,10 @@
+"""The physical map: for each 4 KiB guest-physical page the host page that backs it, and what it is.
+
+The word is the host address (page aligned) or-ed with the bits below. A page without PMAP_READ is a device or
+nothing at all: Python decides. It is the only source of host addresses for guest memory.
+"""
+
+READ = 1            # plain memory, may be read directly
+WRITE = 2           # plain memory, may be written directly
+CODE = 4            # holds decoded instructions: stores take the slow path
+FLAGS_MASK = 0xFFF

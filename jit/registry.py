@@ -1,0 +1,50 @@
+"""The list of micro-ops: name -> how its handler is built.
+
+A handler is `f(st, d, a, b, imm) -> status` over a state pointer, three operand words (usually offsets of state
+slots: destination, first and second source) and an immediate. Its *kind* says how control leaves it:
+
+    PLAIN   on OK the next micro-op follows
+    COND    ends a block; TAKEN goes to the branch target, OK falls through
+    JUMP    ends a block; RIP was written (the target may also be linked)
+    LINK    ends a block without being an instruction: goes to the linked micro-op
+    END     ends a block; on OK execution resumes at the next instruction through the run loop, which looks again at
+            mode and events (system instructions)
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+PLAIN, COND, JUMP, LINK, END = "plain", "cond", "jump", "link", "end"
+SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "control", "stack", "segment", "string", "system")
+
+
+class Op(NamedTuple):
+    """A micro-op before it is compiled: `build()` gives the Python function that numba compiles."""
+
+    name: str
+    kind: str
+    build: Callable[[], Callable[..., Any]]
+
+
+OPS: dict[str, Op] = {}
+
+
+def op(name: str, *variants: Any, kind: str = PLAIN) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a micro-op, or a family of them.
+
+    Without variants the decorated function is the handler `name`. With variants it is a factory called with one of
+    them, and each `name.variant` (a tuple's parts joined by dots) is a micro-op of its own.
+    """
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        if not variants:
+            _add(Op(name, kind, lambda: function))
+        for variant in variants:
+            parts = variant if isinstance(variant, tuple) else (variant,)
+            _add(Op(".".join((name, *map(str, parts))), kind, lambda parts=parts: function(*parts)))
+        return function
+    return register
+
+
+def _add(entry: Op) -> None:
+    assert entry.name not in OPS, f"{entry.name} is defined twice"
+    OPS[entry.name] = entry

@@ -1,0 +1,309 @@
+"""The run loop: find micro-ops, run them until something happens, deal with it, until Python is needed.
+
+`run(state)` returns an EXIT status for Python. BUDGET bounds the instructions; it is exact because a stop is placed on
+the micro-op at which the budget ends (the record's handler is replaced for the duration) and blocks are only entered
+when they fit.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from jit import exits, uops
+from jit.access import PAGE_MASK, translate
+from jit.exits import FAULT, OK
+from jit.fault import DB, general_protection
+from jit.flags import IF, TF
+from jit.layout import (
+    BUDGET,
+    CODE,
+    CODE_ENTRIES,
+    CODE_SHIFT,
+    CODE_TLB,
+    CS,
+    CS_BASE,
+    DR6,
+    EXIT,
+    EXIT_UOP,
+    FAULT_PENDING,
+    FAULT_VECTOR,
+    GPR,
+    HANDLERS,
+    IDLE_FAULTS,
+    INTERRUPT,
+    IO_DONE,
+    IO_NEXT,
+    JUMP_ENTRIES,
+    JUMP_SHIFT,
+    JUMPS,
+    MODE,
+    MODE_64,
+    NEXT_RIP,
+    NMI,
+    NMI_BLOCKED,
+    PAGE_RIP,
+    PMAP_PAGES,
+    RESUME,
+    RFL,
+    RIP,
+    RUNTIME,
+    SEG_LIMIT,
+    SHADOW,
+    TLB_SET,
+    TSC_BASE,
+    TSC_OFFSET,
+    TSC_SCALE,
+    WALK_GPA,
+    seg,
+)
+from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, wr64
+from jit.paging import EXECUTE
+from jit.slow import is_canonical
+from jit.tlb import set_address
+
+CS_LIMIT = seg(CS, SEG_LIMIT)
+RUNTIME_DELIVER = 0             # slots of the RUNTIME table
+RUNTIME_STOP = 1                # address of the `stop` micro-op's handler
+RUNTIME_STALE = 2
+STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
+
+
+@intrinsic
+def call_thread(_, code, state, uop, left):
+    """Run threaded code from a micro-op."""
+    def gen(context, b, sig, args):
+        i8p, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+        kind = ir.FunctionType(i64, [i8p, i8p, i64]).as_pointer()
+        return b.call(b.inttoptr(args[0], kind), [args[1], b.inttoptr(args[2], i8p), args[3]])
+    return types.int64(types.int64, types.voidptr, types.int64, types.int64), gen
+
+
+@intrinsic
+def call_runtime(_, code, state):
+    """Call a runtime function of the state alone."""
+    def gen(context, b, sig, args):
+        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(8).as_pointer()]).as_pointer()
+        return b.call(b.inttoptr(args[0], kind), [args[1]])
+    return types.int64(types.int64, types.voidptr), gen
+
+
+@inline
+def linear_rip(st, rip):
+    """Linear address of RIP: 32 bits wide outside 64-bit mode."""
+    linear = rip + rd64(st, CS_BASE)
+    return linear if rd64(st, MODE) & 3 == MODE_64 else linear & 0xFFFFFFFF
+
+
+@inline
+def jump_entry(st, linear):
+    """Jump-cache entry of a linear address."""
+    return rd64(st, JUMPS) + (((linear ^ shr(linear, 11)) & (JUMP_ENTRIES - 1)) << JUMP_SHIFT)
+
+
+@inline
+def jump_tag(st, linear):
+    return linear ^ (rd64(st, MODE) << 57)
+
+
+def jump_cached(st):
+    """Micro-op at RIP if the jump cache has it, with PAGE_RIP set; else 0."""
+    rip = rd64(st, RIP)
+    linear = rip + rd64(st, CS_BASE)
+    entry = jump_entry(st, linear)
+    if ld64(entry) != jump_tag(st, linear):
+        return 0
+    uop = ld64(entry + 8)
+    if uop != 0:
+        wr64(st, PAGE_RIP, rip - ld16(uop + uops.OFFSET))
+    return uop
+
+
+@inline
+def uop_rip(st, uop):
+    """RIP of the instruction a micro-op belongs to."""
+    rip = rd64(st, PAGE_RIP) + ld16(uop + uops.OFFSET)
+    return rip if rd64(st, MODE) & 3 == MODE_64 else rip & 0xFFFFFFFF
+
+
+def fall_through(st, uop):
+    """RIP moves past the instruction of a micro-op."""
+    rip = rd64(st, PAGE_RIP) + ld16(uop + uops.OFFSET) + ld8(uop + uops.LENGTH)
+    wr64(st, RIP, rip if rd64(st, MODE) & 3 == MODE_64 else rip & 0xFFFFFFFF)
+
+
+@inline
+def find(st):
+    """Micro-op at RIP in EXIT_UOP: OK, DECODE when there is none yet, or FAULT."""
+    rip = rd64(st, RIP)
+    linear = linear_rip(st, rip)
+    mode = rd64(st, MODE)
+    if mode & 3 == MODE_64:
+        if not is_canonical(linear):
+            return general_protection(st, 0)
+    elif ult(rd64(st, CS_LIMIT), rip):
+        return general_protection(st, 0)
+    base = set_address(st, rd64(st, TLB_SET))
+    entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
+    if ld64(entry) != linear & PAGE_MASK:
+        status = translate(st, linear, EXECUTE, rd64(st, TLB_SET))
+        if status != OK:
+            return status
+    gpa = ld64(entry + 8)
+    wr64(st, WALK_GPA, gpa | (linear & 0xFFF))
+    pfn = shr(gpa, 12)
+    if not ult(pfn, rd64(st, PMAP_PAGES)):
+        return exits.DECODE
+    page = ld64(rd64(st, CODE) + (pfn << 3))
+    while page != 0 and ld64(page + uops.PAGE_MODE) != mode:
+        page = ld64(page + uops.PAGE_NEXT)
+    if page == 0:
+        return exits.DECODE
+    uop = ld64(page + uops.PAGE_TABLE + ((linear & 0xFFF) << 3))
+    if uop == 0:
+        return exits.DECODE
+    cached = jump_entry(st, rip + rd64(st, CS_BASE))
+    st64(cached, jump_tag(st, rip + rd64(st, CS_BASE)))
+    st64(cached + 8, uop)
+    wr64(st, PAGE_RIP, rip - (linear & 0xFFF))
+    wr64(st, EXIT_UOP, uop)
+    return OK
+
+
+@inline
+def interpreter_handler(st, uop):
+    return ld64(rd64(st, HANDLERS) + (ld32(uop + uops.OP) << 3))
+
+
+@inline
+def place_stop(st, uop, count):
+    """Make threaded code from `uop` stop before the instruction `count` after it in its block; regions on the way
+    are switched off. Returns the micro-op that stops."""
+    stop_rem = ld32(uop + uops.REM) - count
+    at = uop
+    while ld32(at + uops.REM) > stop_rem:
+        if ld64(at + uops.REGION) != 0 and ld64(at) == ld64(at + uops.REGION):
+            st64(at, interpreter_handler(st, at))
+        at += uops.SIZE
+    st64(at, ld64(rd64(st, RUNTIME) + (RUNTIME_STOP << 3)))
+    return at
+
+
+@inline
+def remove_stop(st, uop, stop):
+    """Undo place_stop, unless the records were made stale meanwhile."""
+    stale = ld64(rd64(st, RUNTIME) + (RUNTIME_STALE << 3))
+    at = uop
+    while at <= stop:
+        if ld64(at) != stale:
+            region = ld64(at + uops.REGION)
+            st64(at, region if region != 0 else interpreter_handler(st, at))
+        at += uops.SIZE
+
+
+@inline
+def deliver_pending(st):
+    """Deliver the pending exception: OK, RUNTIME when the function is not compiled yet, or what it returned."""
+    wr64(st, FAULT_PENDING, 1)
+    code = ld64(rd64(st, RUNTIME) + (RUNTIME_DELIVER << 3))
+    if code == 0:
+        return exits.RUNTIME
+    storm = rd64(st, IDLE_FAULTS) + 1
+    wr64(st, IDLE_FAULTS, storm)
+    if storm > STORM:
+        wr64(st, BUDGET, rd64(st, BUDGET) - 1)
+    status = call_runtime(code, st)
+    if status == OK:
+        wr64(st, FAULT_PENDING, 0)
+    return status
+
+
+@inline
+def timestamp(st, budget):
+    """TSC with `budget` instructions of the slice left."""
+    return rd64(st, TSC_BASE) - budget * rd64(st, TSC_SCALE) + rd64(st, TSC_OFFSET)
+
+
+@inline
+def event_waits(st):
+    """An NMI or interrupt that can be taken now (SDM Vol. 3A 6.8)."""
+    if rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0:
+        return True
+    return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
+
+
+def run(st):
+    """Run the plane whose register file `st` is, until Python must act. Returns an EXIT status."""
+    while True:
+        resume = rd64(st, RESUME)
+        wr64(st, RESUME, 0)
+        single = resume != 0
+        if resume == 0:
+            if rd64(st, FAULT_PENDING) != 0:
+                status = deliver_pending(st)
+                if status != OK:
+                    return status
+                continue
+            shadow = rd64(st, SHADOW)
+            if shadow != 0:
+                wr64(st, SHADOW, 0)
+                single = True
+            elif event_waits(st):
+                return exits.INTERRUPT
+            if rd64(st, BUDGET) <= 0:
+                wr64(st, SHADOW, shadow)
+                return exits.EVENT
+            status = find(st)
+            if status == FAULT:
+                deliver_status = deliver_pending(st)
+                if deliver_status != OK:
+                    return deliver_status
+                continue
+            if status != OK:
+                wr64(st, SHADOW, shadow)
+                return status
+        uop = rd64(st, EXIT_UOP)
+        trap = rd64(st, RFL) & TF != 0
+        budget = rd64(st, BUDGET)
+        rem = ld32(uop + uops.REM)
+        count = 1 if single or trap else budget
+        stop = 0
+        if count < rem:
+            stop = place_stop(st, uop, count)
+        left = call_thread(ld64(uop), st, uop, budget - rem)
+        if stop != 0:
+            remove_stop(st, uop, stop)
+        status = rd64(st, EXIT)
+        uop = rd64(st, EXIT_UOP)
+        if status == exits.LOOKUP:
+            pass
+        elif status == exits.BUDGET:
+            wr64(st, RIP, uop_rip(st, uop))
+        elif status == exits.RDTSC:
+            tsc = timestamp(st, left + 1)
+            wr64(st, GPR, tsc & 0xFFFFFFFF)
+            wr64(st, GPR + 16, shr(tsc, 32))
+        else:
+            left += ld32(uop + uops.REM)
+            wr64(st, NEXT_RIP, rd64(st, RIP))
+            wr64(st, RIP, uop_rip(st, uop))
+        if left != budget:
+            wr64(st, IDLE_FAULTS, 0)
+        wr64(st, BUDGET, left)
+        if status < exits.FAULT or status == exits.STOPPED or status == exits.BUDGET or status == exits.RDTSC:
+            wr64(st, IO_DONE, 0)
+            if trap and left != budget and rd64(st, SHADOW) == 0:
+                wr64(st, FAULT_VECTOR, DB)
+                wr64(st, DR6, rd64(st, DR6) | 0x4000)
+                wr64(st, FAULT_PENDING, 1)
+        elif status == FAULT:
+            wr64(st, IO_DONE, 0)
+            status = deliver_pending(st)
+            if status != OK:
+                return status
+        elif status == exits.AGAIN:
+            wr64(st, RESUME, 1)
+        elif status != exits.STALE:
+            wr64(st, IO_NEXT, 0)
+            return status
+
+

@@ -1,0 +1,19 @@
+"""The compiled functions that are not micro-ops: name -> (function, signature)."""
+
+from numba import types
+
+from jit import deliver, run, slow, tlb
+
+_ACCESS = types.int64(types.voidptr, types.int64, types.int64)
+_STATE = types.int64(types.voidptr)
+
+FUNCTIONS = {
+    "translate": (tlb.translate, types.int64(types.voidptr, types.int64, types.int64, types.int64)),
+    "slow_load": (slow.slow_load, _ACCESS),
+    "slow_store": (slow.slow_store, _ACCESS),
+    "slow_probe": (slow.slow_probe, _ACCESS),
+    "jump_cached": (run.jump_cached, _STATE),
+    "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
+    "run": (run.run, _STATE),
+    "deliver": (deliver.deliver, _STATE),
+}

@@ -1,0 +1,1 @@
+"""What each micro-op does, once: the interpreter and the region compiler are both made from these functions."""

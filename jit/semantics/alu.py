@@ -1,0 +1,169 @@
+"""Integer addition, subtraction and logic (SDM Vol. 2: ADD ADC SUB SBB CMP AND OR XOR TEST NOT NEG INC DEC).
+
+Operands: d = destination, a = first source, b + imm = second source (jit/semantics/operands.py).
+"""
+
+from jit.exits import OK
+from jit.flags import CARRY, get_cf, get_of, set_add, set_cf, set_logic, set_sub, sign_extend
+from jit.layout import AUX
+from jit.native import inline, rd64, shr, wr64
+from jit.registry import op
+from jit.semantics.operands import WIDTHS, read, write
+
+
+@op("add", *WIDTHS)
+def add(width):
+    def add(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width) + imm
+        r = x + y
+        write(st, d, width, r)
+        set_add(st, x, y, r, sign_extend(r, width), width)
+        return OK
+    return add
+
+
+@op("adc", *WIDTHS)
+def adc(width):
+    def adc(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width) + imm
+        r = x + y + get_cf(st)
+        write(st, d, width, r)
+        set_add(st, x, y, r, sign_extend(r, width), width)
+        return OK
+    return adc
+
+
+@op("sub", *WIDTHS)
+def sub(width):
+    def sub(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width) + imm
+        r = x - y
+        write(st, d, width, r)
+        set_sub(st, x, y, r, sign_extend(r, width), width)
+        return OK
+    return sub
+
+
+@op("sbb", *WIDTHS)
+def sbb(width):
+    def sbb(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width) + imm
+        r = x - y - get_cf(st)
+        write(st, d, width, r)
+        set_sub(st, x, y, r, sign_extend(r, width), width)
+        return OK
+    return sbb
+
+
+@op("cmp", *WIDTHS)
+def cmp(width):
+    def cmp(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width) + imm
+        r = x - y
+        set_sub(st, x, y, r, sign_extend(r, width), width)
+        return OK
+    return cmp
+
+
+def _logic(name, combine):
+    @op(name, *WIDTHS)
+    def logic(width):
+        def logic(st, d, a, b, imm):
+            r = combine(read(st, a, width), read(st, b, width) + imm)
+            write(st, d, width, r)
+            set_logic(st, sign_extend(r, width))
+            return OK
+        return logic
+
+
+_logic("and", inline(lambda x, y: x & y))
+_logic("or", inline(lambda x, y: x | y))
+_logic("xor", inline(lambda x, y: x ^ y))
+
+
+@op("test", *WIDTHS)
+def test(width):
+    def test(st, d, a, b, imm):
+        set_logic(st, sign_extend(read(st, a, width) & (read(st, b, width) + imm), width))
+        return OK
+    return test
+
+
+@op("not", *WIDTHS)
+def not_(width):
+    def not_(st, d, a, b, imm):
+        write(st, d, width, ~read(st, a, width))
+        return OK
+    return not_
+
+
+@op("neg", *WIDTHS)
+def neg(width):
+    def neg(st, d, a, b, imm):
+        x = read(st, a, width)
+        r = -x
+        write(st, d, width, r)
+        set_sub(st, 0, x, r, sign_extend(r, width), width)
+        return OK
+    return neg
+
+
+@op("inc", *WIDTHS)
+def inc(width):
+    def inc(st, d, a, b, imm):
+        cf = get_cf(st)
+        x = read(st, a, width)
+        r = x + 1
+        write(st, d, width, r)
+        set_add(st, x, 1, r, sign_extend(r, width), width)
+        set_cf(st, cf)
+        return OK
+    return inc
+
+
+@op("dec", *WIDTHS)
+def dec(width):
+    def dec(st, d, a, b, imm):
+        cf = get_cf(st)
+        x = read(st, a, width)
+        r = x - 1
+        write(st, d, width, r)
+        set_sub(st, x, 1, r, sign_extend(r, width), width)
+        set_cf(st, cf)
+        return OK
+    return dec
+
+
+@op("adcx", 32, 64)
+def adcx(width):
+    """Add with CF, leaving the other flags."""
+    def adcx(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width)
+        r = x + y + get_cf(st)
+        write(st, d, width, r)
+        set_cf(st, shr((x & y) | ((x | y) & ~r), width - 1) & 1)
+        return OK
+    return adcx
+
+
+@op("adox", 32, 64)
+def adox(width):
+    """Add with OF as the carry, leaving the other flags."""
+    def adox(st, d, a, b, imm):
+        x = read(st, a, width)
+        y = read(st, b, width)
+        r = x + y + get_of(st)
+        write(st, d, width, r)
+        of = shr((x & y) | ((x | y) & ~r), width - 1) & 1
+        aux = rd64(st, AUX)
+        wr64(st, AUX, (aux & ~(1 << 62)) | ((shr(aux & CARRY, 63) ^ of) << 62))
+        return OK
+    return adox
+
+

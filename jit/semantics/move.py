@@ -1,0 +1,156 @@
+"""Moves, loads, stores and address arithmetic (SDM Vol. 2: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, BSWAP)."""
+
+from jit.access import load, load_for_write, store
+from jit.exits import OK
+from jit.flags import condition, sign_extend
+from jit.native import bswap, rd64, shr, wr64
+from jit.registry import op
+from jit.semantics.operands import WIDE, WIDTHS, effective, hint, read, write
+
+
+@op("mov", *WIDTHS)
+def mov(width):
+    def mov(st, d, a, b, imm):
+        write(st, d, width, read(st, a, width) + imm)
+        return OK
+    return mov
+
+
+@op("load", *WIDTHS)
+def load_register(width):
+    size = width // 8
+
+    def load_register(st, d, a, b, imm):
+        value, status = load(st, effective(st, a, b, imm), size, hint(b))
+        if status != OK:
+            return status
+        write(st, d, width, value)
+        return OK
+    return load_register
+
+
+@op("load_rw", *WIDTHS)
+def load_read_write(width):
+    size = width // 8
+
+    def load_read_write(st, d, a, b, imm):
+        value, status = load_for_write(st, effective(st, a, b, imm), size, hint(b))
+        if status != OK:
+            return status
+        write(st, d, width, value)
+        return OK
+    return load_read_write
+
+
+@op("store", *WIDTHS)
+def store_register(width):
+    size = width // 8
+
+    def store_register(st, d, a, b, imm):
+        return store(st, effective(st, a, b, imm), size, hint(b), read(st, d, width))
+    return store_register
+
+
+@op("movzx", (8, 16), (8, 32), (8, 64), (16, 32), (16, 64))
+def movzx(source, width):
+    def movzx(st, d, a, b, imm):
+        write(st, d, width, read(st, a, source))
+        return OK
+    return movzx
+
+
+@op("movsx", (8, 16), (8, 32), (8, 64), (16, 32), (16, 64), (32, 64))
+def movsx(source, width):
+    def movsx(st, d, a, b, imm):
+        write(st, d, width, sign_extend(read(st, a, source), source))
+        return OK
+    return movsx
+
+
+@op("lea", *WIDE)
+def lea(width):
+    def lea(st, d, a, b, imm):
+        write(st, d, width, effective(st, a, b, imm))
+        return OK
+    return lea
+
+
+@op("lea32", *WIDE)
+def lea32(width):
+    """LEA with a 32-bit address size."""
+    def lea32(st, d, a, b, imm):
+        write(st, d, width, effective(st, a, b, imm) & 0xFFFFFFFF)
+        return OK
+    return lea32
+
+
+@op("lea16", *WIDE)
+def lea16(width):
+    """LEA with a 16-bit address size."""
+    def lea16(st, d, a, b, imm):
+        write(st, d, width, effective(st, a, b, imm) & 0xFFFF)
+        return OK
+    return lea16
+
+
+@op("linear_base")
+def linear_base(st, d, a, b, imm):
+    """Linear address in 64-bit mode under FS or GS: segment base (slot in the upper bits of `b`) + effective."""
+    wr64(st, d, rd64(st, shr(b, 16)) + effective(st, a, b, imm))
+    return OK
+
+
+@op("linear_base32")
+def linear_base32(st, d, a, b, imm):
+    """The same with a 32-bit address size; the ZERO slot stands for no segment."""
+    wr64(st, d, rd64(st, shr(b, 16)) + (effective(st, a, b, imm) & 0xFFFFFFFF))
+    return OK
+
+
+@op("xchg", *WIDTHS)
+def xchg(width):
+    def xchg(st, d, a, b, imm):
+        old = read(st, d, width)
+        new = read(st, a, width)
+        write(st, a, width, old)
+        write(st, d, width, new)
+        return OK
+    return xchg
+
+
+@op("cmov", *((c, w) for c in range(16) for w in WIDE))
+def cmov(code, width):
+    def cmov(st, d, a, b, imm):
+        write(st, d, width, read(st, a, width) if condition(st, code) else read(st, d, width))
+        return OK
+    return cmov
+
+
+@op("set", *range(16))
+def setcc(code):
+    def setcc(st, d, a, b, imm):
+        write(st, d, 8, condition(st, code))
+        return OK
+    return setcc
+
+
+@op("bswap", *WIDE)
+def bswap_register(width):
+    """BSWAP; a 16-bit one is undefined by the manual, and clears the register on current processors. MOVBE's too."""
+    def bswap_register(st, d, a, b, imm):
+        write(st, d, width, shr(bswap(read(st, a, width)), 64 - width))
+        return OK
+    return bswap_register
+
+
+@op("bswap16_zero")
+def bswap16_zero(st, d, a, b, imm):
+    write(st, d, 16, 0)
+    return OK
+
+
+@op("nop")
+def nop(st, d, a, b, imm):
+    return OK
+
+

@@ -1,0 +1,205 @@
+"""Accesses that miss the TLB's fast path: translation, page crossing, devices, stores to decoded code.
+
+A device access leaves to Python with the request in IO_*. The micro-op is then executed again and finds the answer
+in IO_LOG; as handlers are deterministic, a micro-op with several device accesses replays the earlier ones.
+"""
+
+from jit import exits, pmap
+from jit.access import PAGE_MASK, load_host, store_host, translate
+from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
+from jit.fault import general_protection, stack_fault
+from jit.layout import (
+    CODE_MAP,
+    IO_ADDRESS,
+    IO_DONE,
+    IO_KIND,
+    IO_LOG,
+    IO_NEXT,
+    IO_SIZE,
+    IO_VALUE,
+    MODE,
+    MODE_64,
+    SLOW_VALUE,
+    SMC_GPA,
+    SMC_PASS,
+    TLB_SET,
+    WALK_GPA,
+)
+from jit.native import inline, ld64, rd64, shr, wr64
+from jit.paging import READ, WRITE, host_page
+
+STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
+SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
+
+
+@inline
+def is_canonical(linear):
+    """48-bit canonical form (SDM Vol. 1 3.3.7.1)."""
+    return (linear << 16) >> 16 == linear
+
+
+@inline
+def device(st, kind, address, size, value):
+    """A device access: OK with the answer in SLOW_VALUE if this retry has it, else IO."""
+    step = rd64(st, IO_NEXT)
+    if step < rd64(st, IO_DONE):
+        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & 15) << 3)))
+        wr64(st, IO_NEXT, step + 1)
+        return OK
+    wr64(st, IO_KIND, kind)
+    wr64(st, IO_ADDRESS, address)
+    wr64(st, IO_SIZE, size)
+    wr64(st, IO_VALUE, value)
+    return exits.IO
+
+
+@inline
+def read_physical(st, gpa, size):
+    """A read that lies in one page; the value in SLOW_VALUE."""
+    backing = host_page(st, gpa)
+    if backing & pmap.READ:
+        wr64(st, SLOW_VALUE, load_host((backing & PAGE_MASK) | (gpa & 0xFFF), size))
+        return OK
+    return device(st, IO_MMIO_READ, gpa, size, 0)
+
+
+@inline
+def hits_code(st, gpa, size):
+    """Whether the bytes share a 64-byte line with decoded instructions."""
+    line = shr(gpa & 0xFFF, 6)
+    last = shr((gpa & 0xFFF) + size - 1, 6)
+    decoded = ld64(rd64(st, CODE_MAP) + (shr(gpa, 12) << 3))
+    return (shr(decoded, line) | shr(decoded, last)) & 1 != 0
+
+
+@inline
+def blocked_by_code(st, gpa, size):
+    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where."""
+    if host_page(st, gpa) & pmap.CODE and rd64(st, SMC_PASS) == 0 and hits_code(st, gpa, size):
+        wr64(st, SMC_GPA, gpa)
+        return True
+    return False
+
+
+@inline
+def write_physical(st, gpa, size, value):
+    """A write that lies in one page and hits no code. ROM ignores it."""
+    backing = host_page(st, gpa)
+    if backing & pmap.WRITE:
+        store_host((backing & PAGE_MASK) | (gpa & 0xFFF), size, value)
+        return OK
+    if backing & pmap.READ:
+        return OK
+    return device(st, IO_MMIO_WRITE, gpa, size, value)
+
+
+@inline
+def check_address(st, linear, size, flags):
+    """Non-canonical addresses fault in 64-bit mode; OK or FAULT."""
+    if rd64(st, MODE) & 3 == MODE_64 and not (is_canonical(linear) and is_canonical(linear + size - 1)):
+        if flags & STACK:
+            return stack_fault(st, 0)
+        return general_protection(st, 0)
+    return OK
+
+
+@inline
+def wrap(st, linear):
+    """Linear addresses are 32 bits wide outside 64-bit mode."""
+    return linear if rd64(st, MODE) & 3 == MODE_64 else linear & 0xFFFFFFFF
+
+
+@inline
+def tlb_set_for(st, flags):
+    return 0 if flags & SUPERVISOR else rd64(st, TLB_SET)
+
+
+@inline
+def second_page(st, linear, size):
+    """Linear address of the page that the access runs into, or of its own page."""
+    return wrap(st, (linear + size - 1) & PAGE_MASK)
+
+
+def slow_load(st, linear, size_and_flags):
+    size = size_and_flags & 0xFF
+    tlb_set = tlb_set_for(st, size_and_flags)
+    linear = wrap(st, linear)
+    status = check_address(st, linear, size, size_and_flags)
+    if status != OK:
+        return status
+    status = translate(st, linear, READ, tlb_set)
+    if status != OK:
+        return status
+    gpa = rd64(st, WALK_GPA)
+    if (linear & 0xFFF) + size <= 0x1000:
+        return read_physical(st, gpa, size)
+    status = translate(st, second_page(st, linear, size), READ, tlb_set)
+    if status != OK:
+        return status
+    second = rd64(st, WALK_GPA)
+    first_bytes = 0x1000 - (linear & 0xFFF)
+    value = 0
+    for i in range(size):
+        at = gpa + i if i < first_bytes else second + (i - first_bytes)
+        status = read_physical(st, at, 1)
+        if status != OK:
+            return status
+        value |= rd64(st, SLOW_VALUE) << (8 * i)
+    wr64(st, SLOW_VALUE, value)
+    return OK
+
+
+def slow_store(st, linear, size_and_flags):
+    value = rd64(st, SLOW_VALUE)
+    size = size_and_flags & 0xFF
+    tlb_set = tlb_set_for(st, size_and_flags)
+    linear = wrap(st, linear)
+    status = check_address(st, linear, size, size_and_flags)
+    if status != OK:
+        return status
+    status = translate(st, linear, WRITE, tlb_set)
+    if status != OK:
+        return status
+    gpa = rd64(st, WALK_GPA)
+    if (linear & 0xFFF) + size <= 0x1000:
+        if blocked_by_code(st, gpa, size):
+            return exits.SMC
+        return write_physical(st, gpa, size, value)
+    status = translate(st, second_page(st, linear, size), WRITE, tlb_set)
+    if status != OK:
+        return status
+    second = rd64(st, WALK_GPA)
+    first_bytes = 0x1000 - (linear & 0xFFF)
+    if blocked_by_code(st, gpa, first_bytes) or blocked_by_code(st, second, size - first_bytes):
+        return exits.SMC
+    for i in range(size):
+        at = gpa + i if i < first_bytes else second + (i - first_bytes)
+        status = write_physical(st, at, 1, shr(value, 8 * i) & 0xFF)
+        if status != OK:
+            return status
+    return OK
+
+
+def slow_probe(st, linear, size_and_flags):
+    size = size_and_flags & 0xFF
+    tlb_set = tlb_set_for(st, size_and_flags)
+    linear = wrap(st, linear)
+    status = check_address(st, linear, size, size_and_flags)
+    if status != OK:
+        return status
+    status = translate(st, linear, WRITE, tlb_set)
+    if status != OK:
+        return status
+    gpa = rd64(st, WALK_GPA)
+    if (linear & 0xFFF) + size <= 0x1000:
+        if blocked_by_code(st, gpa, size):
+            return exits.SMC
+        return OK
+    status = translate(st, second_page(st, linear, size), WRITE, tlb_set)
+    if status != OK:
+        return status
+    second = rd64(st, WALK_GPA)
+    first_bytes = 0x1000 - (linear & 0xFFF)
+    if blocked_by_code(st, gpa, first_bytes) or blocked_by_code(st, second, size - first_bytes):
+        return exits.SMC
+    return OK

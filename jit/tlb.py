@@ -1,0 +1,115 @@
+"""Software TLBs: the one place where permissions are decided.
+
+A set holds data entries, code entries and the jump cache (jit/layout.py). A plane has one set for each way in which
+the same page tables grant different rights: supervisor, user, and supervisor under SMAP with EFLAGS.AC = 0, so that a
+change of CPL changes a pointer and flushes nothing.
+"""
+
+from jit import pmap
+from jit.access import PAGE_MASK
+from jit.exits import OK
+from jit.layout import (
+    A20_MASK,
+    CODE_ENTRIES,
+    CODE_SHIFT,
+    CODE_TLB,
+    DATA_ENTRIES,
+    DATA_SHIFT,
+    JUMP_CACHE,
+    JUMP_ENTRIES,
+    JUMP_SHIFT,
+    SET_BYTES,
+    SETS,
+    TLB_ADDEND,
+    TLB_GPA,
+    TLB_INVALID,
+    TLB_READ,
+    TLB_SETS,
+    TLB_WRITE,
+    WALK_GPA,
+    WALK_RIGHTS,
+)
+from jit.native import inline, ld64, rd64, shr, st64, wr64
+from jit.paging import EXECUTE, IS_DIRTY, MAY_WRITE, host_page, walk
+
+
+@inline
+def set_address(st, tlb_set):
+    return rd64(st, SETS) + tlb_set * SET_BYTES
+
+
+def translate(st, linear, access, tlb_set):
+    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK or FAULT."""
+    status = walk(st, linear, access, tlb_set)
+    if status != OK:
+        return status
+    page = linear & PAGE_MASK
+    gpa = rd64(st, WALK_GPA) & rd64(st, A20_MASK)
+    backing = host_page(st, gpa)
+    base = set_address(st, tlb_set)
+    if access == EXECUTE:
+        entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
+        st64(entry, page)
+        st64(entry + 8, gpa)
+    elif backing & pmap.READ:
+        entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
+        writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
+                    and backing & (pmap.WRITE | pmap.CODE) == pmap.WRITE)
+        st64(entry + TLB_READ, page)
+        st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
+        st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)
+        st64(entry + TLB_GPA, gpa)
+    wr64(st, WALK_GPA, gpa | (linear & 0xFFF))
+    return OK
+
+
+@inline
+def flush_set(base):
+    for i in range(DATA_ENTRIES):
+        st64(base + (i << DATA_SHIFT) + TLB_READ, TLB_INVALID)
+        st64(base + (i << DATA_SHIFT) + TLB_WRITE, TLB_INVALID)
+    for i in range(CODE_ENTRIES):
+        st64(base + CODE_TLB + (i << CODE_SHIFT), TLB_INVALID)
+    flush_jumps(base)
+
+
+@inline
+def flush_jumps(base):
+    for i in range(JUMP_ENTRIES):
+        st64(base + JUMP_CACHE + (i << JUMP_SHIFT) + 8, 0)
+
+
+@inline
+def flush_all(st):
+    """Drop every translation of the plane (SDM Vol. 3A 4.10.4.1)."""
+    for i in range(TLB_SETS):
+        flush_set(set_address(st, i))
+
+
+@inline
+def flush_page(st, linear):
+    """Drop the translations of one linear page, as INVLPG does."""
+    page = linear & PAGE_MASK
+    for i in range(TLB_SETS):
+        base = set_address(st, i)
+        data = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
+        if ld64(data + TLB_READ) == page:
+            st64(data + TLB_READ, TLB_INVALID)
+            st64(data + TLB_WRITE, TLB_INVALID)
+        code = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
+        if ld64(code) == page:
+            st64(code, TLB_INVALID)
+        flush_jumps(base)
+
+
+@inline
+def flush_writes_to(st, gpa):
+    """Withdraw write permission to a guest-physical page: it came to hold decoded instructions."""
+    for i in range(TLB_SETS):
+        base = set_address(st, i)
+        for j in range(DATA_ENTRIES):
+            entry = base + (j << DATA_SHIFT)
+            if ld64(entry + TLB_GPA) == gpa:
+                st64(entry + TLB_WRITE, TLB_INVALID)
+
+
