@@ -32,7 +32,7 @@ class Compiler:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.target = llvm.Target.from_default_triple().create_target_machine(
-            opt=2, jit=True, reloc="pic", codemodel="jitdefault", cpu=llvm.get_host_cpu_name(),
+            opt=2, jit=True, reloc="static", codemodel="large", cpu=llvm.get_host_cpu_name(),
             features=llvm.get_host_cpu_features().flatten())
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.target)
         self.cache = cache or Cache()
@@ -121,6 +121,7 @@ class Compiler:
     def optimise(self, module: llvm.ModuleRef, level: int = 2) -> None:
         """Run LLVM's standard pipeline of a level over the module."""
         tuning = llvm.create_pipeline_tuning_options(speed_level=level)
+        tuning.loop_vectorization = False           # table scans are short, and scatters are slower than stores
         builder = llvm.create_pass_builder(self.target, tuning)
         builder.getModulePassManager().run(module, builder)
 

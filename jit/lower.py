@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from numba import cfunc, config, types
+from numba import cfunc, types
+from numba.core import config
 
 from jit import native
 
-config.OPT = 0      # the compiler optimises once everything is linked; twice would only cost start-up time
+# The compiler optimises once everything is linked; twice would only cost start-up time.
+config.OPT = config._OptLevel(0)
 
 HANDLER = types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)
 

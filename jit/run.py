@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from jit import exits, uops
+from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
 from jit.exits import FAULT, OK
 from jit.fault import DB, general_protection
@@ -62,9 +62,6 @@ from jit.slow import is_canonical
 from jit.tlb import set_address
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
-RUNTIME_DELIVER = 0             # slots of the RUNTIME table
-RUNTIME_STOP = 1                # address of the `stop` micro-op's handler
-RUNTIME_STALE = 2
 STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
 
 
@@ -184,14 +181,14 @@ def place_stop(st, uop, count):
         if ld64(at + uops.REGION) != 0 and ld64(at) == ld64(at + uops.REGION):
             st64(at, interpreter_handler(st, at))
         at += uops.SIZE
-    st64(at, ld64(rd64(st, RUNTIME) + (RUNTIME_STOP << 3)))
+    st64(at, ld64(rd64(st, RUNTIME) + (run_slots.STOP << 3)))
     return at
 
 
 @inline
 def remove_stop(st, uop, stop):
     """Undo place_stop, unless the records were made stale meanwhile."""
-    stale = ld64(rd64(st, RUNTIME) + (RUNTIME_STALE << 3))
+    stale = ld64(rd64(st, RUNTIME) + (run_slots.STALE << 3))
     at = uop
     while at <= stop:
         if ld64(at) != stale:
@@ -204,7 +201,7 @@ def remove_stop(st, uop, stop):
 def deliver_pending(st):
     """Deliver the pending exception: OK, RUNTIME when the function is not compiled yet, or what it returned."""
     wr64(st, FAULT_PENDING, 1)
-    code = ld64(rd64(st, RUNTIME) + (RUNTIME_DELIVER << 3))
+    code = ld64(rd64(st, RUNTIME) + (run_slots.DELIVER << 3))
     if code == 0:
         return exits.RUNTIME
     storm = rd64(st, IDLE_FAULTS) + 1

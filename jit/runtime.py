@@ -15,5 +15,6 @@ FUNCTIONS = {
     "jump_cached": (run.jump_cached, _STATE),
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),
+    "flush_all": (tlb.flush_all_translations, _STATE),
     "deliver": (deliver.deliver, _STATE),
 }

@@ -113,3 +113,8 @@ def flush_writes_to(st, gpa):
                 st64(entry + TLB_WRITE, TLB_INVALID)
 
 
+
+
+def flush_all_translations(st):
+    flush_all(st)
+    return OK

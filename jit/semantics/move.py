@@ -6,6 +6,7 @@ from jit.flags import condition, sign_extend
 from jit.native import bswap, rd64, shr, wr64
 from jit.registry import op
 from jit.semantics.operands import WIDE, WIDTHS, effective, hint, read, write
+from jit.semantics.wiring import SEGMENT_SHIFT
 
 
 @op("mov", *WIDTHS)
@@ -96,14 +97,14 @@ def lea16(width):
 @op("linear_base")
 def linear_base(st, d, a, b, imm):
     """Linear address in 64-bit mode under FS or GS: segment base (slot in the upper bits of `b`) + effective."""
-    wr64(st, d, rd64(st, shr(b, 16)) + effective(st, a, b, imm))
+    wr64(st, d, rd64(st, shr(b, SEGMENT_SHIFT)) + effective(st, a, b, imm))
     return OK
 
 
 @op("linear_base32")
 def linear_base32(st, d, a, b, imm):
     """The same with a 32-bit address size; the ZERO slot stands for no segment."""
-    wr64(st, d, rd64(st, shr(b, 16)) + (effective(st, a, b, imm) & 0xFFFFFFFF))
+    wr64(st, d, rd64(st, shr(b, SEGMENT_SHIFT)) + (effective(st, a, b, imm) & 0xFFFFFFFF))
     return OK
 
 

@@ -5,13 +5,10 @@ is read as `slot + imm`: the decoder passes the ZERO slot for an immediate, and 
 """
 
 from jit.native import inline, rd8, rd16, rd32, rd64, shr, wr8, wr16, wr64
+from jit.semantics.wiring import INDEX_SLOT, SCALE_SHIFT, STACK_SEGMENT
 
 WIDTHS = (8, 16, 32, 64)
 WIDE = (16, 32, 64)
-
-INDEX_SLOT = 0xFFF      # operand word B of a memory access: slot of the index register,
-SCALE_SHIFT = 12        # log2 of the scale in bits 13:12,
-STACK_SEGMENT = 0x4000  # and whether SS is the segment (a non-canonical address is then #SS)
 
 
 @inline

@@ -26,3 +26,24 @@ def pop(width, stack):
         write(st, d, width, value)
         return OK
     return pop
+
+
+@op("peek", *SIZES)
+def peek_value(width, stack):
+    """Slot d = the top of the stack; RSP stays."""
+    def peek_value(st, d, a, b, imm):
+        value, status = peek(st, 0, width, stack)
+        if status != OK:
+            return status
+        write(st, d, width, value)
+        return OK
+    return peek_value
+
+
+@op("release", *WIDE)
+def release(stack):
+    """RSP += imm."""
+    def release(st, d, a, b, imm):
+        set_stack_pointer(st, stack_pointer(st, stack) + imm, stack)
+        return OK
+    return release

@@ -1,0 +1,84 @@
+"""Near control transfer."""
+
+from iced_x86 import Instruction, Mnemonic, OpKind
+
+from emu.decode.emitter import Emitter
+from emu.decode.lower_move import _CONDITIONS
+from emu.decode.lowering import lowers
+from emu.decode.names import code_name
+from emu.decode.operands import operand_width
+
+JCC = {getattr(Mnemonic, "J" + c): n for n, c in enumerate(_CONDITIONS)}
+_NEAR = {OpKind.NEAR_BRANCH16: 16, OpKind.NEAR_BRANCH32: 32, OpKind.NEAR_BRANCH64: 64}
+_COUNTED = {Mnemonic.JCXZ: ("jcxz.16", ""), Mnemonic.JECXZ: ("jcxz.32", ""), Mnemonic.JRCXZ: ("jcxz.64", ""),
+            Mnemonic.LOOP: ("loop", ".always"), Mnemonic.LOOPE: ("loop", ".e"), Mnemonic.LOOPNE: ("loop", ".ne")}
+
+
+def _target(e: Emitter, insn: Instruction) -> tuple[int, int, int | None]:
+    """(operand size, page-relative target, page offset to link or None)."""
+    width = _NEAR[insn.op0_kind]
+    target = insn.near_branch_target
+    link = target if e.flat and width == e.bits and 0 <= target < 4096 else None
+    return width, target, link
+
+
+def _next(e: Emitter, insn: Instruction) -> int | None:
+    """Page offset of the following instruction, if it may be linked."""
+    return insn.next_ip if insn.next_ip < 4096 else None
+
+
+@lowers(Mnemonic.JMP)
+def jmp(e: Emitter, insn: Instruction) -> None:
+    e.end()
+    if insn.op0_kind in _NEAR:
+        width, target, link = _target(e, insn)
+        e.op(f"jmp.{width}", imm=target, target=link)
+    else:
+        width = operand_width(insn, 0)
+        slot, _ = e.source(insn, 0, width)
+        e.op(f"jmp_reg.{width}", a=slot)
+
+
+@lowers(*JCC)
+def jcc(e: Emitter, insn: Instruction) -> None:
+    e.end()
+    width, target, link = _target(e, insn)
+    e.op(f"jcc.{JCC[insn.mnemonic]}.{width}", imm=target, target=link, follows=_next(e, insn))
+
+
+@lowers(*_COUNTED)
+def counted(e: Emitter, insn: Instruction) -> None:
+    """JrCXZ and LOOPcc: the address size picks the counter."""
+    e.end()
+    width, target, link = _target(e, insn)
+    name, suffix = _COUNTED[insn.mnemonic]
+    if name == "loop":
+        name = f"loop.{counter_bits(insn)}"
+    e.op(f"{name}.{width}{suffix}", imm=target, target=link, follows=_next(e, insn))
+
+
+def counter_bits(insn: Instruction) -> int:
+    """Width of the count register of LOOPcc, from the instruction's code name (…_CX, …_ECX, …_RCX)."""
+    return {"CX": 16, "ECX": 32, "RCX": 64}[code_name(insn.code).rsplit("_", 1)[1]]
+
+
+@lowers(Mnemonic.CALL)
+def call(e: Emitter, insn: Instruction) -> None:
+    e.end()
+    if insn.op0_kind in _NEAR:
+        width, target, link = _target(e, insn)
+        e.op(f"call.{width}.{e.stack}", a=insn.next_ip, imm=target, target=link)
+    else:
+        width = operand_width(insn, 0)
+        slot, _ = e.source(insn, 0, width)
+        e.op(f"call_reg.{width}.{e.stack}", a=slot, imm=insn.next_ip)
+
+
+@lowers(Mnemonic.RET)
+def ret(e: Emitter, insn: Instruction) -> None:
+    e.end()
+    width = {"W": 16, "D": 32, "Q": 64}[code_name(insn.code)[4]]
+    release = insn.immediate(0) if insn.op_count else 0
+    e.op(f"ret.{width}.{e.stack}", imm=release)
+
+

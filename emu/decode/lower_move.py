@@ -1,0 +1,113 @@
+"""Moves and address arithmetic."""
+
+from iced_x86 import Instruction, Mnemonic
+from jit import layout
+
+from emu.decode.emitter import Emitter, address_bits
+from emu.decode.lowering import lowers
+from emu.decode.operands import GPR_SLOT, MEMORY, REGISTER, TMP, immediate, is_immediate, operand_width
+
+_CONDITIONS = "O NO B AE E NE BE A S NS P NP L GE LE G".split()
+CMOV = {getattr(Mnemonic, "CMOV" + c): n for n, c in enumerate(_CONDITIONS)}
+SETCC = {getattr(Mnemonic, "SET" + c): n for n, c in enumerate(_CONDITIONS)}
+
+
+@lowers(Mnemonic.MOV)
+def mov(e: Emitter, insn: Instruction) -> None:
+    width = operand_width(insn, 0)
+    if insn.op0_kind == REGISTER:
+        d = GPR_SLOT[insn.op0_register][0]
+        if insn.op1_kind == MEMORY:
+            e.load(insn, width, d)
+        else:
+            e.op(f"mov.{width}", d, *_moved(e, insn, width))
+    elif is_immediate(insn, 1):
+        e.op(f"mov.{width}", TMP[0], layout.ZERO, layout.ZERO, immediate(insn, 1, width))
+        e.assign(insn, width, TMP[0])
+    else:
+        e.assign(insn, width, GPR_SLOT[insn.op1_register][0])
+
+
+def _moved(e: Emitter, insn: Instruction, width: int) -> tuple[int, int, int]:
+    slot, imm = e.source(insn, 1, width)
+    return slot, layout.ZERO, imm
+
+
+@lowers(Mnemonic.MOVZX, Mnemonic.MOVSX, Mnemonic.MOVSXD)
+def extend(e: Emitter, insn: Instruction) -> None:
+    width, narrow = operand_width(insn, 0), operand_width(insn, 1)
+    slot, _ = e.source(insn, 1, narrow)
+    d = GPR_SLOT[insn.op0_register][0]
+    if width == narrow:                         # MOVSXD with a 16- or 32-bit destination, MOVZX r16, rm16
+        e.op(f"mov.{width}", d, slot)
+    else:
+        e.op(f"{'movzx' if insn.mnemonic == Mnemonic.MOVZX else 'movsx'}.{narrow}.{width}", d, slot)
+
+
+@lowers(Mnemonic.LEA)
+def lea(e: Emitter, insn: Instruction) -> None:
+    width = operand_width(insn, 0)
+    base, index = insn.memory_base, insn.memory_index
+    a = GPR_SLOT[base][0] if base in GPR_SLOT else layout.PAGE_RIP if base else layout.ZERO
+    b = GPR_SLOT[index][0] if index else layout.ZERO
+    b |= (insn.memory_index_scale.bit_length() - 1) << 12
+    bits = address_bits(insn, e.bits)
+    name = "lea" if bits == 64 else f"lea{bits}"
+    e.op(f"{name}.{width}", GPR_SLOT[insn.op0_register][0], a, b, insn.memory_displacement)
+
+
+@lowers(Mnemonic.XCHG)
+def xchg(e: Emitter, insn: Instruction) -> None:
+    width = operand_width(insn, 0)
+    if insn.op0_kind == REGISTER and insn.op1_kind == REGISTER:
+        e.op(f"xchg.{width}", GPR_SLOT[insn.op0_register][0], GPR_SLOT[insn.op1_register][0])
+        return
+    memory, other = (0, 1) if insn.op0_kind == MEMORY else (1, 0)
+    register = GPR_SLOT[insn.op_register(other)][0]
+    address = e.address(insn, width // 8, write=True)
+    e.op(f"load_rw.{width}", TMP[0], *address)
+    e.op(f"store.{width}", register, *address)
+    e.op(f"mov.{width}", register, TMP[0])
+    assert insn.op_kind(memory) == MEMORY
+
+
+@lowers(*CMOV)
+def cmov(e: Emitter, insn: Instruction) -> None:
+    """The source is read whether or not it is moved (SDM Vol. 2A CMOVcc)."""
+    width = operand_width(insn, 0)
+    slot, _ = e.source(insn, 1, width)
+    e.op(f"cmov.{CMOV[insn.mnemonic]}.{width}", GPR_SLOT[insn.op0_register][0], slot)
+
+
+@lowers(*SETCC)
+def setcc(e: Emitter, insn: Instruction) -> None:
+    if insn.op0_kind == REGISTER:
+        e.op(f"set.{SETCC[insn.mnemonic]}", GPR_SLOT[insn.op0_register][0])
+    else:
+        e.op(f"set.{SETCC[insn.mnemonic]}", TMP[0])
+        e.assign(insn, 8, TMP[0])
+
+
+@lowers(Mnemonic.BSWAP)
+def bswap(e: Emitter, insn: Instruction) -> None:
+    slot, width = GPR_SLOT[insn.op0_register]
+    e.op("bswap16_zero" if width == 16 else f"bswap.{width}", slot, slot)
+
+
+@lowers(Mnemonic.MOVBE)
+def movbe(e: Emitter, insn: Instruction) -> None:
+    width = operand_width(insn, 0)
+    if insn.op0_kind == REGISTER:
+        e.op(f"bswap.{width}", GPR_SLOT[insn.op0_register][0], e.load(insn, width))
+    else:
+        e.op(f"bswap.{width}", TMP[0], GPR_SLOT[insn.op1_register][0])
+        e.assign(insn, width, TMP[0])
+
+
+@lowers(Mnemonic.NOP, Mnemonic.PAUSE, Mnemonic.ENDBR64, Mnemonic.ENDBR32, Mnemonic.LFENCE, Mnemonic.SFENCE,
+        Mnemonic.MFENCE, Mnemonic.PREFETCHT0, Mnemonic.PREFETCHT1, Mnemonic.PREFETCHT2, Mnemonic.PREFETCHNTA,
+        Mnemonic.PREFETCHW, Mnemonic.RESERVEDNOP)
+def nop(e: Emitter, insn: Instruction) -> None:
+    e.op("nop")
+
+

@@ -1,0 +1,43 @@
+"""The table from mnemonic to lowering function; the families live in emu/decode/lower_*.py."""
+
+import importlib
+from collections.abc import Callable
+
+from iced_x86 import Instruction
+
+from emu.decode.emitter import Emitter
+
+Lowering = Callable[[Emitter, Instruction], None]
+TABLE: dict[int, Lowering] = {}         # iced mnemonic -> function
+CODES: dict[int, Lowering] = {}         # iced code -> function, where one form differs from its mnemonic's others
+FAMILIES = ("move", "alu", "control", "stack", "system")
+
+
+class NotImplementedInstruction(Exception):  # noqa: N818 - it is an outcome of decoding, not a failure
+    """The instruction, or this form of it, has no lowering."""
+
+
+def lowers(*mnemonics: int) -> Callable[[Lowering], Lowering]:
+    """Register the lowering function of some mnemonics."""
+    def register(function: Lowering) -> Lowering:
+        for mnemonic in mnemonics:
+            assert mnemonic not in TABLE, f"mnemonic {mnemonic} is lowered twice"
+            TABLE[mnemonic] = function
+        return function
+    return register
+
+
+def lowers_code(*codes: int) -> Callable[[Lowering], Lowering]:
+    """Register the lowering function of particular instruction forms."""
+    def register(function: Lowering) -> Lowering:
+        for code in codes:
+            assert code not in CODES, f"code {code} is lowered twice"
+            CODES[code] = function
+        return function
+    return register
+
+
+def load_families() -> None:
+    """Import every family, filling TABLE."""
+    for family in FAMILIES:
+        importlib.import_module(f"emu.decode.lower_{family}")

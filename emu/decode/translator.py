@@ -1,0 +1,209 @@
+"""Guest bytes -> micro-op records, once for each physical code page and mode.
+
+A block runs from an instruction to the next branch, system instruction, already decoded instruction or page end. Every
+instruction start in it is entered in the page's table, so that a jump into a block's middle needs no second decoding.
+Direct branches within the page are linked to the records themselves.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import TYPE_CHECKING
+
+from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, Instruction
+from jit import pmap, uops
+
+from emu.decode import lowering
+from emu.decode.emitter import Emitter, Uop
+from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
+
+if TYPE_CHECKING:
+    from jit.compiler import Compiler
+
+RECORD = struct.Struct("<QQIIIHBBQQIIQ")
+assert RECORD.size == uops.SIZE
+MAX_INSTRUCTIONS = 64
+MAX_LENGTH = 15
+ARENA_BYTES = 1 << 29           # reserved, touched as needed
+MODE_BITS = (16, 32, 64)
+
+
+class CodePage:
+    """The records decoded from one guest-physical page for one mode."""
+
+    def __init__(self, gpa: int, mode: int, address: int) -> None:
+        self.gpa, self.mode, self.address = gpa, mode, address
+        self.table = (ctypes.c_uint64 * PAGE).from_address(address + uops.PAGE_TABLE)
+        self.records: list[tuple[int, int]] = []                # (first record, how many)
+        self.pending: dict[int, list[int]] = {}                 # page offset -> addresses of link fields to fill
+
+
+class Translator:
+    """Owns the arena of records and the code directory of one machine."""
+
+    def __init__(self, memory: PhysicalMemory, compiler: Compiler) -> None:
+        self.memory, self.compiler = memory, compiler
+        self.arena = HostBlock(ARENA_BYTES)
+        self.next = 0
+        pages = memory.top // PAGE
+        self.directory_block = HostBlock((pages * 8 + PAGE - 1) // PAGE * PAGE)
+        self.directory = self.directory_block.view.cast("Q")
+        self.decoded_block = HostBlock((pages * 8 + PAGE - 1) // PAGE * PAGE)
+        self.decoded = self.decoded_block.view.cast("Q")        # 64-byte lines that hold decoded instructions
+        self.pages: dict[int, list[CodePage]] = {}
+        self.spill: dict[int, set[int]] = {}                    # page -> pages with an instruction that runs into it
+        self.undefined: dict[int, str] = {}                     # record -> what could not be lowered
+        lowering.load_families()
+
+    # --- the arena ----------------------------------------------------------------------------------------------------------
+
+    def full(self) -> bool:
+        """Whether the arena must be flushed before more is decoded."""
+        return self.next + (1 << 20) > self.arena.size
+
+    def flush(self) -> None:
+        """Forget everything decoded. The caller empties the jump caches of every plane."""
+        for gpa in list(self.pages):
+            self.invalidate(gpa)
+        self.next = 0
+        self.undefined.clear()
+
+    def _allocate(self, size: int) -> int:
+        address = self.arena.address + self.next
+        self.next += (size + 63) // 64 * 64
+        assert self.next <= self.arena.size
+        return address
+
+    # --- pages -----------------------------------------------------------------------------------------------------------------
+
+    def page(self, gpa: int, mode: int) -> CodePage:
+        """The record page of a guest-physical page, made if need be."""
+        known = self.pages.setdefault(gpa, [])
+        for page in known:
+            if page.mode == mode:
+                return page
+        address = self._allocate(uops.PAGE_BYTES)
+        ctypes.memset(address, 0, uops.PAGE_BYTES)
+        page = CodePage(gpa, mode, address)
+        header = (ctypes.c_uint64 * 2).from_address(address)
+        header[0], header[1] = mode, self.directory[gpa // PAGE]
+        self.directory[gpa // PAGE] = address
+        known.append(page)
+        return page
+
+    def invalidate(self, gpa: int) -> None:
+        """Drop what was decoded from the page, and from pages whose last instruction runs into it."""
+        gpa &= -PAGE
+        stale = int(self.compiler.table[self.compiler.op_id("stale")])
+        for page in self.pages.pop(gpa, ()):
+            for first, count in page.records:
+                for at in range(first, first + count * uops.SIZE, uops.SIZE):
+                    ctypes.c_uint64.from_address(at).value = stale
+                    ctypes.c_uint64.from_address(at + uops.REGION).value = 0
+        self.directory[gpa // PAGE] = 0
+        self.decoded[gpa // PAGE] = 0
+        self.memory.map[gpa // PAGE] &= ~pmap.CODE
+        for other in self.spill.pop(gpa, ()):
+            self.invalidate(other)
+
+    def _mark(self, gpa: int, size: int) -> bool:
+        """Note that bytes hold instructions. True when the page had none: write permissions must be withdrawn."""
+        first, last = (gpa % PAGE) >> 6, (gpa % PAGE + size - 1) >> 6
+        self.decoded[gpa // PAGE] |= ((2 << last) - 1) & ~((1 << first) - 1)
+        fresh = not self.memory.map[gpa // PAGE] & pmap.CODE
+        self.memory.map[gpa // PAGE] |= pmap.CODE
+        return fresh
+
+    # --- decoding ----------------------------------------------------------------------------------------------------------------
+
+    def decode(self, gpa: int, mode: int, next_page: int | None) -> list[int]:
+        """Decode the block at `gpa`. `next_page` is the GPA of the linearly following page, if it can be executed.
+
+        Gives the guest-physical pages that newly hold code. Afterwards the page's table has an entry for `gpa`,
+        unless the instruction needs bytes of a next page that cannot be executed.
+        """
+        offset = gpa % PAGE
+        page = self.page(gpa - offset, mode)
+        emitter = Emitter(mode)
+        data = self.memory.read(gpa, PAGE - offset)
+        decoder = Decoder(MODE_BITS[mode & 3], data, DecoderOptions.NONE, ip=offset)
+        starts: list[tuple[int, int]] = []                      # (page offset, length)
+        for insn in decoder:
+            if insn.ip != offset and page.table[insn.ip]:
+                break                                           # joins what is already decoded
+            if insn.code == Code.INVALID and PAGE - insn.ip < MAX_LENGTH and decoder.last_error == DecoderError.NO_MORE_BYTES:
+                break                                           # runs into the next page
+            starts.append((insn.ip, insn.len))
+            self._lower(emitter, insn)
+            emitter.instruction += 1
+            if emitter.ended or emitter.instruction == MAX_INSTRUCTIONS:
+                break
+        if not starts:
+            return self._decode_across(page, gpa, next_page)
+        end = starts[-1][0] + starts[-1][1]
+        if not emitter.ended:
+            emitter.op("goto", a=int(emitter.bits == 64), imm=end, target=end if end < PAGE and emitter.flat else None)
+        self._place(page, emitter.uops, starts)
+        return [page.gpa] if self._mark(gpa, end - offset) else []
+
+    def _decode_across(self, page: CodePage, gpa: int, next_page: int | None) -> list[int]:
+        """One instruction whose bytes lie on two pages."""
+        if next_page is None:
+            return []
+        here = PAGE - gpa % PAGE
+        data = self.memory.read(gpa, here) + self.memory.read(next_page, MAX_LENGTH - here)
+        insn = Decoder(MODE_BITS[page.mode & 3], data, DecoderOptions.NONE, ip=gpa % PAGE).decode()
+        emitter = Emitter(page.mode)
+        emitter.op("check_next_page", imm=next_page)
+        self._lower(emitter, insn)
+        emitter.instruction = 1
+        if not emitter.ended:
+            emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
+        self._place(page, emitter.uops, [(insn.ip, insn.len)])
+        self.spill.setdefault(next_page, set()).add(page.gpa)
+        fresh = [page.gpa] if self._mark(gpa, here) else []
+        if insn.len > here and self._mark(next_page, insn.len - here):
+            fresh.append(next_page)
+        return fresh
+
+    def _lower(self, emitter: Emitter, insn: Instruction) -> None:
+        function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
+        before = len(emitter.uops)
+        try:
+            if function is None:
+                raise lowering.NotImplementedInstruction
+            function(emitter, insn)
+        except lowering.NotImplementedInstruction:
+            del emitter.uops[before:]
+            emitter.op("undefined" if insn.code == Code.INVALID else "unimplemented")
+            emitter.end()
+
+    def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int]]) -> None:
+        address = self._allocate(len(block) * uops.SIZE)
+        page.records.append((address, len(block)))
+        total, previous = len(starts), -1
+        ids, table = self.compiler.op_id, self.compiler.table
+        for index, uop in enumerate(block):
+            at = address + index * uops.SIZE
+            number = uop.instruction
+            offset, length = starts[min(number, total - 1)]
+            op = ids(uop.name)
+            record = RECORD.pack(int(table[op]), uop.imm, uop.d, uop.a, uop.b, offset, length, 0,
+                                 self._link(page, uop.target, at + uops.TARGET),
+                                 self._link(page, uop.follows, at + uops.NEXT), total - number, op, 0)
+            ctypes.memmove(at, record, uops.SIZE)
+            if number != previous and number < total:
+                page.table[offset] = at
+                previous = number
+                for field in page.pending.pop(offset, ()):
+                    ctypes.c_uint64.from_address(field).value = at
+
+    def _link(self, page: CodePage, target: int | None, field: int) -> int:
+        if target is None:
+            return 0
+        if not page.table[target]:
+            page.pending.setdefault(target, []).append(field)
+        return page.table[target]
+
+

@@ -1,0 +1,61 @@
+"""The compiled engine as the machine uses it: one translator over one physical memory, and calls into native code."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jit import layout, run_slots
+from jit.compiler import Compiler, compiler
+
+from emu.decode.translator import Translator
+from emu.mem.ram import PhysicalMemory
+
+if TYPE_CHECKING:
+    from emu.plane import Plane
+
+_STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all")
+
+
+class Engine:
+    """What all planes of a machine share: memory, translator, handler table, runtime functions."""
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        self.memory = memory
+        self.compiler: Compiler = compiler()
+        for name in BASICS:
+            self.compiler.function(name)
+        self.translator = Translator(memory, self.compiler)
+        self.runtime = np.zeros(16, np.uint64)
+        self.runtime[run_slots.STOP] = self.compiler.address("stop")
+        self.runtime[run_slots.STALE] = self.compiler.address("stale")
+        self._calls: dict[str, ctypes._FuncPointer] = {}
+        self.run = self._callable("run")
+
+    def constants(self) -> dict[int, int]:
+        """State fields that hold addresses shared by all planes."""
+        translator = self.translator
+        return {
+            layout.PMAP: self.memory.map_block.address,
+            layout.PMAP_PAGES: self.memory.top >> 12,
+            layout.CODE: translator.directory_block.address,
+            layout.CODE_MAP: translator.decoded_block.address,
+            layout.RUNTIME: self.runtime.ctypes.data,
+            layout.HANDLERS: self.compiler.table.ctypes.data,
+        }
+
+    def _callable(self, name: str) -> ctypes._FuncPointer:
+        known = self._calls.get(name)
+        if known is None:
+            known = self._calls[name] = _STATE_CALL(self.compiler.function(name))
+        return known
+
+    def call(self, name: str, plane: Plane) -> int:
+        """Call a runtime function of one plane's state."""
+        return self._callable(name)(plane.address)
+
+    def provide(self, slot: int) -> None:
+        """Compile the runtime function of a slot that compiled code found empty."""
+        self.runtime[slot] = self.compiler.function(run_slots.NAMES[slot])

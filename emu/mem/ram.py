@@ -1,0 +1,108 @@
+"""Host memory that compiled code touches: guest RAM between guard pages, and the physical map over it."""
+
+import ctypes
+import mmap
+
+from jit import pmap
+
+PAGE = 4096
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+PROT_NONE, MAP_FLAGS = 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000      # MAP_NORESERVE
+
+
+class HostBlock:
+    """Zeroed, page-aligned host memory of `size` bytes (a multiple of 4096) with an inaccessible page on either side.
+
+    MemoryError: the host has no room.
+    """
+
+    def __init__(self, size: int) -> None:
+        assert size > 0 and size % PAGE == 0
+        self.size = size
+        self._mapped = size + 2 * PAGE
+        start = _libc.mmap(None, self._mapped, PROT_NONE, MAP_FLAGS, -1, 0)
+        if start in (None, ctypes.c_void_p(-1).value):
+            raise MemoryError(f"no room for {size} bytes of guest memory")
+        self._start = start
+        self.address: int = start + PAGE
+        if _libc.mprotect(self.address, size, mmap.PROT_READ | mmap.PROT_WRITE):
+            raise MemoryError(f"no room for {size} bytes of guest memory")
+        self.view = memoryview((ctypes.c_ubyte * size).from_address(self.address)).cast("B")
+
+    def close(self) -> None:
+        """Give the memory back. Nothing may use the address or the view afterwards."""
+        if self._start:
+            self.view.release()
+            _libc.munmap(self._start, self._mapped)
+            self._start = 0
+
+    def __del__(self) -> None:
+        try:
+            self.close()
+        except (BufferError, AttributeError):
+            pass        # somebody still holds a view; the process's end frees it
+
+
+class PhysicalMemory:
+    """The guest-physical address space: which host page, if any, backs each 4 KiB page (jit/pmap.py).
+
+    `top` is the first address beyond the map, a multiple of 4096; everything above is a device or nothing.
+    """
+
+    def __init__(self, top: int = 1 << 32) -> None:
+        self.top = top
+        self._blocks: list[tuple[int, HostBlock, int]] = []
+        self.map_block = HostBlock((top // PAGE * 8 + PAGE - 1) // PAGE * PAGE)
+        self.map = self.map_block.view.cast("Q")
+
+    def add(self, gpa: int, block: HostBlock, flags: int, offset: int = 0, size: int | None = None) -> None:
+        """Back [gpa, gpa + size) with a host block from `offset` on. `flags` are those of jit/pmap.py."""
+        size = block.size - offset if size is None else size
+        assert gpa % PAGE == 0 and size % PAGE == 0 and offset % PAGE == 0 and gpa + size <= self.top
+        self._blocks.append((gpa, block, size))
+        for page in range(size // PAGE):
+            self.map[gpa // PAGE + page] = (block.address + offset + page * PAGE) | flags
+
+    def add_ram(self, gpa: int, size: int) -> HostBlock:
+        """New RAM of `size` bytes at `gpa`."""
+        block = HostBlock(size)
+        self.add(gpa, block, pmap.READ | pmap.WRITE)
+        return block
+
+    def protect(self, gpa: int, size: int, flags: int) -> None:
+        """Change what backed pages are; their decoded code, if any, is the caller's to invalidate."""
+        for page in range(gpa // PAGE, (gpa + size) // PAGE):
+            host = self.map[page] & ~pmap.FLAGS_MASK
+            if host:
+                self.map[page] = host | flags
+
+    def _pieces(self, gpa: int, size: int) -> "list[tuple[int, int]]":
+        """Host address and length of each page-bounded piece; 0 where nothing backs it."""
+        pieces = []
+        while size:
+            here = min(size, PAGE - gpa % PAGE)
+            word = self.map[gpa // PAGE] if gpa < self.top else 0
+            pieces.append(((word & ~pmap.FLAGS_MASK) + gpa % PAGE if word else 0, here))
+            gpa += here
+            size -= here
+        return pieces
+
+    def backed(self, gpa: int, size: int) -> bool:
+        """Whether memory (RAM or ROM) backs every byte."""
+        return all(host for host, _ in self._pieces(gpa, size))
+
+    def read(self, gpa: int, size: int) -> bytes:
+        """`size` bytes from `gpa`; bytes that nothing backs read as FF."""
+        return b"".join(ctypes.string_at(host, n) if host else b"\xff" * n for host, n in self._pieces(gpa, size))
+
+    def write(self, gpa: int, data: bytes) -> None:
+        """Write bytes, ROM included (a loader's view); bytes that nothing backs are dropped."""
+        at = 0
+        for host, n in self._pieces(gpa, len(data)):
+            if host:
+                ctypes.memmove(host, bytes(data[at:at + n]), n)
+            at += n
