@@ -126,7 +126,8 @@ def load(request: Request) -> Image:
     if request.modules:
         _put_initrd(request, layout, header, params)
     place = layout.put_low(bytes(params), "boot_params")
-    return Image("linux", request.path, layout.segments(), _entry_state(request, layout, bits, entry, place))
+    boot = _entry_state(request, layout, bits, entry, place)
+    return Image("linux", request.path, layout.segments(), boot)
 
 
 def _entry_state(request: Request, layout: Layout, bits: int, entry: int, params: int) -> BootState:
