@@ -12,7 +12,8 @@ from tests.emu.load.help import load, ram, refused, uint
 def tags(image: Image) -> dict[int, list[bytes]]:
     info = image.boot.registers["rbx"]
     assert info % 8 == 0
-    total, found = uint(image, info, 4), {}
+    total = uint(image, info, 4)
+    found: dict[int, list[bytes]] = {}
     at = info + 8
     while at < info + total:
         kind, size = struct.unpack("<2I", ram(image, at, 8))
