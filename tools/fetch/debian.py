@@ -113,9 +113,10 @@ def main(argv: list[str]) -> int:
 
 def _fetch_all(wanted: list[Guest], force: bool, print_paths: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
     for one in wanted:
         # One display per guest: a finished one is cleared before its path is printed.
-        with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
             task = display.add_task(one.name, total=None)
             path = fetch(one.name, force=force, report=_reporter(display, task))
         if print_paths:
