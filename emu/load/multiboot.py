@@ -103,8 +103,7 @@ def load(request: Request) -> Image:
         raise request.error("header", f"no Multiboot header in the first {_SEARCH} bytes")
     magic, flags, checksum = (reader.uint(at + 4 * i, 4, "header") for i in range(3))
     if (magic + flags + checksum) & 0xFFFFFFFF:
-        raise request.error("checksum", f"is {checksum:#x}, must be {-(magic + flags) & 0xFFFFFFFF:#x} (--kind forces "
-                                        "another format)")
+        raise request.error("checksum", f"is {checksum:#x}, must be {-(magic + flags) & 0xFFFFFFFF:#x}")
     if flags & _VIDEO:
         raise request.error("flags", "bit 2 requires a video mode, which this machine has no way to set")
     unknown = flags & _REQUIRED & ~_MEMORY_INFO_ETC

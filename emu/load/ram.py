@@ -1,7 +1,9 @@
 """The PC's physical memory map: where RAM is, and how boot protocols are told of it.
 
-The holes are those every PC has: 0xA0000-0xFFFFF for video memory and ROMs, and the top of the low 4 GiB for devices.
-RAM that does not fit below the device hole continues at 4 GiB.
+The holes are those every PC has: 0xA0000-0xBFFFF for video memory, and the top of the low 4 GiB for devices. RAM that
+does not fit below the device hole continues at 4 GiB. 0xC0000-0xFFFFF is the chipset's shadow RAM: firmware's to use,
+so no guest is told of it, but an image may have pieces there (GNU ld puts the ELF headers of a program linked at 1 MiB
+just below it) and they are RAM as long as no ROM covers it.
 """
 
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from emu.load.model import ImageError
 PAGE = 0x1000
 CONVENTIONAL_END = 0xA0000
 EBDA = 0x9FC00  # the extended BIOS data area, the last KiB of conventional memory on most PCs
+SHADOW_START = 0xC0000
 HIGH_START = 0x100000
 DEVICE_HOLE = 0xC0000000
 FOUR_GIB = 1 << 32
@@ -43,8 +46,8 @@ def loadable(memory: int) -> tuple[Range, ...]:
     """RAM that an image may occupy, ascending."""
     low = min(memory, DEVICE_HOLE)
     ranges = [Range(0, min(low, CONVENTIONAL_END))]
-    if low > HIGH_START:
-        ranges.append(Range(HIGH_START, low - HIGH_START))
+    if low > SHADOW_START:
+        ranges.append(Range(SHADOW_START, low - SHADOW_START))
     if memory > low:
         ranges.append(Range(FOUR_GIB, memory - low))
     return tuple(ranges)
@@ -52,14 +55,15 @@ def loadable(memory: int) -> tuple[Range, ...]:
 
 def address_map(memory: int) -> tuple[Range, ...]:
     """The map as INT 15h AX=E820h would report it (ACPI 6.4 section 15.1), ascending."""
-    ranges = []
-    for ram in loadable(memory):
-        end = min(ram.end, EBDA) if ram.base == 0 else ram.end
-        ranges.append(Range(ram.base, end - ram.base))
-        if ram.base == 0:
-            if ram.end > EBDA:
-                ranges.append(Range(EBDA, ram.end - EBDA, RESERVED))
-            ranges.append(Range(0xF0000, 0x10000, RESERVED))
+    low = min(memory, DEVICE_HOLE)
+    ranges = [Range(0, min(low, EBDA))]
+    if low > EBDA:
+        ranges.append(Range(EBDA, min(low, CONVENTIONAL_END) - EBDA, RESERVED))
+    ranges.append(Range(0xF0000, 0x10000, RESERVED))
+    if low > HIGH_START:
+        ranges.append(Range(HIGH_START, low - HIGH_START))
+    if memory > low:
+        ranges.append(Range(FOUR_GIB, memory - low))
     return tuple(ranges)
 
 

@@ -117,6 +117,13 @@ def test_segment_rules(load_fields: dict, field: str, rule: str) -> None:
     refused("elf", elf(loads=[{"data": b"\xf4" * 16, "vaddr": 0x200000} | load_fields]), field, rule)
 
 
+def test_headers_in_a_segment_of_their_own_just_below_1_mib() -> None:
+    """What GNU ld makes of -Ttext=0x100000: a read-only segment with the ELF headers at 0xFF000."""
+    loads = [{"data": b"headers", "vaddr": 0xFF000, "flags": 4}, {"data": b"\xf4", "vaddr": 0x100000}]
+    image = load("elf", elf(loads=loads, entry=0x100000))
+    assert ram(image, 0xFF000, 7) == b"headers"
+
+
 def test_overlapping_segments_are_refused() -> None:
     loads = [{"data": b"\xf4" * 16, "vaddr": 0x200000, "memsz": 0x1000}, {"data": b"1234", "vaddr": 0x200FFC}]
     refused("elf", elf(loads=loads), "program header 1: p_paddr", "overlaps program header 0")
