@@ -145,11 +145,13 @@ class PC:
         boot_order: str = "cd",
         vga_memory: bytearray | memoryview | None = None,
         virtual_wire: bool = True,
+        serial_console: bool = True,
         address_bits: int = 48,
     ) -> None:
         """Build and reset the board. ValueError names the option that is out of range.
 
         `virtual_wire`: vCPU 0 starts with LINT0 = ExtINT and LINT1 = NMI, as firmware leaves it.
+        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR.
         """
         if not 1 <= cpus <= MAX_CPUS:
             raise ValueError(f"vCPU count {cpus}: must be 1 to {MAX_CPUS}")
@@ -170,7 +172,7 @@ class PC:
         }  # fmt: skip
         self._claim()
         fill_cmos(self.rtc, ram_size, cpus, boot_order)
-        fill_fwcfg(self.fwcfg, ram_size, cpus)
+        fill_fwcfg(self.fwcfg, ram_size, cpus, serial_console)
         self.reset()
 
     # -- construction --

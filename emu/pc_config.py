@@ -58,11 +58,14 @@ def fill_cmos(rtc: Rtc, ram_size: int, cpus: int, boot_order: Sequence[str]) -> 
     rtc.set_cmos(0x14, 0x02)  # equipment: a coprocessor, an adapter with its own BIOS
 
 
-def fill_fwcfg(device: FwCfg, ram_size: int, cpus: int) -> None:
-    """Set the items that SeaBIOS and kvm-unit-tests read; more can be added before the run."""
+def fill_fwcfg(device: FwCfg, ram_size: int, cpus: int, serial_console: bool) -> None:
+    """Set the items that SeaBIOS and kvm-unit-tests read; more can be added before the run.
+
+    With `serial_console` SeaBIOS shows its text screen on COM1 too.
+    """
     device.set_item(fwcfg.UUID, bytes(16))
     device.set_int(fwcfg.RAM_SIZE, ram_size, 8)
-    device.set_int(fwcfg.NOGRAPHIC, 1, 2)
+    device.set_int(fwcfg.NOGRAPHIC, int(serial_console), 2)
     device.set_int(fwcfg.NB_CPUS, cpus, 2)
     device.set_int(fwcfg.MAX_CPUS, cpus, 2)
     device.set_int(fwcfg.BOOT_MENU, 0, 2)
