@@ -1,0 +1,1 @@
+"""The physical address space: buses and memory."""

@@ -1,0 +1,1 @@
+"""Devices of the PC, one file each; no device imports another."""

@@ -1,0 +1,1 @@
+"""Interrupt controllers: 8259A pair, local APIC, I/O APIC."""
