@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +16,21 @@ from emu.mem.ram import PhysicalMemory
 if TYPE_CHECKING:
     from emu.plane import Plane
 
+_ACCESS_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all")
+BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all",
+          "withdraw_writes")
 
 
 class Engine:
     """What all planes of a machine share: memory, translator, handler table, runtime functions."""
 
-    def __init__(self, memory: PhysicalMemory) -> None:
-        self.memory = memory
+    def __init__(self, memory: PhysicalMemory, mode: str = "auto",
+                 progress: Callable[[str], None] | None = None) -> None:
+        self.memory, self.mode = memory, mode
         self.compiler: Compiler = compiler()
+        self.compiler.progress = progress
         for name in BASICS:
             self.compiler.function(name)
         self.translator = Translator(memory, self.compiler)
@@ -33,6 +39,8 @@ class Engine:
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
         self._calls: dict[str, ctypes._FuncPointer] = {}
         self.run = self._callable("run")
+        self.translate = _ACCESS_CALL(self.compiler.function("translate"))
+        self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))
 
     def constants(self) -> dict[int, int]:
         """State fields that hold addresses shared by all planes."""
@@ -59,3 +67,10 @@ class Engine:
     def provide(self, slot: int) -> None:
         """Compile the runtime function of a slot that compiled code found empty."""
         self.runtime[slot] = self.compiler.function(run_slots.NAMES[slot])
+
+    def deliver_interrupt(self, plane: Plane, vector: int, nmi: bool = False) -> None:
+        """Enter the handler of an external interrupt or NMI; a fault on the way becomes the pending exception."""
+        plane.set(layout.FAULT_VECTOR, vector)
+        plane.set(layout.FAULT_HAS_ERROR, 0)
+        plane.set(layout.NMI_BLOCKED, plane.get(layout.NMI_BLOCKED) | int(nmi))
+        plane.set(layout.FAULT_PENDING, 1)

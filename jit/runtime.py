@@ -15,6 +15,7 @@ FUNCTIONS = {
     "jump_cached": (run.jump_cached, _STATE),
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),
+    "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),
     "flush_all": (tlb.flush_all_translations, _STATE),
     "deliver": (deliver.deliver, _STATE),
 }

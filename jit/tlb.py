@@ -102,8 +102,7 @@ def flush_page(st, linear):
         flush_jumps(base)
 
 
-@inline
-def flush_writes_to(st, gpa):
+def withdraw_writes(st, gpa):
     """Withdraw write permission to a guest-physical page: it came to hold decoded instructions."""
     for i in range(TLB_SETS):
         base = set_address(st, i)
