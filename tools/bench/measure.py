@@ -56,4 +56,5 @@ def _calibrate(runner: Runner, loop: Loop, target: float, startup: float) -> tup
 
 def _check(runner: Runner, loop: Loop, iterations: int, result: int, expected: int) -> None:
     if result != expected:
-        raise PeerError(f"{runner.name}: {loop.name} gave {result:#x} after {iterations:,} iterations, not {expected:#x}")
+        raise PeerError(f"{runner.name}: {loop.name} gave {result:#x} after {iterations:,} iterations, "
+                        f"not {expected:#x}")

@@ -77,7 +77,7 @@ def seed(text: str) -> int:
 
 
 def vcpus(text: str) -> int:
-    """How many virtual CPUs, 1 to 255 (xAPIC identifiers are 8 bits, 255 is broadcast: SDM, Physical Destination Mode)."""
+    """How many virtual CPUs, 1 to 255 (xAPIC identifiers are 8 bits, and 255 is broadcast: SDM, Local APIC ID)."""
     if not text.isdecimal() or not 1 <= int(text) <= 255:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 255")
     return int(text)

@@ -23,7 +23,8 @@ class Row:
 
 
 def latencies(switches: Sequence[dict[str, Any]]) -> list[Row]:
-    """One row per direction and cause, in order of first appearance. A visit that the run's end cut short is left out."""
+    """One row per direction and cause, in order of first appearance. A visit that the run's end cut short does not
+    count."""
     visits: dict[tuple[int | str, int | str, str], list[tuple[int, float | None]]] = {}
     entered: dict[int, dict[str, Any]] = {}
     for switch in switches:
