@@ -30,7 +30,7 @@ BOOT_CODE = """
     0d 00 00 00 80              or eax, 80000000h       ; PG
     0f 22 c0                    mov cr0, eax
     0f 01 15 00 10 10 00        lgdt [101000h]          ; GDTR
-    ea 00 01 10 00 08 00        jmp 8:100100h           ; LONG
+    ea 00 01 10 00 08 00        jmp 8:00100100h         ; LONG
 """
 
 LONG_CODE = """

@@ -16,8 +16,8 @@ def bars(title: str, unit: str, groups: Sequence[tuple[str, Mapping[str, float]]
     everything = [value for _, values in groups for value in values.values()]
     if not everything or min(everything) <= 0:
         raise ValueError("a logarithmic chart needs values, all of them above 0")
-    low, high = math.floor(math.log10(min(everything))), math.ceil(math.log10(max(everything)))
-    high = max(high, low + 1)
+    low = math.ceil(math.log10(min(everything))) - 1        # a decade below the smallest, or it would have no bar
+    high = math.ceil(math.log10(max(everything)))
     group_width = BAR * len(series) + GAP
     width = LEFT + max(group_width * len(groups) + GAP, 130 * len(series))
 

@@ -81,7 +81,7 @@ def unusable(args: argparse.Namespace) -> str | None:
         return "--load and --mode say where and how a flat IMAGE starts, and there is no IMAGE"
     if args.load is not None and args.load >= args.mem:
         return f"--load {args.load:#x}: beyond the end of RAM at {args.mem:#x}; give more with --mem"
-    if args.planes not in available.planes():
+    if args.planes != "none" and args.planes not in available.planes():
         return f"--planes {args.planes}: not available in this version; available: {', '.join(available.planes())}"
     return _unusable_policy(args.policy, args.planes)
 
