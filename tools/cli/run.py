@@ -13,7 +13,7 @@ from tools.cli import available
 from tools.cli.options import Parser, address, count, seconds, seed, size, vcpus
 
 BAD_INPUT = 126
-KINDS = ("auto", "elf", "multiboot", "flat", "bzimage", "bios")
+KINDS = ("auto", "linux", "multiboot", "multiboot2", "pvh", "elf", "flat", "bios")
 
 EPILOG = """\
 The guest's serial port (COM1) is standard input and output; everything of Strata's own goes to standard error.
@@ -35,14 +35,14 @@ examples:
 
 def parser() -> Parser:
     """The parser of `strata run`."""
-    p = Parser("strata run", "Run a guest image: a multiboot, PVH or plain ELF, a flat binary, a Linux kernel, a ROM.",
+    p = Parser("strata run", "Run a guest image: a multiboot, PVH or plain ELF, a flat binary, Linux, a ROM.",
                EPILOG)
     p.add_argument("image", nargs="?", metavar="IMAGE", help="what to run (none is needed with --bios)")
     guest = p.add_argument_group("guest")
     guest.add_argument("--kind", choices=KINDS, default="auto", help="what IMAGE is, instead of looking")
     guest.add_argument("--load", type=address, metavar="ADDR", help="where a flat binary goes, and starts")
     guest.add_argument("--mode", type=int, choices=(16, 32, 64), help="how a flat binary starts")
-    guest.add_argument("--initrd", metavar="F", help="a Linux kernel's initial RAM disk, or a multiboot module")
+    guest.add_argument("--initrd", metavar="F", help="a Linux kernel's initial RAM disk, or boot modules: FILE ARGS,FILE ARGS")
     guest.add_argument("--append", default="", metavar="S", help="the command line that the guest sees")
     guest.add_argument("--bios", metavar="F", help="a firmware ROM, placed below 4 GiB and 1 MiB")
     machine = p.add_argument_group("machine")
@@ -69,7 +69,7 @@ def unusable(args: argparse.Namespace) -> str | None:
     """What is wrong with the options taken together, in one line, or None."""
     if args.image is None and args.bios is None:
         return "nothing to run: name an IMAGE, or a ROM with --bios"
-    for option, path in (("IMAGE", args.image), ("--initrd", args.initrd), ("--bios", args.bios)):
+    for option, path in (("IMAGE", args.image), ("--bios", args.bios)):     # --initrd may be a list: the loader's to read
         if path is not None and (why := _unreadable(path)):
             return f"{option} {path}: {why}"
     for option, path in (("--json", args.json), ("--trace", args.trace)):

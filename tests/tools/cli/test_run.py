@@ -60,6 +60,11 @@ def test_options_reach_the_machine(engine, guest, monkeypatch):
                                   bios=None)
 
 
+def test_kinds_are_those_of_the_loader():
+    image = pytest.importorskip("emu.load.image")
+    assert run.KINDS == ("auto", *image.KINDS)
+
+
 def test_a_rom_needs_no_image(engine, guest):
     assert run.main(["--bios", guest("exit 0")]) == 1
 
@@ -109,7 +114,6 @@ def test_report_goes_to_standard_error(engine, guest, capfd):
     ([], "nothing to run"),
     (["/nonexistent/x.elf"], "no such file"),
     (["/"], "is a directory"),
-    (["GUEST", "--initrd", "/nonexistent"], "--initrd /nonexistent: no such file"),
     (["GUEST", "--bios", "/nonexistent"], "--bios /nonexistent: no such file"),
     (["GUEST", "--json", "-"], "standard output is the guest's"),
     (["GUEST", "--json", "/nonexistent/r.json"], "no such directory"),
