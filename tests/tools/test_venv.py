@@ -16,11 +16,12 @@ def run(tmp_path, python):
 
 
 def test_no_python(tmp_path):
-    assert "is not installed. On Debian 12: apt-get install python3 python3-venv" in run(tmp_path, "/nonexistent/python3")
+    said = run(tmp_path, "/nonexistent/python3")
+    assert "is not installed. On Debian 12: apt-get install python3 python3-venv" in said
 
 
-@pytest.mark.parametrize("fails_on, says", [("version_info", "older than 3.11"),
-                                            ("ensurepip", "no venv module. On Debian 12: apt-get install python3-venv")])
+@pytest.mark.parametrize("fails_on, says", [
+    ("version_info", "older than 3.11"), ("ensurepip", "no venv module. On Debian 12: apt-get install python3-venv")])
 def test_python_that_will_not_do(tmp_path, fails_on, says):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\ncase "$2" in *{fails_on}*) exit 1;; esac\n')

@@ -42,7 +42,8 @@ def parser() -> Parser:
     guest.add_argument("--kind", choices=KINDS, default="auto", help="what IMAGE is, instead of looking")
     guest.add_argument("--load", type=address, metavar="ADDR", help="where a flat binary goes, and starts")
     guest.add_argument("--mode", type=int, choices=(16, 32, 64), help="how a flat binary starts")
-    guest.add_argument("--initrd", metavar="F", help="a Linux kernel's initial RAM disk, or boot modules: FILE ARGS,FILE ARGS")
+    guest.add_argument("--initrd", metavar="F",
+                       help="Linux's initial RAM disk, or boot modules for multiboot and PVH: FILE ARGS,FILE ARGS")
     guest.add_argument("--append", default="", metavar="S", help="the command line that the guest sees")
     guest.add_argument("--bios", metavar="F", help="a firmware ROM, placed below 4 GiB and 1 MiB")
     machine = p.add_argument_group("machine")
@@ -69,7 +70,7 @@ def unusable(args: argparse.Namespace) -> str | None:
     """What is wrong with the options taken together, in one line, or None."""
     if args.image is None and args.bios is None:
         return "nothing to run: name an IMAGE, or a ROM with --bios"
-    for option, path in (("IMAGE", args.image), ("--bios", args.bios)):     # --initrd may be a list: the loader's to read
+    for option, path in (("IMAGE", args.image), ("--bios", args.bios)):     # --initrd may be a list, for the loader
         if path is not None and (why := _unreadable(path)):
             return f"{option} {path}: {why}"
     for option, path in (("--json", args.json), ("--trace", args.trace)):
