@@ -73,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
+        print("strata: stopped from the keyboard", file=sys.stderr)
         return 130
 
 

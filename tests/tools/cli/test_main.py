@@ -1,7 +1,13 @@
 """`strata` by itself: finding commands, and refusing what is not one."""
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tools.cli import main, options
+
+TOP = Path(__file__).resolve().parents[3]
 
 
 def test_version_names_the_program_and_a_number(capsys):
@@ -20,6 +26,21 @@ def test_unknown_command_is_one_line_that_lists_the_commands(capsys):
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert "'rum'" in captured.err and "run" in captured.err
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tools.cli.info.main", interrupted)
+    assert main.main(["info"]) == 130
+    assert capsys.readouterr().err == "strata: stopped from the keyboard\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    done = subprocess.run(f"{sys.executable} -m tools.cli.main info | true; echo ${{PIPESTATUS[0]}}", shell=True,
+                          executable="/bin/bash", cwd=TOP, capture_output=True, text=True)
+    assert done.stderr == "" and done.stdout.strip() in ("0", "141")
 
 
 def test_unknown_option_is_one_line(capsys):
