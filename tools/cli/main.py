@@ -66,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
         return 126
     module = importlib.import_module(COMMANDS[args.command][0])
     try:
-        return module.main(args.arguments)
+        status = module.main(args.arguments)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         # The reader of standard output has gone (`strata info | head`); 141 is what SIGPIPE would have given.
         # What is still buffered goes to the null device, or the interpreter would complain about it at exit.
