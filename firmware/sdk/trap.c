@@ -5,7 +5,7 @@
 
 static trap_handler handlers[256];
 
-static void unhandled(struct trap_frame *f)
+void trap_unhandled(struct trap_frame *f)
 {
 #ifdef MODE_REAL
     printf("unhandled vector %u at %04x:%04x flags %04x\n", f->vector, f->cs, f->ip, f->flags);
@@ -19,7 +19,7 @@ static void unhandled(struct trap_frame *f)
 void trap_dispatch(struct trap_frame *f)
 {
     trap_handler fn = handlers[f->vector];
-    (fn ? fn : unhandled)(f);
+    (fn ? fn : trap_unhandled)(f);
 }
 
 void set_handler(unsigned vector, trap_handler fn) { handlers[vector] = fn; }
@@ -66,7 +66,8 @@ void gate_set(unsigned vector, unsigned type, unsigned dpl, bool present)
 #ifdef __x86_64__
 void ist_set(unsigned vector, unsigned ist, void *top)
 {
-    tss.ist[ist - 1] = (reg_t)top;
+    if (ist)
+        tss.ist[ist - 1] = (reg_t)top;
     idt[vector * 2] = (idt[vector * 2] & ~(7ull << 32)) | (u64)ist << 32;
 }
 #endif
@@ -81,7 +82,10 @@ void trap_init(void)
     set_handler(V_USER_EXIT, user_exit);
 
     u64 base = (reg_t)&tss;
-    tss.iomap = sizeof tss;
+    tss.iomap = offsetof(struct tss, io);
+    memset(tss.io, 0xFF, sizeof tss.io);
+    tss.io[0x3F8 / 8] = 0;
+    tss.io[0xE9 / 8] &= (u8)~(1u << 0xE9 % 8);
 #ifndef __x86_64__
     tss.ss0 = SEL_KDATA;
 #endif

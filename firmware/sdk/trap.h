@@ -31,6 +31,9 @@ struct trap_frame {
 
 typedef void (*trap_handler)(struct trap_frame *);
 
+/* Prints the frame and ends the run with EXIT_UNHANDLED. */
+void trap_unhandled(struct trap_frame *f) __attribute__((noreturn));
+
 /* Loads GDT, TSS and an IDT (or the IVT) whose every vector reports itself and exits with EXIT_UNHANDLED. */
 void trap_init(void);
 
@@ -44,7 +47,7 @@ void set_handler(unsigned vector, trap_handler fn);
  *     CHECK_FAULT(V_UD, 0, "UD2");
  * Operands follow the text as in asm: PROBE("div %0", "+a"(a), "+d"(d) : "r"(zero) : "cc").
  */
-extern volatile reg_t probe_at, probe_next, probe_resume;
+extern volatile reg_t probe_at, probe_next, probe_resume, probe_sp;
 extern volatile unsigned probe_count;
 extern struct trap_frame probe_frame;
 
@@ -53,23 +56,35 @@ void probe_init(void);
 void probe_handler(struct trap_frame *f);
 
 #if defined(__x86_64__)
-#define MOV_PTR "movq "
+#define PROBE_MOV "movq "
+#define PROBE_SP "%%rsp"
 #else
-#define MOV_PTR "movl "
+#define PROBE_MOV "movl "
+#define PROBE_SP "%%esp"
 #endif
-#define PROBE(insn, ...)                                                                                          \
-    asm volatile(MOV_PTR "$.Lat%=, probe_at\n\t" MOV_PTR "$.Lnext%=, probe_next\n\t" MOV_PTR                      \
-                         "$.Lnext%=, probe_resume\n" ".Lat%=: " insn "\n" ".Lnext%=:\n\t" MOV_PTR "$0, probe_resume" \
+/* The stack pointer comes back too, so the text may push and trap before it pops. */
+#define PROBE(insn, ...)                                                                                       \
+    asm volatile(PROBE_MOV PROBE_SP ", probe_sp\n\t" PROBE_MOV "$.Lat%=, probe_at\n\t" PROBE_MOV               \
+                           "$.Lnext%=, probe_next\n\t" PROBE_MOV "$.Lnext%=, probe_resume\n.Lat%=: " insn     \
+                           "\n.Lnext%=:\n\t" PROBE_MOV "$0, probe_resume\n\t" PROBE_MOV "probe_sp, " PROBE_SP \
                  : __VA_ARGS__)
 
-/* Each checks that exactly one trap came since the last check, and clears the count. */
+/* The address of a label that an asm text defines. */
+#define LABEL(name) ({ extern const char label_##name[] asm(#name); (reg_t)label_##name; })
+
+/* Each checks that exactly one trap came since the last check, with this saved IP, and clears the count. */
 bool probe_check(unsigned vector, reg_t error, reg_t ip, bool tcg_differs, const char *file, int line, const char *what);
-#define CHECK_FAULT(vector, error, what) probe_check(vector, error, probe_at, false, __FILE_NAME__, __LINE__, what)
-#define CHECK_TRAP(vector, error, what) probe_check(vector, error, probe_next, false, __FILE_NAME__, __LINE__, what)
+#define CHECK_TRAP_AT(vector, error, ip, what) probe_check(vector, error, ip, false, __FILE_NAME__, __LINE__, what)
+#define CHECK_FAULT(vector, error, what) CHECK_TRAP_AT(vector, error, probe_at, what)
+#define CHECK_TRAP(vector, error, what) CHECK_TRAP_AT(vector, error, probe_next, what)
 #define CHECK_FAULT_EXCEPT_TCG(vector, error, what) \
     probe_check(vector, error, probe_at, true, __FILE_NAME__, __LINE__, what)
-#define CHECK_NO_TRAP(what) (CHECK(probe_count == 0, "%s: unexpected vector %u error 0x%lx", what, \
-    (unsigned)probe_frame.vector, PROBE_ERROR), probe_count = 0)
+#define CHECK_TRAP_EXCEPT_TCG(vector, error, what) \
+    probe_check(vector, error, probe_next, true, __FILE_NAME__, __LINE__, what)
+
+/* Checks that nothing trapped. */
+bool probe_check_none(const char *file, int line, const char *what);
+#define CHECK_NO_TRAP(what) probe_check_none(__FILE_NAME__, __LINE__, what)
 
 #ifdef MODE_REAL
 #define PROBE_ERROR 0ul
@@ -98,17 +113,20 @@ struct tss {
     u32 reserved0;
     u64 rsp[3], reserved1, ist[7];
     u16 reserved2[5], iomap;
+    u8 io[0x400 / 8 + 1];
 } __attribute__((packed));
 
-/* The vector runs on its own stack from now on; ist 1-7, top 16-byte aligned. */
+/* The vector runs on its own stack from now on; ist 1-7, top 16-byte aligned; ist 0: as others do. */
 void ist_set(unsigned vector, unsigned ist, void *top);
 #else
 struct tss {
     u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
     u32 es, cs, ss, ds, fs, gs, ldt;
     u16 trap, iomap;
+    u8 io[0x400 / 8 + 1];
 };
 #endif
+/* Its I/O map lets ring 3 reach the console's ports below 0x400, so that CHECK and printf work there. */
 extern struct tss tss;
 
 /*
