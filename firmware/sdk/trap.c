@@ -30,8 +30,6 @@ extern const u8 trap_stubs[256][8];
 void trap_init(void)
 {
     volatile u32 *ivt = 0;
-    /* gcc takes address 0 for a null pointer that may not be written */
-    asm("" : "+r"(ivt));
     for (unsigned i = 0; i < 256; i++)
         ivt[i] = (u32)trap_stubs[i];
 }
@@ -70,6 +68,10 @@ void ist_set(unsigned vector, unsigned ist, void *top)
         tss.ist[ist - 1] = (reg_t)top;
     idt[vector * 2] = (idt[vector * 2] & ~(7ull << 32)) | (u64)ist << 32;
 }
+#endif
+
+#ifndef __x86_64__
+void idt_set_raw(unsigned vector, u64 gate) { idt[vector] = gate; }
 #endif
 
 void trap_init(void)

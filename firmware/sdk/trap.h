@@ -108,6 +108,11 @@ u64 gdt_get(u16 selector);
 /* Type and DPL of a gate, and its present bit. type: 0xE interrupt, 0xF trap; 5 task (32-bit). */
 void gate_set(unsigned vector, unsigned type, unsigned dpl, bool present);
 
+#ifndef __x86_64__
+/* Writes a whole gate, such as a task gate. */
+void idt_set_raw(unsigned vector, u64 gate);
+#endif
+
 #ifdef __x86_64__
 struct tss {
     u32 reserved0;
