@@ -69,7 +69,8 @@ static void interrupts(void)
     CHECK(after == 0xFFFFFFFF && sp == 0, "IRETD: CF %x, stack off by %d", after, (int)sp);
 
     /* IP wraps in 16 bits, CS counts in paragraphs: 0010:label - 0x100 is 0000:label. */
-    asm volatile("pushfw; pushw $0x10; pushw $1f - 0x100; iretw\n1: movw %%cs, %w0; ljmp $0, $2f\n2:" : "=r"(after) : : "memory");
+    asm volatile("pushfw; pushw $0x10; pushw $1f - 0x100; iretw\n"
+                 "1: movw %%cs, %w0; ljmp $0, $2f\n2:" : "=r"(after) : : "memory");
     CHECK((u16)after == 0x10, "IRET loaded CS %x", (u16)after);
 }
 

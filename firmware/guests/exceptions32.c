@@ -172,7 +172,8 @@ static void paging_and_rings(void)
     gate_set(0x93, 0xE, 3, true);
     set_handler(0x93, on_change);
     user_call(user_change);
-    CHECK(change.frame_cs == SEL_UCODE && change.frame_ss == SEL_UDATA, "CS %x SS %x", change.frame_cs, change.frame_ss);
+    CHECK(change.frame_cs == SEL_UCODE && change.frame_ss == SEL_UDATA, "CS %x SS %x", change.frame_cs,
+        change.frame_ss);
     CHECK(change.frame_sp == change.sp, "saved ESP 0x%x", change.frame_sp);
     CHECK(change.top == tss.esp0, "the frame ends at 0x%lx, ESP0 is 0x%x", (unsigned long)change.top, tss.esp0);
     write_cr0(read_cr0() & ~(reg_t)CR0_PG);

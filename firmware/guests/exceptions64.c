@@ -229,7 +229,8 @@ static void gate_types(void)
     gate_set(0x91, 0xF, 0, true);
     asm volatile("sti; int $0x91; cli" : : : "memory", "cc");
     CHECK(handler_flags & FLAG_IF, "a trap gate cleared IF");
-    asm volatile("pushfq; orl $0x4000, (%%rsp); popfq; int $0x91; pushfq; andl $~0x4000, (%%rsp); popfq" : : : "memory", "cc");
+    asm volatile("pushfq; orl $0x4000, (%%rsp); popfq; int $0x91; pushfq; andl $~0x4000, (%%rsp); "
+                 "popfq" : : : "memory", "cc");
     CHECK(!(handler_flags & FLAG_NT), "NT reached the handler");
 }
 

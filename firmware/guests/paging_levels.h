@@ -71,15 +71,16 @@ static void expect(bool user, enum access kind, int error, const char *what, int
         access_now();
     reg_t at = VIRTUAL + (kind == WRITE ? 64 : 0);
     if (error == NO_FAULT)
-        CHECK(probe_count == 0, "%s, level %d: ring %d %s: vector %u error 0x%lx", what, level, user ? 3 : 0, kinds[kind],
-              (unsigned)probe_frame.vector, PROBE_ERROR);
+        CHECK(probe_count == 0, "%s, level %d: ring %d %s: vector %u error 0x%lx", what, level,
+              user ? 3 : 0, kinds[kind], (unsigned)probe_frame.vector, PROBE_ERROR);
     else if (CHECK(probe_count == 1 && probe_frame.vector == V_PF && probe_frame.cr2 == at,
                    "%s, level %d: ring %d %s: no #PF, or CR2 0x%lx", what, level, user ? 3 : 0, kinds[kind],
                    (unsigned long)probe_frame.cr2)) {
         /* The RSVD bit implies P; QEMU 7.2 TCG leaves P clear. */
         bool (*check)(bool, const char *, int, const char *, ...) = error & PF_RSVD ? check_except_tcg : check_one;
-        check(PROBE_ERROR == (unsigned)error, __FILE_NAME__, __LINE__, "%s, level %d: ring %d %s: error 0x%lx, not 0x%x",
-              what, level, user ? 3 : 0, kinds[kind], PROBE_ERROR, error);
+        check(PROBE_ERROR == (unsigned)error, __FILE_NAME__, __LINE__,
+              "%s, level %d: ring %d %s: error 0x%lx, not 0x%x", what, level, user ? 3 : 0, kinds[kind],
+              PROBE_ERROR, error);
     }
     probe_count = 0;
 }

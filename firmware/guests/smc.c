@@ -30,7 +30,8 @@ static void next_instruction(void)
         asm volatile("movl %1, patch_imm + 1\npatch_imm: movl $0x11111111, %0" : "=a"(v) : "r"(i * 3) : "memory");
         CHECK(v == i * 3, "round %u: %u", i, v);
     }
-    asm volatile("movb $0x90, patch_op; movb $0x90, patch_op + 1; movl $1, %0\npatch_op: xorl %0, %0" : "=a"(v) : : "memory");
+    asm volatile("movb $0x90, patch_op; movb $0x90, patch_op + 1; "
+                 "movl $1, %0\npatch_op: xorl %0, %0" : "=a"(v) : : "memory");
     CHECK(v == 1, "two stores of one byte did not turn XOR into NOPs");
     printf("REP STOSB over the code that follows\n");
     asm volatile("cld; leaq patch_run(%%rip), %%rdi; movl $16, %%ecx; movl $0x90, %%eax; xorl %%edx, %%edx; rep stosb\n"

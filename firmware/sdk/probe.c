@@ -22,7 +22,8 @@ void probe_init(void)
         set_handler(i, probe_handler);
 }
 
-bool probe_check(unsigned vector, reg_t error, reg_t ip, bool tcg_differs, const char *file, int line, const char *what)
+bool probe_check(unsigned vector, reg_t error, reg_t ip, bool tcg_differs, const char *file, int line,
+                 const char *what)
 {
     unsigned count = probe_count;
     probe_count = 0;
@@ -32,7 +33,9 @@ bool probe_check(unsigned vector, reg_t error, reg_t ip, bool tcg_differs, const
     if (!ok && !count)
         return check(false, file, line, "%s: no trap, expected vector %u", what, vector);
     return check(ok, file, line,
-                 "%s: %u traps, last vector %u error 0x%lx ip 0x%lx; expected vector %u error 0x%lx ip 0x%lx", what, count, (unsigned)probe_frame.vector, PROBE_ERROR, (unsigned long)probe_frame.ip, vector, (unsigned long)error, (unsigned long)ip);
+                 "%s: %u traps, last vector %u error 0x%lx ip 0x%lx; "
+                 "expected vector %u error 0x%lx ip 0x%lx", what, count, (unsigned)probe_frame.vector, PROBE_ERROR,
+                 (unsigned long)probe_frame.ip, vector, (unsigned long)error, (unsigned long)ip);
 }
 
 bool probe_check_none(const char *file, int line, const char *what)

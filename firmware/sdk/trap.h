@@ -73,7 +73,8 @@ void probe_handler(struct trap_frame *f);
 #define LABEL(name) ({ extern const char label_##name[] asm(#name); (reg_t)label_##name; })
 
 /* Each checks that exactly one trap came since the last check, with this saved IP, and clears the count. */
-bool probe_check(unsigned vector, reg_t error, reg_t ip, bool tcg_differs, const char *file, int line, const char *what);
+bool probe_check(unsigned vector, reg_t error, reg_t ip, bool tcg_differs, const char *file, int line,
+                 const char *what);
 #define CHECK_TRAP_AT(vector, error, ip, what) probe_check(vector, error, ip, false, __FILE_NAME__, __LINE__, what)
 #define CHECK_FAULT(vector, error, what) CHECK_TRAP_AT(vector, error, probe_at, what)
 #define CHECK_TRAP(vector, error, what) CHECK_TRAP_AT(vector, error, probe_next, what)
