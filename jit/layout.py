@@ -119,6 +119,9 @@ SHADOW = _at("shadow")              # STI or MOV SS blocks events for one instru
 BUDGET = _at("budget")              # instructions left in this slice
 ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
 IDLE_FAULTS = _at("idle_faults")    # exceptions delivered since an instruction last retired
+SAMPLE = _at("sample")              # instructions until the run loop next notes what is hot; 0: never
+SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
+HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
 
