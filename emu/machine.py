@@ -23,6 +23,7 @@ from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
 ENGINES = ("auto", "interp", "blocks")
 CPU_MODELS = ("max",)
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
+SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
 QUANTUM = 10_000                # instructions of one vCPU before the next one runs
 
 
@@ -143,6 +144,9 @@ class Machine:
     def _round(self, size: int) -> None:
         """Let each running vCPU have its quantum, or skip idle time."""
         clock = self.clock
+        if self.engine.regions.busy:
+            self.engine.regions.poll()
+            size = min(size, SLICE_COMPILING)
         clock.run_due()
         self._wake()
         running = [v for v in self.vcpus if v.plane.get(layout.ACTIVITY) == RUNNING]

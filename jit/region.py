@@ -22,7 +22,7 @@ from jit.registry import COND, JUMP, PLAIN
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
-FAST_PATHS = ("region_load", "region_store", "region_probe")    # stand in for the slow paths, jit/region_access.py
+FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py
 HOT_WORDS = range(0, layout.HOT_END, 8)
 
 
@@ -174,7 +174,17 @@ class RegionBuilder(Wrapper):
             b.position_at_end(self.labels[address])
             self._block(block)
         self._leave()
+        self._fast_paths()
         return str(self.module)
+
+    def _fast_paths(self) -> None:
+        """Give the names that handlers call on a TLB miss the region's meaning."""
+        kind = ir.FunctionType(I64, [PTR, I64, I64])
+        for access in ("load", "store", "probe"):
+            function = ir.Function(self.module, kind, name=f"strata_slow_{access}")
+            fast = ir.Function(self.module, kind, name=f"strata_region_{access}")
+            inner = ir.IRBuilder(function.append_basic_block())
+            inner.ret(inner.call(fast, function.args))
 
     def _word(self, base: ir.Value, offset: int) -> ir.Value:
         return self.b.bitcast(self.b.gep(base, [I64(offset)]), I64.as_pointer())
@@ -270,8 +280,6 @@ class RegionBuilder(Wrapper):
         for page_offset, address in self.plan.returns.items():
             back = self._fresh()
             choice.add_case(I64(page_offset), back)
-            with b.goto_block(back):
-                pass
             b.position_at_end(back)
             self._edge(address)
 
@@ -303,7 +311,6 @@ def compile_region(compiler: Compiler, plan: Plan, symbol: str) -> bytes:
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
     parts += [compiler.compiled["fn." + name].bitcode for name in (*FAST_PATHS, "jump_cached")]
-    # The handlers' calls of slow paths meet the region's fast ones under the same names.
     module = llvm.parse_assembly(text)
     for part in parts:
         module.link_in(llvm.parse_bitcode(part))
