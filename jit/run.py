@@ -289,7 +289,7 @@ def run(st):
         budget = rd64(st, BUDGET)
         rem = ld32(uop + uops.REM)
         count = 1 if single or trap else slice_length(st, budget, rem)
-        withheld = budget - count if count > rem else 0
+        withheld = budget - count if count >= rem else 0
         stop = 0
         if count < rem:
             stop = place_stop(st, uop, count)
