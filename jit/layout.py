@@ -34,6 +34,7 @@ GPR = _at("gpr", 8, 16)
 ZERO = _at("zero")                  # always 0: the base, index or source of an operand that has none
 RES = _at("flag_result")            # lazy flags, see jit/flags.py
 AUX = _at("flag_aux")
+CARRY = _at("flag_carry")
 RFL = _at("rflags_other")           # RFLAGS without CF PF AF ZF SF OF
 TMP = _at("tmp", 8, 8)              # between the micro-ops of one instruction
 PAGE_RIP = _at("page_rip")          # RIP of byte 0 of the code page being executed
