@@ -12,6 +12,7 @@ from jit import exits, layout, pmap
 from emu import boot, stop
 from emu.engine import Engine
 from emu.guestmap import GuestMap
+from emu.isa.models import MODELS
 from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
@@ -22,7 +23,6 @@ from emu.stop import Stop
 from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
 
 ENGINES = ("auto", "interp", "blocks")
-CPU_MODELS = ("max",)
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
@@ -36,7 +36,7 @@ def _nothing(*_: Any) -> None:
 class Machine:
     """An x86-64 PC.
 
-    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from CPU_MODELS. planes: a name from
+    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
     the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
@@ -47,7 +47,7 @@ class Machine:
                  serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, CPU_MODELS),
+        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
                                    ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
