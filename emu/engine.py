@@ -12,6 +12,7 @@ from jit.compiler import Compiler, compiler
 
 from emu.decode.translator import Translator
 from emu.mem.ram import PhysicalMemory
+from emu.regions import Regions
 
 if TYPE_CHECKING:
     from emu.plane import Plane
@@ -38,6 +39,7 @@ class Engine:
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
         self._calls: dict[str, ctypes._FuncPointer] = {}
+        self.regions = Regions(self)
         self.run = self._callable("run")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
         self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))

@@ -37,6 +37,7 @@ class Plane:
         self.set(layout.VCPU, vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
+        engine.regions.sampling(self)
         self.use_set(0)
         self.flush()
 

@@ -44,7 +44,7 @@ class VCpu:
             exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
-            exits.INTERRUPT: self._interrupt,
+            exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
         }
 
     # --- running ------------------------------------------------------------------------------------------------------------
@@ -62,6 +62,7 @@ class VCpu:
             plane = self.plane
             if status == exits.EVENT:
                 break
+            self.engine.regions.poll()
             done = budget - plane.signed(layout.BUDGET)
             if start + done > machine.clock.icount:
                 machine.clock.advance(start + done)
@@ -226,6 +227,11 @@ class VCpu:
             self._reported.add(name)
             self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
         self.fault(plane, UD)
+
+    def _hot(self, plane: Plane) -> None:
+        gpa = self._code_gpa(plane)
+        if gpa is not None:
+            self.engine.regions.hot(plane.get(layout.EXIT_UOP), gpa, plane.get(layout.MODE))
 
     def _interrupt(self, plane: Plane) -> None:
         """Deliver an NMI or the interrupt controller's vector (SDM Vol. 3A 6.9)."""

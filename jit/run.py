@@ -29,6 +29,7 @@ from jit.layout import (
     FAULT_VECTOR,
     GPR,
     HANDLERS,
+    HEAT_LIMIT,
     IDLE_FAULTS,
     INTERRUPT,
     IO_DONE,
@@ -47,6 +48,8 @@ from jit.layout import (
     RFL,
     RIP,
     RUNTIME,
+    SAMPLE,
+    SAMPLE_BASE,
     SEG_LIMIT,
     SHADOW,
     TLB_SET,
@@ -56,12 +59,13 @@ from jit.layout import (
     WALK_GPA,
     seg,
 )
-from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, wr64
+from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
 from jit.paging import EXECUTE
 from jit.slow import is_canonical
 from jit.tlb import set_address
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
+SAMPLE_MAX = 1 << 20
 STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
 
 
@@ -221,6 +225,28 @@ def timestamp(st, budget):
 
 
 @inline
+def slice_length(st, budget, rem):
+    """Instructions to run before the next look at what is hot, at least the block of `rem` that comes first."""
+    sample = rd64(st, SAMPLE)
+    if sample == 0 or budget <= rem:
+        return budget
+    return min(budget, max(sample, rem))
+
+
+@inline
+def note_heat(st, uop):
+    """Count a sample at a micro-op; True when that makes it hot. Compiled code is sampled ever more rarely."""
+    if ld64(uop + uops.REGION) != 0:
+        wr64(st, SAMPLE, min(rd64(st, SAMPLE) * 2, SAMPLE_MAX))
+        return False
+    wr64(st, SAMPLE, rd64(st, SAMPLE_BASE))
+    heat = ld8(uop + uops.HEAT) + 1
+    if heat < 256:
+        st8(uop + uops.HEAT, heat)
+    return heat == rd64(st, HEAT_LIMIT)
+
+
+@inline
 def event_waits(st):
     """An NMI or interrupt that can be taken now (SDM Vol. 3A 6.8)."""
     if rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0:
@@ -262,19 +288,22 @@ def run(st):
         trap = rd64(st, RFL) & TF != 0
         budget = rd64(st, BUDGET)
         rem = ld32(uop + uops.REM)
-        count = 1 if single or trap else budget
+        count = 1 if single or trap else slice_length(st, budget, rem)
+        withheld = budget - count if count >= rem else 0
         stop = 0
         if count < rem:
             stop = place_stop(st, uop, count)
-        left = call_thread(ld64(uop), st, uop, budget - rem)
+        left = call_thread(ld64(uop), st, uop, budget - withheld - rem) + withheld
         if stop != 0:
             remove_stop(st, uop, stop)
         status = rd64(st, EXIT)
         uop = rd64(st, EXIT_UOP)
+        hot = False
         if status == exits.LOOKUP:
             pass
         elif status == exits.BUDGET:
             wr64(st, RIP, uop_rip(st, uop))
+            hot = withheld != 0 and note_heat(st, uop)
         elif status == exits.RDTSC:
             tsc = timestamp(st, left + 1)
             wr64(st, GPR, tsc & 0xFFFFFFFF)
@@ -292,6 +321,8 @@ def run(st):
                 wr64(st, FAULT_VECTOR, DB)
                 wr64(st, DR6, rd64(st, DR6) | 0x4000)
                 wr64(st, FAULT_PENDING, 1)
+            elif hot:
+                return exits.HOT
         elif status == FAULT:
             wr64(st, IO_DONE, 0)
             status = deliver_pending(st)

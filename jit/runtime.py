@@ -2,7 +2,7 @@
 
 from numba import types
 
-from jit import deliver, run, slow, tlb
+from jit import deliver, region_access, run, slow, tlb
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
@@ -17,5 +17,9 @@ FUNCTIONS = {
     "run": (run.run, _STATE),
     "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),
     "flush_all": (tlb.flush_all_translations, _STATE),
+    "region_fill": (region_access.region_fill, types.int64(types.int64, types.int64, types.int64)),
+    "region_load": (region_access.region_load, _ACCESS),
+    "region_store": (region_access.region_store, _ACCESS),
+    "region_probe": (region_access.region_probe, _ACCESS),
     "deliver": (deliver.deliver, _STATE),
 }

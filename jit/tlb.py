@@ -120,8 +120,7 @@ def withdraw_writes(st, gpa):
             entry = base + (j << DATA_SHIFT)
             if ld64(entry + TLB_GPA) == gpa:
                 st64(entry + TLB_WRITE, TLB_INVALID)
-
-
+    return OK
 
 
 def flush_all_translations(st):
