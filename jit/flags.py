@@ -136,6 +136,18 @@ def set_of(st, of):
 
 
 @inline
+def set_cf_of(st, cf, of):
+    """CF and OF alone."""
+    wr64(st, AUX, (rd64(st, AUX) & ~TOP_TWO) | (cf << 63) | ((cf ^ of) << 62))
+
+
+@inline
+def set_zf(st, zf):
+    """ZF alone."""
+    set_status(st, (get_status(st) & ~ZF) | (zf << 6))
+
+
+@inline
 def condition(st, code):
     """Condition `code` 0-15 of Jcc, SETcc, CMOVcc (SDM Vol. 2 B.1.4.7): 1 if it holds."""
     kind = code >> 1

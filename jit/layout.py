@@ -118,6 +118,7 @@ NMI = _at("nmi")                    # 1: NMI latched
 NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
 SHADOW = _at("shadow")              # STI or MOV SS blocks events for one instruction (SDM 3A 6.8.3)
 BUDGET = _at("budget")              # instructions left in this slice
+REP_LEFT = _at("rep_left")          # while a REP micro-op runs: instructions left after this iteration
 ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
 IDLE_FAULTS = _at("idle_faults")    # exceptions delivered since an instruction last retired
 SAMPLE = _at("sample")              # instructions until the run loop next notes what is hot; 0: never
