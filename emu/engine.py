@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from emu.plane import Plane
 
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all")
+BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all",
+          "update_mode")
 
 
 class Engine:
@@ -28,7 +29,7 @@ class Engine:
         for name in BASICS:
             self.compiler.function(name)
         self.translator = Translator(memory, self.compiler)
-        self.runtime = np.zeros(16, np.uint64)
+        self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
         self._calls: dict[str, ctypes._FuncPointer] = {}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
+PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
 
@@ -69,7 +70,7 @@ class Compiler:
         if known is None:
             with self.lock:
                 known = self.functions[name] = self._load("fn." + name, lambda: self._build_function(name))
-                llvm.add_symbol("strata_" + name, known)
+                llvm.add_symbol(PREFIX + name, known)
         return known
 
     def bitcode(self, name: str) -> Compiled:
@@ -87,6 +88,8 @@ class Compiler:
             self.built += 1
             self.cache.put(key, found)
         self.compiled[key] = found
+        for name in found.needs:
+            self.function(name)
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(found.object))
         self.engine.finalize_object()
         return self.engine.get_function_address(found.symbol)
@@ -140,7 +143,9 @@ class Compiler:
               kind: str) -> Compiled:
         module = self.link(text, parts, symbol)
         self.optimise(module)
-        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind)
+        needs = tuple(f.name.removeprefix(PREFIX) for f in module.functions
+                      if f.is_declaration and f.name.startswith(PREFIX))
+        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind, needs)
 
 
 _shared: Compiler | None = None

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 PLAIN, COND, JUMP, LINK, END = "plain", "cond", "jump", "link", "end"
-SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "control", "stack", "segment", "string", "system")
+SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "control", "stack", "segment", "string", "system", "far",
+             "interrupt", "io")
 
 
 class Op(NamedTuple):
