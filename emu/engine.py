@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,21 +12,26 @@ from jit.compiler import Compiler, compiler
 
 from emu.decode.translator import Translator
 from emu.mem.ram import PhysicalMemory
+from emu.regions import Regions
 
 if TYPE_CHECKING:
     from emu.plane import Plane
 
+_ACCESS_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all",
-          "update_mode")
+          "withdraw_writes", "update_mode")
 
 
 class Engine:
     """What all planes of a machine share: memory, translator, handler table, runtime functions."""
 
-    def __init__(self, memory: PhysicalMemory) -> None:
-        self.memory = memory
+    def __init__(self, memory: PhysicalMemory, mode: str = "auto",
+                 progress: Callable[[str], None] | None = None) -> None:
+        self.memory, self.mode = memory, mode
         self.compiler: Compiler = compiler()
+        self.compiler.progress = progress
         for name in BASICS:
             self.compiler.function(name)
         self.translator = Translator(memory, self.compiler)
@@ -33,7 +39,10 @@ class Engine:
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
         self._calls: dict[str, ctypes._FuncPointer] = {}
+        self.regions = Regions(self)
         self.run = self._callable("run")
+        self.translate = _ACCESS_CALL(self.compiler.function("translate"))
+        self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))
 
     def constants(self) -> dict[int, int]:
         """State fields that hold addresses shared by all planes."""

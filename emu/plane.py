@@ -42,6 +42,7 @@ class Plane:
         self.set(layout.VCPU, vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
+        engine.regions.sampling(self)
         self.set(layout.CR4_VALID, CR4_BASELINE)
         self.set(layout.EFER_VALID, EFER_BASELINE)
         self.set(layout.XCR0_VALID, 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from jit import exits
 from jit.cache import Cache, Compiled
-from jit.registry import END, OPS, SEMANTICS
+from jit.registry import COND, END, JUMP, OPS, PLAIN, SEMANTICS
 from jit.threaded import Wrapper, build_exit
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
+REGION_KINDS = (PLAIN, COND, JUMP)
+REGION_CALLS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe")
 PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
@@ -43,6 +45,7 @@ class Compiler:
         self.names: list[str] = []
         self.compiled: dict[str, Compiled] = {}
         self.functions: dict[str, int] = {}         # runtime function -> address
+        self._compilable: dict[str, bool] = {}
         self.built = 0                              # functions compiled in this process, not taken from the cache
         self.progress: Callable[[str], None] | None = None
         for name in EXIT_OPS:
@@ -77,6 +80,23 @@ class Compiler:
         """The compiled form of a micro-op that is in use, for linking into a region."""
         return self.compiled["op." + name]
 
+    def compilable(self, name: str) -> bool:
+        """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for."""
+        known = self._compilable.get(name)
+        if known is None:
+            found = self.bitcode(name)
+            module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
+            known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
+                f.name in REGION_CALLS or f.name.startswith("llvm.") for f in module.functions if f.is_declaration)
+        return known
+
+    def add_object(self, code: bytes, symbol: str) -> int:
+        """Load object code into this process; gives the symbol's address."""
+        with self.lock:
+            self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+            self.engine.finalize_object()
+            return self.engine.get_function_address(symbol)
+
     # --- building ---------------------------------------------------------------------------------------------------
 
     def _load(self, key: str, build: Callable[[], Compiled]) -> int:
@@ -90,9 +110,7 @@ class Compiler:
         self.compiled[key] = found
         for name in found.needs:
             self.function(name)
-        self.engine.add_object_file(llvm.ObjectFileRef.from_data(found.object))
-        self.engine.finalize_object()
-        return self.engine.get_function_address(found.symbol)
+        return self.add_object(found.object, found.symbol)
 
     def _build_op(self, name: str) -> Compiled:
         symbol = "op." + name
@@ -103,7 +121,7 @@ class Compiler:
         entry = OPS[name]
         from jit.lower import handler_module
         body, text = handler_module(entry.build(), name)
-        bitcode = self._bitcode(text)
+        bitcode = self._slim(text, body)
         wrapper: ir.Module = Wrapper(symbol).build(body, entry.kind)
         helpers = [self._helper(h) for h in INLINED]
         return self._emit(symbol, str(wrapper), [bitcode, *helpers], bitcode, body, entry.kind)
@@ -120,6 +138,16 @@ class Compiler:
 
     def _bitcode(self, text: str) -> bytes:
         return llvm.parse_assembly(text).as_bitcode()
+
+    def _slim(self, text: str, body: str) -> bytes:
+        """Bitcode of a handler with its helpers inlined: small enough to be linked into many regions."""
+        module = llvm.parse_assembly(text)
+        for function in module.functions:
+            if not function.is_declaration and function.name != body:
+                function.linkage = "internal"
+                function.add_function_attribute("alwaysinline")
+        self.optimise(module)
+        return module.as_bitcode()
 
     def optimise(self, module: llvm.ModuleRef, level: int = 2) -> None:
         """Run LLVM's standard pipeline of a level over the module."""

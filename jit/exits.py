@@ -31,6 +31,7 @@ EVENT = 44          # the budget is used up
 MODE_CHANGE = 45
 WBINVD = 46
 CR_WRITE = 47
+HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

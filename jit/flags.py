@@ -1,49 +1,60 @@
-"""Lazy status flags: two words from which CF, PF, AF, ZF, SF and OF follow (SDM Vol. 1 3.4.3.1).
+"""Lazy status flags: three words from which CF, PF, AF, ZF, SF and OF follow (SDM Vol. 1 3.4.3.1).
 
-RES is the last result, sign-extended from the operation's width; AUX holds the carries out of the two top bits and
-out of bit 3, with corrections for flag sets that no single result has (POPF, SAHF):
+    RES     the last result, sign-extended from the operation's width: ZF, SF, PF
+    AUX     the carries *into* each bit, sign-extended likewise: bit 4 is AF, bit 63 xor CF is OF
+    CARRY   bit 0 is CF; the other bits correct RES for flag sets that no single result has (POPF, SAHF):
+            bit 1 inverts SF, bits 15:8 are xor-ed into RES 7:0 before its parity is taken
 
-    AUX bit 63    carry out of the top bit: CF
-    AUX bit 62    carry into the top bit: OF = bit 63 xor bit 62
-    AUX bit 3     AF
-    AUX bit 0     SF is inverted
-    AUX 15:8      xor-ed into RES 7:0 before its parity is taken
-
-An operation therefore stores two words whatever it is, and a condition reads them without knowing what that was.
+An operation therefore stores three words whatever it is, a condition reads them without knowing what that was, and
+INC and DEC, which keep CF, do not tie one iteration of a loop to the next.
 """
 
-from jit.layout import AUX, RES
-from jit.native import ctpop, inline, rd64, shr, sx8, sx16, sx32, wr64
+from jit.layout import AUX, CARRY, RES
+from jit.native import ctpop, inline, rd64, shr, sx8, sx16, sx32, ult, wr64
 
 CF, PF, AF, ZF, SF, OF = 0x1, 0x4, 0x10, 0x40, 0x80, 0x800
 TF, IF, DF, IOPL, NT, RF, VM, AC, VIF, VIP, ID = (
     0x100, 0x200, 0x400, 0x3000, 0x4000, 0x10000, 0x20000, 0x40000, 0x80000, 0x100000, 0x200000)
 STATUS = CF | PF | AF | ZF | SF | OF
 FIXED = 0x2
+SIGN = -(1 << 63)
 
-TOP_TWO = -(1 << 62)                                # bits 63:62
-CARRY = -(1 << 63)
-CARRY_IN = 1 << 62
+@inline
+def low(value, width):
+    """The low `width` bits, zero-extended."""
+    return value if width == 64 else value & ((1 << width) - 1)
 
 
 @inline
-def carries(vector, width):
-    """AUX from a vector of the carries out of each bit."""
-    return ((vector << (64 - width)) & TOP_TWO) | (vector & 8)
-
-
-@inline
-def set_add(st, a, b, r, extended, width):
-    """Flags of r = a + b (+ CF). `extended` is r sign-extended from `width` bits."""
+def set_sum(st, x, y, r, extended, carry, width):
+    """Flags of a sum or difference r of x and y, with its carry or borrow given as 0 or 1."""
     wr64(st, RES, extended)
-    wr64(st, AUX, carries((a & b) | ((a | b) & ~r), width))
+    wr64(st, AUX, sign_extend(x ^ y ^ r, width))
+    wr64(st, CARRY, carry)
 
 
 @inline
-def set_sub(st, a, b, r, extended, width):
-    """Flags of r = a - b (- CF): CF and AF are borrows."""
-    wr64(st, RES, extended)
-    wr64(st, AUX, carries((~a & b) | ((~a | b) & r), width))
+def set_add(st, x, y, r, extended, width):
+    """Flags of r = x + y. `extended` is r sign-extended from `width` bits."""
+    set_sum(st, x, y, r, extended, 1 if ult(low(r, width), low(x, width)) else 0, width)
+
+
+@inline
+def set_adc(st, x, y, r, extended, width):
+    """Flags of r = x + y + CF."""
+    set_sum(st, x, y, r, extended, shr((x & y) | ((x | y) & ~r), width - 1) & 1, width)
+
+
+@inline
+def set_sub(st, x, y, r, extended, width):
+    """Flags of r = x - y: CF and AF are borrows."""
+    set_sum(st, x, y, r, extended, 1 if ult(low(x, width), low(y, width)) else 0, width)
+
+
+@inline
+def set_sbb(st, x, y, r, extended, width):
+    """Flags of r = x - y - CF."""
+    set_sum(st, x, y, r, extended, shr((~x & y) | ((~x | y) & r), width - 1) & 1, width)
 
 
 @inline
@@ -51,24 +62,25 @@ def set_logic(st, extended):
     """Flags of AND, OR, XOR, TEST: CF = OF = 0; AF, undefined, is cleared as current processors do."""
     wr64(st, RES, extended)
     wr64(st, AUX, 0)
+    wr64(st, CARRY, 0)
 
 
 @inline
 def set_result(st, extended, cf, of, af):
     """ZF, SF, PF from a result; CF, OF, AF given as 0 or 1."""
     wr64(st, RES, extended)
-    wr64(st, AUX, (cf << 63) | ((cf ^ of) << 62) | (af << 3))
+    wr64(st, AUX, ((cf ^ of) << 63) | (af << 4))
+    wr64(st, CARRY, cf)
 
 
 @inline
 def get_cf(st):
-    return shr(rd64(st, AUX), 63)
+    return rd64(st, CARRY) & 1
 
 
 @inline
 def get_of(st):
-    aux = rd64(st, AUX)
-    return shr(aux ^ (aux << 1), 63)
+    return shr(rd64(st, AUX), 63) ^ get_cf(st)
 
 
 @inline
@@ -78,17 +90,17 @@ def get_zf(st):
 
 @inline
 def get_sf(st):
-    return shr(rd64(st, RES), 63) ^ (rd64(st, AUX) & 1)
+    return shr(rd64(st, RES), 63) ^ (shr(rd64(st, CARRY), 1) & 1)
 
 
 @inline
 def get_pf(st):
-    return (ctpop((rd64(st, RES) ^ shr(rd64(st, AUX), 8)) & 0xFF) & 1) ^ 1
+    return (ctpop((rd64(st, RES) ^ shr(rd64(st, CARRY), 8)) & 0xFF) & 1) ^ 1
 
 
 @inline
 def get_af(st):
-    return shr(rd64(st, AUX), 3) & 1
+    return shr(rd64(st, AUX), 4) & 1
 
 
 @inline
@@ -105,14 +117,35 @@ def set_status(st, flags):
     odd = (shr(flags, 2) & 1) ^ 1
     zero = shr(flags, 6) & 1
     wr64(st, RES, 0 if zero else 0x100)
-    wr64(st, AUX, (cf << 63) | ((cf ^ of) << 62) | ((flags & AF) >> 1) | sf | (odd << 8))
+    wr64(st, AUX, ((cf ^ of) << 63) | (flags & AF))
+    wr64(st, CARRY, cf | (sf << 1) | (odd << 8))
 
 
 @inline
 def set_cf(st, cf):
-    """CF alone; OF is kept."""
-    of = get_of(st)
-    wr64(st, AUX, (rd64(st, AUX) & ~TOP_TWO) | (cf << 63) | ((cf ^ of) << 62))
+    """CF alone; the others are kept."""
+    old = rd64(st, CARRY)
+    wr64(st, AUX, rd64(st, AUX) ^ (((old ^ cf) & 1) << 63))
+    wr64(st, CARRY, (old & ~1) | cf)
+
+
+@inline
+def set_of(st, of):
+    """OF alone; the others are kept."""
+    wr64(st, AUX, (rd64(st, AUX) & ~SIGN) | ((get_cf(st) ^ of) << 63))
+
+
+@inline
+def set_cf_of(st, cf, of):
+    """CF and OF; the others are kept."""
+    wr64(st, AUX, (rd64(st, AUX) & ~SIGN) | ((cf ^ of) << 63))
+    wr64(st, CARRY, (rd64(st, CARRY) & ~1) | cf)
+
+
+@inline
+def set_zf(st, zf):
+    """ZF alone."""
+    set_status(st, (get_status(st) & ~ZF) | (zf << 6))
 
 
 @inline

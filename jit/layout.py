@@ -34,6 +34,7 @@ GPR = _at("gpr", 8, 16)
 ZERO = _at("zero")                  # always 0: the base, index or source of an operand that has none
 RES = _at("flag_result")            # lazy flags, see jit/flags.py
 AUX = _at("flag_aux")
+CARRY = _at("flag_carry")
 RFL = _at("rflags_other")           # RFLAGS without CF PF AF ZF SF OF
 TMP = _at("tmp", 8, 8)              # between the micro-ops of one instruction
 PAGE_RIP = _at("page_rip")          # RIP of byte 0 of the code page being executed
@@ -137,8 +138,12 @@ NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
 SHADOW = _at("shadow")              # STI (1) or MOV SS (2) blocks events for one instruction (SDM 3A 6.8.3)
 NO_TRAP = _at("no_trap")            # 1: the instruction that just ended is not followed by a single-step trap
 BUDGET = _at("budget")              # instructions left in this slice
+REP_LEFT = _at("rep_left")          # while a REP micro-op runs: instructions left after this iteration
 ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
 IDLE_FAULTS = _at("idle_faults")    # exceptions delivered since an instruction last retired
+SAMPLE = _at("sample")              # instructions until the run loop next notes what is hot; 0: never
+SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
+HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
 

@@ -128,6 +128,29 @@ umulh, smulh = _high(False), _high(True)                        # upper half of 
 
 
 @intrinsic
+def memmove(_: Any, to: Any, source: Any, size: Any) -> Any:
+    """Copy `size` bytes of host memory; the areas may overlap."""
+    def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        pointer = ir.IntType(8).as_pointer()
+        copy = b.module.declare_intrinsic("llvm.memmove", [pointer, pointer, I64])
+        b.call(copy, [b.inttoptr(args[0], pointer), b.inttoptr(args[1], pointer), args[2], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64, types.int64), gen
+
+
+@intrinsic
+def memset(_: Any, to: Any, value: Any, size: Any) -> Any:
+    """Fill `size` bytes of host memory with the low byte of `value`."""
+    def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        byte = ir.IntType(8)
+        fill = b.module.declare_intrinsic("llvm.memset", [byte.as_pointer(), I64])
+        b.call(fill, [b.inttoptr(args[0], byte.as_pointer()), b.trunc(args[1], byte), args[2],
+                      ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64, types.int64), gen
+
+
+@intrinsic
 def address_of(_: Any, state: Any) -> Any:
     """The state pointer as an integer."""
     def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:

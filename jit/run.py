@@ -30,6 +30,7 @@ from jit.layout import (
     FAULT_PENDING,
     GPR,
     HANDLERS,
+    HEAT_LIMIT,
     IDLE_FAULTS,
     INTERRUPT,
     IO_DONE,
@@ -51,6 +52,8 @@ from jit.layout import (
     RFL,
     RIP,
     RUNTIME,
+    SAMPLE,
+    SAMPLE_BASE,
     SEG_LIMIT,
     SHADOW,
     TLB_SET,
@@ -60,13 +63,14 @@ from jit.layout import (
     WALK_GPA,
     seg,
 )
-from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, wr64
+from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
 from jit.paging import EXECUTE
 from jit.slow import is_canonical
 from jit.slots import call_slot
 from jit.tlb import set_address
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
+SAMPLE_MAX = 1 << 20
 DR6_SINGLE_STEP = 1 << 14
 SHADOW_STI, SHADOW_STACK = 1, 2
 STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
@@ -232,6 +236,28 @@ def timestamp(st, budget):
 
 
 @inline
+def slice_length(st, budget, rem):
+    """Instructions to run before the next look at what is hot, at least the block of `rem` that comes first."""
+    sample = rd64(st, SAMPLE)
+    if sample == 0 or budget <= rem:
+        return budget
+    return min(budget, max(sample, rem))
+
+
+@inline
+def note_heat(st, uop):
+    """Count a sample at a micro-op; True when that makes it hot. Compiled code is sampled ever more rarely."""
+    if ld64(uop + uops.REGION) != 0:
+        wr64(st, SAMPLE, min(rd64(st, SAMPLE) * 2, SAMPLE_MAX))
+        return False
+    wr64(st, SAMPLE, rd64(st, SAMPLE_BASE))
+    heat = ld8(uop + uops.HEAT) + 1
+    if heat < 256:
+        st8(uop + uops.HEAT, heat)
+    return heat == rd64(st, HEAT_LIMIT)
+
+
+@inline
 def interrupt_waits(st):
     """An external interrupt that can be taken now (SDM Vol. 3A 6.8)."""
     return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
@@ -281,7 +307,7 @@ def run(st):
         wr64(st, NO_TRAP, 0)
         budget = rd64(st, BUDGET)
         rem = ld32(uop + uops.REM)
-        count = 1 if single or trap else budget
+        count = 1 if single or trap else slice_length(st, budget, rem)
         stop = 0
         if count < rem:
             stop = place_stop(st, uop, count)
@@ -290,10 +316,12 @@ def run(st):
             remove_stop(st, uop, stop)
         status = rd64(st, EXIT)
         uop = rd64(st, EXIT_UOP)
+        hot = False
         if status == exits.LOOKUP:
             pass
         elif status == exits.BUDGET:
             wr64(st, RIP, uop_rip(st, uop))
+            hot = count != budget and note_heat(st, uop)
         elif status == exits.RDTSC:
             tsc = timestamp(st, left + 1)
             wr64(st, GPR, tsc & 0xFFFFFFFF)
@@ -312,6 +340,8 @@ def run(st):
             if trap and left != budget and rd64(st, SHADOW) != SHADOW_STACK and rd64(st, NO_TRAP) == 0:
                 wr64(st, DR6, rd64(st, DR6) | DR6_SINGLE_STEP)
                 pend_trap(st, DB)
+            elif hot:
+                return exits.HOT
         elif status == FAULT:
             wr64(st, IO_DONE, 0)
             wr64(st, FAULT_KIND, KIND_FAULT)

@@ -54,7 +54,7 @@ class Translator:
         self.decoded = self.decoded_block.view.cast("Q")        # 64-byte lines that hold decoded instructions
         self.pages: dict[int, list[CodePage]] = {}
         self.spill: dict[int, set[int]] = {}                    # page -> pages with an instruction that runs into it
-        self.undefined: dict[int, str] = {}                     # record -> what could not be lowered
+        self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         lowering.load_families()
 
     # --- the arena ----------------------------------------------------------------------------------------------------------
@@ -68,7 +68,6 @@ class Translator:
         for gpa in list(self.pages):
             self.invalidate(gpa)
         self.next = 0
-        self.undefined.clear()
 
     def _allocate(self, size: int) -> int:
         address = self.arena.address + self.next
@@ -93,9 +92,14 @@ class Translator:
         known.append(page)
         return page
 
+    def generation(self, gpa: int) -> int:
+        """How often the page was invalidated: records read in one generation are not those of another."""
+        return self._generations.get(gpa, 0)
+
     def invalidate(self, gpa: int) -> None:
         """Drop what was decoded from the page, and from pages whose last instruction runs into it."""
         gpa &= -PAGE
+        self._generations[gpa] = self.generation(gpa) + 1
         stale = int(self.compiler.table[self.compiler.op_id("stale")])
         for page in self.pages.pop(gpa, ()):
             for first, count in page.records:

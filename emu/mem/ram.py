@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+from array import array
 
 from jit import pmap
 
@@ -64,8 +65,8 @@ class PhysicalMemory:
         size = block.size - offset if size is None else size
         assert gpa % PAGE == 0 and size % PAGE == 0 and offset % PAGE == 0 and gpa + size <= self.top
         self._blocks.append((gpa, block, size))
-        for page in range(size // PAGE):
-            self.map[gpa // PAGE + page] = (block.address + offset + page * PAGE) | flags
+        first = (block.address + offset) | flags
+        self.map[gpa // PAGE:(gpa + size) // PAGE] = array("Q", range(first, first + size, PAGE))
 
     def add_ram(self, gpa: int, size: int) -> HostBlock:
         """New RAM of `size` bytes at `gpa`."""

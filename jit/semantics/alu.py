@@ -4,11 +4,13 @@ Operands: d = destination, a = first source, b + imm = second source (jit/semant
 """
 
 from jit.exits import OK
-from jit.flags import CARRY, get_cf, get_of, set_add, set_cf, set_logic, set_sub, sign_extend
-from jit.layout import AUX
-from jit.native import inline, rd64, shr, wr64
+from jit.flags import AF, get_cf, get_of, set_adc, set_add, set_cf, set_logic, set_of, set_sbb, set_sub, sign_extend
+from jit.layout import AUX, CARRY, RES
+from jit.native import inline, shr, wr64
 from jit.registry import op
 from jit.semantics.operands import WIDTHS, read, write
+
+MINIMUM = -(1 << 63)        # shifted right by 64 - width: the least signed number of that width
 
 
 @op("add", *WIDTHS)
@@ -30,7 +32,7 @@ def adc(width):
         y = read(st, b, width) + imm
         r = x + y + get_cf(st)
         write(st, d, width, r)
-        set_add(st, x, y, r, sign_extend(r, width), width)
+        set_adc(st, x, y, r, sign_extend(r, width), width)
         return OK
     return adc
 
@@ -54,7 +56,7 @@ def sbb(width):
         y = read(st, b, width) + imm
         r = x - y - get_cf(st)
         write(st, d, width, r)
-        set_sub(st, x, y, r, sign_extend(r, width), width)
+        set_sbb(st, x, y, r, sign_extend(r, width), width)
         return OK
     return sbb
 
@@ -113,15 +115,23 @@ def neg(width):
     return neg
 
 
+@inline
+def set_step(st, x, r, extended, of, width):
+    """Flags of INC and DEC, which keep CF."""
+    cf = get_cf(st)
+    wr64(st, RES, extended)
+    wr64(st, AUX, ((cf ^ of) << 63) | ((x ^ 1 ^ r) & AF))
+    wr64(st, CARRY, cf)
+
+
 @op("inc", *WIDTHS)
 def inc(width):
     def inc(st, d, a, b, imm):
-        cf = get_cf(st)
         x = read(st, a, width)
         r = x + 1
         write(st, d, width, r)
-        set_add(st, x, 1, r, sign_extend(r, width), width)
-        set_cf(st, cf)
+        extended = sign_extend(r, width)
+        set_step(st, x, r, extended, 1 if extended == MINIMUM >> (64 - width) else 0, width)
         return OK
     return inc
 
@@ -129,12 +139,10 @@ def inc(width):
 @op("dec", *WIDTHS)
 def dec(width):
     def dec(st, d, a, b, imm):
-        cf = get_cf(st)
         x = read(st, a, width)
         r = x - 1
         write(st, d, width, r)
-        set_sub(st, x, 1, r, sign_extend(r, width), width)
-        set_cf(st, cf)
+        set_step(st, x, r, sign_extend(r, width), 1 if sign_extend(x, width) == MINIMUM >> (64 - width) else 0, width)
         return OK
     return dec
 
@@ -160,9 +168,7 @@ def adox(width):
         y = read(st, b, width)
         r = x + y + get_of(st)
         write(st, d, width, r)
-        of = shr((x & y) | ((x | y) & ~r), width - 1) & 1
-        aux = rd64(st, AUX)
-        wr64(st, AUX, (aux & ~(1 << 62)) | ((shr(aux & CARRY, 63) ^ of) << 62))
+        set_of(st, shr((x & y) | ((x | y) & ~r), width - 1) & 1)
         return OK
     return adox
 

@@ -1,7 +1,7 @@
 """IA32_APIC_BASE transitions and x2APIC MSR faults (SDM vol. 3A, 11.4.4 and 11.12)."""
 
 import pytest
-from lapic_rig import Rig
+from tests.emu.irq.lapic_rig import Rig
 
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 

@@ -1,0 +1,315 @@
+"""The machine: vCPUs, memory, a PC's devices and virtual time, from an image to a `Stop`."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jit import exits, layout, pmap
+
+from emu import boot, stop
+from emu.engine import Engine
+from emu.guestmap import GuestMap
+from emu.isa.models import MODELS
+from emu.load.image import load_image
+from emu.load.model import Image
+from emu.load.symbols import SymbolTable
+from emu.mem.ram import PAGE
+from emu.pc import PC, PcHooks
+from emu.plane import Plane
+from emu.stop import Stop
+from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
+
+ENGINES = ("auto", "interp", "blocks")
+SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
+SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
+INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
+QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+
+
+def _nothing(*_: Any) -> None:
+    """The default of callbacks that nobody needs."""
+
+
+class Machine:
+    """An x86-64 PC.
+
+    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
+    the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
+    compiled. ValueError names an argument that is out of range.
+    """
+
+    def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
+                 policy: str | None = None, engine: str = "auto", seed: int = 0,
+                 serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
+                 report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
+        from emu import planes as plane_models
+        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
+                                   ("planes", planes, plane_models.AVAILABLE)):
+            if value not in known:
+                raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
+        self.report = report or _nothing
+        self.map = GuestMap(memory)
+        self.memory = self.map.memory
+        self.engine = Engine(self.memory, mode=engine, progress=progress)
+        serial, debug = serial_out or _nothing, debug_out or _nothing
+        self._shadow: list[Any] = []
+        self.vcpus: list[VCpu] = []
+        self.pc = PC(memory, PcHooks(
+            report=self.report, request_exit=self._guest_exit, request_reset=self._guest_reset,
+            power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
+            serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
+            interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
+            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus)
+        self.clock = self.pc.clock
+        self.vcpus = [VCpu(self, n) for n in range(vcpus)]
+        for vcpu, lapic, msrs in zip(self.vcpus, self.pc.lapics, self.pc.lapic_msrs, strict=True):
+            vcpu.msrs.owners.append(msrs)
+            vcpu.cpuid.apic_enabled = lambda lapic=lapic: lapic.enabled
+        self.plane_model: Any = plane_models.create(planes, self, policy)
+        self.image: Image | None = None
+        self.symbols = SymbolTable(())
+        self.switches: list[dict[str, Any]] = []
+        self.counters: dict[str, int] = {}
+        self.seconds = 0.0
+        self.stopping: Stop | None = None
+        self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
+        self._input_open = False
+        self.reschedule = False
+        self._next = 0
+
+    # --- the public side -----------------------------------------------------------------------------------------------
+
+    @property
+    def icount(self) -> int:
+        """Instructions retired by all vCPUs."""
+        return sum(vcpu.icount for vcpu in self.vcpus)
+
+    def load(self, path: str | None, kind: str = "auto", load_address: int | None = None, mode: int | None = None,
+             initrd: str | None = None, append: str = "", bios: str | None = None) -> Image:
+        """Load an image and put the machine at its entry. ImageError: nothing was changed."""
+        image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
+                           initrd=initrd, append=append, bios=bios)
+        self.image = image
+        self.map.load(image)
+        self.symbols = SymbolTable(image.symbols)
+        for vcpu in self.vcpus:
+            boot.reset(vcpu.plane)
+            vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
+        if image.roms and self._shadow:
+            self._shadow_changed(self._shadow)
+        boot.start(self.vcpus[0].plane, image.boot)
+        return image
+
+    def feed_serial(self, data: bytes, more: bool = False) -> None:
+        """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
+        idle then waits for them instead of ending the run."""
+        self._input.put((data, more))
+
+    def run(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
+        """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over."""
+        started = time.perf_counter()
+        limit = None if max_insns is None else self.icount + max_insns
+        deadline = None if timeout is None else started + timeout
+        self.stopping = None
+        size = SLICE if deadline is None else SLICE // 4
+        try:
+            while self.stopping is None:
+                if limit is not None and self.icount >= limit:
+                    self.stop(stop.MAX_INSNS, "out of instructions; --max-insns allows more")
+                elif deadline is not None and time.perf_counter() >= deadline:
+                    self.stop(stop.TIMEOUT, "out of time; --timeout allows more")
+                else:
+                    self._round(size if limit is None else min(size, limit - self.icount))
+        except KeyboardInterrupt:
+            self.stop(stop.INTERRUPTED, "stopped from the keyboard")
+        finally:
+            self.seconds += time.perf_counter() - started
+        result = self.stopping
+        assert result is not None
+        return result
+
+    def stop(self, reason: str, message: str, vcpu: VCpu | None = None, status: int | None = None) -> None:
+        """End the run at the next opportunity; the first caller's reason counts."""
+        if self.stopping is not None:
+            return
+        vcpu = vcpu or self.vcpus[self._next]
+        plane = vcpu.plane
+        if reason not in (stop.EXIT, stop.TRIPLE_FAULT, stop.UNIMPLEMENTED, stop.POWER_OFF):
+            message = f"{message} (at {vcpu.where(plane)})"
+        self.stopping = Stop(reason, stop.STATUS[reason] if status is None else status, message, vcpu.index,
+                             plane.number, plane.get(layout.RIP), self.icount)
+
+    # --- scheduling -------------------------------------------------------------------------------------------------------
+
+    def _round(self, size: int) -> None:
+        """Let each running vCPU have its quantum, or skip idle time."""
+        clock = self.clock
+        if self.engine.regions.busy:
+            self.engine.regions.poll()
+            size = min(size, SLICE_COMPILING)
+        self._receive()
+        clock.run_due()
+        self._wake()
+        running = [v for v in self.vcpus if v.plane.get(layout.ACTIVITY) == RUNNING]
+        if not running:
+            deadline = clock.next_deadline()
+            if deadline is None and self._input_open and self._wakeable():
+                self._receive(wait=INPUT_WAIT)
+                return
+            if deadline is None:
+                self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
+                return
+            clock.skip_to(deadline)
+            return
+        if len(self.vcpus) > 1:
+            size = min(size, QUANTUM)
+        due = clock.deadline_icount()
+        if due is not None:
+            size = max(1, min(size, due - clock.icount))
+        start = clock.icount
+        for vcpu in running:
+            self._next = vcpu.index
+            self.reschedule = False
+            self.pc.lapic_window.current = vcpu.index
+            vcpu.run(size)
+            if self.stopping is not None:
+                break
+        if self.reschedule or start == clock.icount:
+            return
+
+    def _receive(self, wait: float | None = None) -> None:
+        """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""
+        try:
+            while True:
+                data, self._input_open = self._input.get(block=wait is not None, timeout=wait)
+                self.pc.uart.feed(data)
+                wait = None
+        except queue.Empty:
+            return
+
+    def _wakeable(self) -> bool:
+        """Whether a device interrupt could wake a vCPU."""
+        return any(v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200 for v in self.vcpus)
+
+    def _wake(self) -> None:
+        for vcpu in self.vcpus:
+            plane = vcpu.plane
+            if plane.get(layout.ACTIVITY) == HALTED and (
+                    plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+                plane.set(layout.ACTIVITY, RUNNING)
+
+    # --- what devices ask ------------------------------------------------------------------------------------------------
+
+    def _guest_exit(self, status: int) -> None:
+        self.stop(stop.EXIT, f"the guest ended the run with status {status}", status=status & 0xFF)
+
+    def _guest_reset(self, source: str) -> None:
+        self.stop(stop.RESET, f"the guest asked for a reset through {source}")
+
+    def _interrupt_changed(self, index: int) -> None:
+        if self.vcpus:
+            plane, lapic = self.vcpus[index].plane, self.pc.lapics[index]
+            plane.set(layout.INTERRUPT, int(lapic.pending()))
+            plane.set(layout.CR8, lapic.tpr >> 4)
+
+    def _signal(self, index: int, kind: str, vector: int) -> None:
+        if not self.vcpus:
+            return
+        plane = self.vcpus[index].plane
+        if kind == "nmi":
+            plane.set(layout.NMI, 1)
+        elif kind == "init":
+            self.pc.lapics[index].init()
+            boot.reset(plane)
+            plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
+        elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
+            boot.startup(plane, vector)
+            plane.set(layout.ACTIVITY, RUNNING)
+            self.reschedule = True
+        elif kind == "smi":
+            self.report("SMI: system management mode is not implemented; ignored")
+
+    def _a20(self, enabled: bool) -> None:
+        for plane in self.all_planes():
+            plane.set(layout.A20_MASK, (1 << 64) - 1 if enabled else ~(1 << 20))
+            plane.flush()
+
+    def _shadow_changed(self, segments: list[Any]) -> None:
+        self._shadow = segments
+        for gpa in self.map.shadow(segments):
+            self.engine.translator.invalidate(gpa)
+        self.flush_all()
+
+    def _dma_read(self, gpa: int, size: int) -> bytes:
+        if not self.memory.backed(gpa, size):
+            raise ValueError(f"{size} bytes at {gpa:#x} are not in RAM")
+        return self.memory.read(gpa, size)
+
+    def dma_write(self, gpa: int, data: bytes) -> None:
+        """A device's or hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM."""
+        if not self.memory.backed(gpa, len(data)):
+            raise ValueError(f"{len(data)} bytes at {gpa:#x} are not in RAM")
+        for page in range(gpa & -PAGE, gpa + len(data), PAGE):
+            if self.memory.map[page // PAGE] & pmap.CODE:
+                self.engine.translator.invalidate(page)
+        self.memory.write(gpa, data)
+
+    def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
+        """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""
+        bus = self.pc.bus
+        if kind == exits.IO_PORT_READ:
+            return bus.port_read(address, size)
+        if kind == exits.IO_PORT_WRITE:
+            bus.port_write(address, size, value)
+            return 0
+        self.pc.lapic_window.current = vcpu.index
+        if kind == exits.IO_MMIO_READ:
+            mixed = self.map.mixed_read(address, size)
+            return bus.mmio_read(address, size) if mixed is None else mixed
+        if not self.map.mixed_write(address, value.to_bytes(size, "little")):
+            bus.mmio_write(address, size, value)
+        return 0
+
+    # --- memory as a plane sees it ---------------------------------------------------------------------------------------
+
+    def all_planes(self) -> list[Plane]:
+        """Every plane of every vCPU."""
+        return [plane for vcpu in self.vcpus for plane in vcpu.planes]
+
+    def flush_all(self) -> None:
+        """Drop every cached translation of every plane."""
+        for plane in self.all_planes():
+            plane.flush()
+
+    def withdraw_writes(self, gpa: int) -> None:
+        """A page came to hold decoded code: no plane may write it through its TLB any more."""
+        for plane in self.all_planes():
+            self.engine.withdraw_writes(plane.address, gpa)
+
+    def read_linear(self, plane: Plane, linear: int, size: int) -> bytes:
+        """Up to `size` bytes at a linear address through the plane's page tables; ends where nothing is mapped.
+
+        Accessed bits are set as by the guest's own accesses."""
+        data = b""
+        kept = [plane.get(offset) for offset in _WALK_FIELDS]
+        while len(data) < size:
+            here = linear + len(data)
+            if self.engine.translate(plane.address, here, 0, 0) != exits.OK:
+                break
+            gpa = plane.get(layout.WALK_GPA)
+            n = min(size - len(data), PAGE - here % PAGE)
+            if not self.memory.backed(gpa, n):
+                break
+            data += self.memory.read(gpa, n)
+        for offset, value in zip(_WALK_FIELDS, kept, strict=True):
+            plane.set(offset, value)
+        return data
+
+
+_WALK_FIELDS = (layout.WALK_GPA, layout.WALK_RIGHTS, layout.FAULT_VECTOR, layout.FAULT_ERROR, layout.FAULT_HAS_ERROR,
+                layout.FAULT_ADDRESS)

@@ -1,0 +1,26 @@
+"""Why a run ended."""
+
+from typing import NamedTuple
+
+
+class Stop(NamedTuple):
+    """The end of a run.
+
+    `reason` is one of the constants below; `status` the exit status that a process should give (the guest's own, 124
+    out of time or instructions, 125 crashed or unimplemented, 130 interrupted); `message` one line that says what
+    happened, where, and what to try; `rip`, `plane`, `vcpu` where; `icount` instructions retired.
+    """
+
+    reason: str
+    status: int
+    message: str
+    vcpu: int
+    plane: int
+    rip: int
+    icount: int
+
+
+EXIT, MAX_INSNS, TIMEOUT, TRIPLE_FAULT, UNIMPLEMENTED, HALTED, RESET, POWER_OFF, INTERRUPTED = (
+    "exit", "max-insns", "timeout", "triple-fault", "unimplemented", "halted", "reset", "power-off", "interrupted")
+STATUS = {MAX_INSNS: 124, TIMEOUT: 124, TRIPLE_FAULT: 125, UNIMPLEMENTED: 125, HALTED: 125, RESET: 125, POWER_OFF: 0,
+          INTERRUPTED: 130}

@@ -1,0 +1,238 @@
+"""A vCPU: its planes, and what Python does when compiled code leaves (jit/exits.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from iced_x86 import Decoder
+from jit import exits, layout
+
+from emu.decode.names import mnemonic_name
+from emu.irq.lapic import TPR
+from emu.irq.lapic_msr import GeneralProtection
+from emu.isa.cpuid import Cpuid
+from emu.isa.msr import Msrs
+from emu.isa.tsc import TimeStampCounter
+from emu.mem.ram import PAGE
+from emu.plane import Plane
+from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
+
+if TYPE_CHECKING:
+    from emu.machine import Machine
+
+UD, GP = 6, 13
+RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN = 0, 1, 2, 3      # ACTIVITY
+EXECUTE = 2
+MASK32 = 0xFFFFFFFF
+RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
+
+
+class VCpu:
+    """One vCPU. `icount` counts the instructions it has retired in all planes."""
+
+    def __init__(self, machine: Machine, index: int) -> None:
+        self.machine, self.index = machine, index
+        self.engine = machine.engine
+        self.planes = [Plane(machine.engine, index, 0)]
+        self.plane = self.planes[0]
+        self.icount = 0
+        self.cpuid = Cpuid(index, machine.vcpu_count)
+        self.msrs = Msrs(machine.report)
+        self.msrs.owners.append(TimeStampCounter(self))
+        self._reported: set[str] = set()
+        self._slice = 0
+        self._serve: dict[int, Callable[[Plane], None]] = {
+            exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
+            exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
+            exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
+            exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
+            exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
+            exits.CR_WRITE: self._cr_write,
+        }
+
+    # --- running ------------------------------------------------------------------------------------------------------------
+
+    def run(self, budget: int) -> int:
+        """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle. Gives the number
+        retired."""
+        machine, plane = self.machine, self.plane
+        start = machine.clock.icount
+        self._slice = budget
+        plane.set(layout.BUDGET, budget)
+        plane.set(layout.TSC_BASE, machine.clock.tsc + budget)
+        while True:
+            status = self.engine.run(plane.address)
+            plane = self.plane
+            if status == exits.EVENT:
+                break
+            self.engine.regions.poll()
+            done = budget - plane.signed(layout.BUDGET)
+            if start + done > machine.clock.icount:
+                machine.clock.advance(start + done)
+            self._serve[status](plane)
+            plane = self.plane
+            if machine.stopping or plane.get(layout.ACTIVITY) != RUNNING:
+                break
+            if machine.reschedule:
+                break
+        done = budget - plane.signed(layout.BUDGET)
+        self.icount += done
+        if start + done > machine.clock.icount:
+            machine.clock.advance(start + done)
+        return done
+
+    def where(self, plane: Plane) -> str:
+        """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
+        rip = plane.get(layout.RIP)
+        who = f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else ""
+        return f"{who}plane {plane.number}, RIP {rip:#x} ({self.instruction_at(plane, rip)})"
+
+    def instruction_at(self, plane: Plane, rip: int) -> str:
+        """The instruction at RIP as text, or why it cannot be read."""
+        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
+        if not data:
+            return "not mapped"
+        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
+        return f"{insn}" if insn else f"bytes {data[:4].hex()}"
+
+    # --- exits --------------------------------------------------------------------------------------------------------------------
+
+    def _decode(self, plane: Plane) -> None:
+        gpa = plane.get(layout.WALK_GPA)
+        translator = self.engine.translator
+        if not self.machine.memory.backed(gpa, 1):
+            self.machine.stop(UNIMPLEMENTED, f"execution from {gpa:#x}, where there is no memory, at "
+                              f"plane {plane.number}, RIP {plane.get(layout.RIP):#x}; a jump through a bad pointer?", self)
+            return
+        if translator.full():
+            translator.flush()
+            self.machine.flush_all()
+        mode = plane.get(layout.MODE)
+        fresh = translator.decode(gpa, mode, None)
+        if not translator.page(gpa & -PAGE, mode).table[gpa % PAGE]:
+            fresh += self._decode_across(plane, gpa, mode)
+        for page in fresh:
+            self.machine.withdraw_writes(page)
+
+    def _decode_across(self, plane: Plane, gpa: int, mode: int) -> list[int]:
+        linear = (plane.get(layout.RIP) + plane.get(layout.CS_BASE) & -PAGE) + PAGE
+        if mode & 3 != layout.MODE_64:
+            linear &= MASK32
+        status = self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
+        if status == exits.FAULT:
+            plane.set(layout.FAULT_PENDING, 1)
+            return []
+        return self.engine.translator.decode(gpa, mode, plane.get(layout.WALK_GPA) & -PAGE)
+
+    def _short(self, plane: Plane) -> None:
+        """The bytes that an instruction runs into are no longer those it was decoded from."""
+        self.engine.translator.invalidate(plane.get(layout.WALK_GPA))
+        uop_page = self._code_gpa(plane)
+        if uop_page is not None:
+            self.engine.translator.invalidate(uop_page)
+
+    def _code_gpa(self, plane: Plane) -> int | None:
+        linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
+        if plane.get(layout.MODE) & 3 != layout.MODE_64:
+            linear &= MASK32
+        if self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET)) != exits.OK:
+            return None
+        return plane.get(layout.WALK_GPA)
+
+    def _io(self, plane: Plane) -> None:
+        kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
+        size, value = plane.get(layout.IO_SIZE), plane.get(layout.IO_VALUE)
+        answer = self.machine.device_access(self, kind, address, size, value & (1 << 8 * size) - 1)
+        done = plane.get(layout.IO_DONE)
+        plane.set(layout.IO_LOG + 8 * (done & 15), answer)
+        plane.set(layout.IO_DONE, done + 1)
+        plane.set(layout.RESUME, 1)
+
+    def _smc(self, plane: Plane) -> None:
+        """Let the store through, then drop what was decoded from the lines it hit."""
+        gpa = plane.get(layout.SMC_GPA)
+        budget = plane.get(layout.BUDGET)
+        plane.set(layout.SMC_PASS, 1)
+        plane.set(layout.RESUME, 1)
+        plane.set(layout.BUDGET, 1)
+        status = self.engine.run(plane.address)
+        plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
+        plane.set(layout.SMC_PASS, 0)
+        self.engine.translator.invalidate(gpa)
+        self.engine.translator.invalidate(gpa + 7)
+        if status not in (exits.EVENT, exits.SMC):
+            self._serve[status](plane)
+
+    def _runtime(self, plane: Plane) -> None:
+        self.engine.provide(plane.get(layout.IO_VALUE))
+
+    def _halt(self, plane: Plane) -> None:
+        plane.retire()
+        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+            plane.set(layout.ACTIVITY, HALTED)
+
+    def _shutdown(self, plane: Plane) -> None:
+        plane.set(layout.ACTIVITY, SHUT_DOWN)
+        vector = plane.get(layout.FAULT_VECTOR)
+        self.machine.stop(TRIPLE_FAULT, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
+                          "check the IDT and the stack that its handlers use", self)
+
+    def _cpuid(self, plane: Plane) -> None:
+        answer = self.cpuid.read(plane.get(RAX) & MASK32, plane.get(RCX) & MASK32)
+        for register, value in zip((RAX, RBX, RCX, RDX), answer, strict=True):
+            plane.set(register, value)
+        plane.retire()
+
+    def _rdmsr(self, plane: Plane) -> None:
+        try:
+            value = self.msrs.read(plane.get(RCX) & MASK32)
+        except GeneralProtection:
+            plane.raise_exception(GP, 0)
+            return
+        plane.set(RAX, value & MASK32)
+        plane.set(RDX, value >> 32)
+        plane.retire()
+
+    def _wrmsr(self, plane: Plane) -> None:
+        value = plane.get(RAX) & MASK32 | (plane.get(RDX) & MASK32) << 32
+        try:
+            self.msrs.write(plane.get(RCX) & MASK32, value)
+        except GeneralProtection:
+            plane.raise_exception(GP, 0)
+            return
+        plane.retire()
+
+    def _hypercall(self, plane: Plane) -> None:
+        model = self.machine.plane_model
+        if model is None:
+            plane.raise_exception(UD)
+        else:
+            model.hypercall(self, plane)
+
+    def _unimplemented(self, plane: Plane) -> None:
+        rip = plane.get(layout.RIP)
+        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
+        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode() if data else None
+        name = mnemonic_name(insn.mnemonic) if insn else "?"
+        if name not in self._reported:
+            self._reported.add(name)
+            self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
+        plane.raise_exception(UD)
+
+    def _hot(self, plane: Plane) -> None:
+        gpa = self._code_gpa(plane)
+        if gpa is not None:
+            self.engine.regions.hot(plane.get(layout.EXIT_UOP), gpa, plane.get(layout.MODE))
+
+    def _interrupt(self, plane: Plane) -> None:
+        """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
+        lapic = self.machine.pc.lapics[self.index]
+        vector = lapic.acknowledge()
+        plane.set(layout.INTERRUPT, int(lapic.pending()))
+        plane.inject_interrupt(vector)
+
+    def _cr_write(self, plane: Plane) -> None:
+        """CR8 is bits 7:4 of the local APIC's TPR (SDM Vol. 3A 10.8.6.1)."""
+        self.machine.pc.lapics[self.index].write_register(TPR, plane.get(layout.IO_VALUE) << 4)
+        plane.retire()

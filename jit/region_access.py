@@ -1,0 +1,59 @@
+"""What a memory access that misses the TLB does inside a compiled region: try a fill, else leave the region.
+
+These stand in for `slow_load`, `slow_store` and `slow_probe` (jit/slow.py). They work on the region's copy of the
+state, so they hand the real one (SELF) to the fill, which touches no field that the copy holds.
+"""
+
+from numba import types
+
+from jit.access import PAGE_MASK, data_entry, load_host, store_host
+from jit.exits import AGAIN, OK
+from jit.layout import MODE, MODE_64, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_SET, TLB_WRITE
+from jit.native import ld64, rd64, state_at, wr64
+from jit.paging import READ, WRITE
+from jit.slow import is_canonical
+
+fill = types.ExternalFunction("strata_region_fill", types.int64(types.int64, types.int64, types.int64))
+translate = types.ExternalFunction(
+    "strata_translate", types.int64(types.voidptr, types.int64, types.int64, types.int64))
+
+
+def region_fill(address, linear, access):
+    """Fill the TLB of the state at `address` for a page: OK, or AGAIN when the interpreter has to look."""
+    st = state_at(address)
+    if rd64(st, MODE) & 3 == MODE_64 and not is_canonical(linear):
+        return AGAIN
+    if translate(st, linear, access, rd64(st, TLB_SET)) != OK:
+        return AGAIN
+    return OK
+
+
+def region_load(st, linear, size_and_flags):
+    size = size_and_flags & 0xFF
+    if fill(rd64(st, SELF), linear, READ) != OK:
+        return AGAIN
+    entry = data_entry(st, linear)
+    if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
+        return AGAIN
+    wr64(st, SLOW_VALUE, load_host(linear + ld64(entry + TLB_ADDEND), size))
+    return OK
+
+
+def region_store(st, linear, size_and_flags):
+    size = size_and_flags & 0xFF
+    if fill(rd64(st, SELF), linear, WRITE) != OK:
+        return AGAIN
+    entry = data_entry(st, linear)
+    if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
+        return AGAIN
+    store_host(linear + ld64(entry + TLB_ADDEND), size, rd64(st, SLOW_VALUE))
+    return OK
+
+
+def region_probe(st, linear, size_and_flags):
+    size = size_and_flags & 0xFF
+    if fill(rd64(st, SELF), linear, WRITE) != OK:
+        return AGAIN
+    if ld64(data_entry(st, linear) + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
+        return AGAIN
+    return OK

@@ -1,0 +1,59 @@
+"""`strata info`: lists what the engine declares; `strata demo` finds its guest."""
+import json
+import sys
+from types import ModuleType
+
+import pytest
+
+from tools.cli import available, demo, info
+
+
+@pytest.fixture
+def declared(engine, monkeypatch):
+    devices = ModuleType("emu.dev")
+    devices.DEVICES = {f"device{n:02}": object() for n in range(20)}
+    monkeypatch.setitem(sys.modules, "emu.dev", devices)
+
+
+def test_json_has_every_section(declared, capsys):
+    assert info.main(["--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {*info.SECTIONS, "guests"}
+    assert found["planes"] == ["none", "vsm"] and len(found["devices"]) == 20
+
+
+def test_a_long_list_is_shortened_unless_asked_for(declared, capsys):
+    info.main([])
+    assert "device19" not in capsys.readouterr().out
+    info.main(["devices"])
+    assert "device19" in capsys.readouterr().out
+
+
+def test_unknown_section_is_one_line_that_lists_them(capsys):
+    with pytest.raises(SystemExit) as stop:
+        info.main(["colours"])
+    err = capsys.readouterr().err
+    assert stop.value.code == 126 and err.count("\n") == 1 and "devices" in err
+
+
+def test_a_module_that_is_there_but_broken_is_not_hidden(monkeypatch, tmp_path):
+    (tmp_path / "broken_part.py").write_text("import something_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="something_that_is_not_there"):
+        available.names("broken_part", "LIST")
+    assert available.names("no_such_part", "LIST") == ()
+
+
+@pytest.mark.parametrize("text, status", [("switch 1000", 0), ("exit 1", 3), ("crash", 125)])
+def test_demo_passes_if_the_guest_did(engine, guest, monkeypatch, capfd, text, status):
+    from pathlib import Path
+    monkeypatch.setattr(demo, "guest", lambda: Path(guest(text)))
+    monkeypatch.setattr("tools.cli.session.feed", lambda fd, receive: None)
+    assert demo.main([]) == status
+    assert "What ran" in capfd.readouterr().out
+
+
+def test_demo_without_its_guest_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setattr(demo, "guest", lambda: None)
+    assert demo.main([]) == 126
+    assert "make firmware" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Benchmarks: what `strata bench` measures, and with what it compares."""

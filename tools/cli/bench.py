@@ -1,0 +1,31 @@
+"""`strata bench`: finds the benchmark and hands it the rest of the command line."""
+import argparse
+import importlib
+
+from tools.cli.options import Parser
+
+BENCHMARKS = {"cpu": "tools.bench.cpu"}
+
+EPILOG = """\
+benchmarks:
+  cpu     four loops of known length, beside QEMU TCG, Unicorn and the host CPU
+
+examples:
+  strata bench cpu
+  strata bench cpu --engine interp --json cpu.json --plot cpu.svg
+  strata bench cpu --vs qemu
+"""
+
+
+def parser() -> Parser:
+    """The parser of `strata bench`, up to the benchmark's name."""
+    p = Parser("strata bench", "Measure Strata's speed.", EPILOG)
+    p.add_argument("benchmark", choices=tuple(BENCHMARKS), help="what to measure")
+    p.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the benchmark's own arguments")
+    return p
+
+
+def main(argv: list[str]) -> int:
+    """Run one benchmark; returns its exit status."""
+    args = parser().parse_args(argv)
+    return importlib.import_module(BENCHMARKS[args.benchmark]).main(args.arguments)

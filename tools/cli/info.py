@@ -1,0 +1,77 @@
+"""`strata info`: what is implemented, as the engine side itself lists it."""
+import json
+import sys
+from pathlib import Path
+
+from tools.cli.available import names
+from tools.cli.options import Parser
+
+# Section, and where its names are listed: a collection of strings, or a mapping by name.
+SECTIONS = {
+    "instructions": ("emu.decode", "IMPLEMENTED"),
+    "MSRs": ("emu.isa.msr", "IMPLEMENTED"),
+    "CPU models": ("emu.isa.models", "MODELS"),
+    "hypercalls": ("emu.planes.vsm", "HYPERCALLS"),
+    "devices": ("emu.dev", "DEVICES"),
+    "planes": ("emu.planes", "AVAILABLE"),
+    "policies": ("emu.planes", "POLICIES"),
+}
+GUESTS = Path(__file__).resolve().parents[2] / "firmware" / "build"
+
+EPILOG = """\
+examples:
+  strata info
+  strata info devices planes
+  strata info --json instructions
+"""
+
+
+def parser() -> Parser:
+    """The parser of `strata info`."""
+    p = Parser("strata info", "List what is implemented.", EPILOG)
+    p.add_argument("section", nargs="*", metavar="SECTION",
+                   help=f"only these, of: {', '.join(SECTIONS)}, guests; lists every name instead of the first few")
+    p.add_argument("--json", action="store_true", help="every name of every section, as JSON")
+    return p
+
+
+def collect(sections: list[str]) -> dict[str, list[str]]:
+    """The sorted names of each section."""
+    found = {}
+    for section in sections:
+        if section == "guests":
+            found[section] = sorted(path.stem for path in GUESTS.glob("*.elf"))
+        else:
+            found[section] = sorted(names(*SECTIONS[section]))
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Print the lists; returns the exit status."""
+    args = parser().parse_args(argv)
+    every = [*SECTIONS, "guests"]
+    for section in args.section:
+        if section not in every:
+            parser().error(f"no section named {section!r}; there are: {', '.join(every)}")
+    found = collect(args.section or every)
+    if args.json:
+        json.dump(found, sys.stdout, indent=1)
+        print()
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("section", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("names", overflow="fold")
+    for section, listed in found.items():
+        table.add_row(section, str(len(listed)), _line(listed, whole=bool(args.section)))
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _line(listed: list[str], whole: bool) -> str:
+    few = 12
+    if whole or len(listed) <= few:
+        return ", ".join(listed) or "none yet"
+    return f"{', '.join(listed[:few])}, ... (strata info SECTION lists them all)"
