@@ -1,5 +1,6 @@
 """Instructions on the flags themselves (SDM Vol. 2: LAHF, SAHF, CLC/STC/CMC, CLD/STD, PUSHF, POPF)."""
 
+from jit.eflags import io_privilege
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import (
@@ -28,7 +29,7 @@ from jit.flags import (
     set_status,
 )
 from jit.layout import CPL, CR4, RFL, gpr
-from jit.native import inline, rd8, rd64, shr, wr8, wr64
+from jit.native import inline, rd8, rd64, wr8, wr64
 from jit.registry import END, op
 from jit.semantics.operands import WIDE
 from jit.semantics.stacking import peek, push_value, set_stack_pointer, stack_pointer
@@ -70,11 +71,6 @@ def put_df(st, d, a, b, imm):
     """CLD, STD: DF = imm."""
     wr64(st, RFL, (rd64(st, RFL) & ~DF) | (DF if imm else 0))
     return OK
-
-
-@inline
-def io_privilege(st):
-    return shr(rd64(st, RFL), 12) & 3
 
 
 @inline
