@@ -28,7 +28,8 @@ EXCLUDED = {"HLT", "RDPID", "SYSCALL", "SYSENTER", "SYSRET", "SYSEXIT", "CPUID",
 _PLAIN = ("R8", "R16", "R32", "R64", "IMM", "AL", "AX", "EAX", "RAX", "CL", "DX", "MEM", "BR", "ES_RDI", "SEG_RSI",
           "SEG_RBX_AL", "SEG_RDI", "NONE")
 _FEATURES = {"ADX": "adx", "BMI1": "bmi1", "BMI2": "bmi2", "MOVBE": "movbe", "POPCNT": "popcnt", "LZCNT": "abm",
-             "SSE4_2": "sse4_2", "CLWB": "clwb", "CLFLUSHOPT": "clflushopt", "MOVDIRI": "movdiri", "CX8": "cx8",
+             "SSE4_2": "sse4_2", "CLWB": "clwb", "CLFLUSHOPT": "clflushopt", "MOVDIRI": "movdiri",
+             "SERIALIZE": "serialize", "PREFETCHITI": "prefetchiti", "PREFETCHW": "3dnowprefetch", "CX8": "cx8",
              "CMPXCHG16B": "cx16", "CLDEMOTE": "cldemote", "RDPID": "rdpid"}
 _FEATURE_NAMES = {getattr(CpuidFeature, n): n for n in dir(CpuidFeature) if not n.startswith("_")}
 
