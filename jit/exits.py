@@ -32,6 +32,7 @@ MODE_CHANGE = 45
 WBINVD = 46
 CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
+CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4
