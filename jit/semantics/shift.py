@@ -10,7 +10,7 @@ from jit.flags import get_cf, set_cf, set_cf_of, set_result, sign_extend
 from jit.layout import ZERO
 from jit.native import inline, shr
 from jit.registry import op
-from jit.semantics.operands import WIDE, WIDTHS, read, truncate, write
+from jit.semantics.operands import WIDE, WIDTHS, read, write
 
 
 @inline
