@@ -10,7 +10,7 @@ from typing import NamedTuple
 from iced_x86 import Instruction
 
 from tools.oracle import quirks
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, MUTABLE, SLOT, SLOTS, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, MUTABLE, SLOT, SLOTS, offset_of
 from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome
 from tools.oracle.encode import decode
 from tools.oracle.generate import contents

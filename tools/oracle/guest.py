@@ -8,11 +8,9 @@ from emu.engine import Engine
 from emu.mem.ram import HostBlock, PhysicalMemory
 from emu.plane import Plane
 from jit import exits, layout, pmap, run_slots
-
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, PAGE, TOP, Area, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
 from tools.oracle.case import Case, Outcome
 
-STATUS = 0x8D5                  # CF PF AF ZF SF OF
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
 CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
@@ -24,7 +22,7 @@ CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
-class UnimplementedCase(Exception):  # noqa: N818 - an outcome
+class UnimplementedCase(Exception):
     """The engine lacks the instruction."""
 
 
@@ -94,10 +92,9 @@ class Guest:
         """Execute the instruction at `rip`. UnimplementedCase: the engine lacks it."""
         plane = self.plane
         words = plane.words
-        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = case.registers
+        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = list(case.registers)
         plane.set(layout.RIP, rip)
-        plane.set(layout.RFL, case.flags & ~STATUS)
-        self._put_status(case.flags)
+        plane.rflags = case.flags
         plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
         self._set_code_size(case.bits)
@@ -122,26 +119,7 @@ class Guest:
             else:
                 raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
         registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
-        return Outcome(registers, plane.get(layout.RIP), self._flags(), fault, address)
-
-    def _put_status(self, flags: int) -> None:
-        """The six status flags in their lazy form (jit/flags.py)."""
-        cf, of, sf = flags & 1, flags >> 11 & 1, flags >> 7 & 1
-        plane = self.plane
-        plane.set(layout.RES, 0 if flags & 0x40 else 0x100)
-        plane.set(layout.AUX, (cf ^ of) << 63 | flags & 0x10)
-        plane.set(layout.CARRY, cf | sf << 1 | (~flags >> 2 & 1) << 8)
-
-    def _flags(self) -> int:
-        """RFLAGS from the lazy form."""
-        plane = self.plane
-        res, aux, carry = plane.get(layout.RES), plane.get(layout.AUX), plane.get(layout.CARRY)
-        cf = carry & 1
-        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
-        sf = res >> 63 ^ carry >> 1 & 1
-        of = aux >> 63 ^ cf
-        return (plane.get(layout.RFL) & ~STATUS | 2 | cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7
-                | of << 11)
+        return Outcome(registers, plane.get(layout.RIP), plane.rflags, fault, address)
 
     @property
     def arena(self) -> int:

@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, offset_of
 from tools.oracle.case import Case, Outcome
 
 PTRACE_TRACEME, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS = 0, 9, 12, 13
@@ -33,7 +33,7 @@ class UserRegs(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in USER_REGS]
 
 
-class HostUnavailable(Exception):  # noqa: N818 - the outcome of looking, not a failure
+class HostUnavailable(Exception):
     """The host cannot serve as an oracle; the message says why."""
 
 
