@@ -137,8 +137,9 @@ def set_of(st, of):
 
 @inline
 def set_cf_of(st, cf, of):
-    """CF and OF alone."""
-    wr64(st, AUX, (rd64(st, AUX) & ~TOP_TWO) | (cf << 63) | ((cf ^ of) << 62))
+    """CF and OF; the others are kept."""
+    wr64(st, AUX, (rd64(st, AUX) & ~SIGN) | ((cf ^ of) << 63))
+    wr64(st, CARRY, (rd64(st, CARRY) & ~1) | cf)
 
 
 @inline
