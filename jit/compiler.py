@@ -23,7 +23,10 @@ MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
-REGION_CALLS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe")
+SYMBOL = "strata_"                                  # prefix of the symbols of runtime functions
+SLOW_PATHS = tuple(SYMBOL + f for f in (            # what regions have fast paths for
+    "slow_load", "slow_store", "slow_probe", "slow_loadv", "slow_storev"))
+PURE = SYMBOL + "pure_"                             # runtime functions that never see the plane's state
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
 
@@ -72,7 +75,7 @@ class Compiler:
         if known is None:
             with self.lock:
                 known = self.functions[name] = self._load("fn." + name, lambda: self._build_function(name))
-                llvm.add_symbol("strata_" + name, known)
+                llvm.add_symbol(SYMBOL + name, known)
         return known
 
     def bitcode(self, name: str) -> Compiled:
@@ -80,13 +83,13 @@ class Compiler:
         return self.compiled["op." + name]
 
     def compilable(self, name: str) -> bool:
-        """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for."""
+        """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for, and
+        functions of no state, through whose argument LLVM would lose sight of the registers."""
         known = self._compilable.get(name)
         if known is None:
             found = self.bitcode(name)
-            module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
-            known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
-                f.name in REGION_CALLS or f.name.startswith("llvm.") for f in module.functions if f.is_declaration)
+            known = self._compilable[name] = found.kind in REGION_KINDS and found.bitcode != b"" and all(
+                f in SLOW_PATHS or f.startswith(PURE) for f in found.needs)
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:
@@ -107,6 +110,11 @@ class Compiler:
             self.built += 1
             self.cache.put(key, found)
         self.compiled[key] = found
+        for symbol in found.needs:
+            if symbol.startswith(SYMBOL):
+                self.function(symbol.removeprefix(SYMBOL))
+            if symbol in SLOW_PATHS[-2:]:
+                self.function(symbol.removeprefix(SYMBOL).replace("slow", "region"))
         return self.add_object(found.object, found.symbol)
 
     def _build_op(self, name: str) -> Compiled:
@@ -167,8 +175,14 @@ class Compiler:
     def _emit(self, symbol: str, text: str | None, parts: list[bytes], bitcode: bytes, body: str,
               kind: str) -> Compiled:
         module = self.link(text, parts, symbol)
+        needs = _external(llvm.parse_bitcode(bitcode)) if bitcode else ()
         self.optimise(module)
-        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind)
+        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind, needs)
+
+
+def _external(module: llvm.ModuleRef) -> tuple[str, ...]:
+    """What a module calls outside itself."""
+    return tuple(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
 
 
 _shared: Compiler | None = None

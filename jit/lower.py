@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba import cfunc, types
 from numba.core import config
 
 from jit import native
+from jit.vector import VectorHandler
 
 # The compiler optimises once everything is linked; twice would only cost start-up time.
 config.OPT = config._OptLevel(0)
@@ -15,7 +18,18 @@ config.OPT = config._OptLevel(0)
 HANDLER = types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)
 
 
+@cache
+def _promise_symbols() -> None:
+    """Numba links what it compiles at once, though nothing runs its copy: give it an address for every runtime function
+    that does not exist yet. The compiler defines the real ones before it loads code that calls them."""
+    from jit.runtime import FUNCTIONS
+    for name in FUNCTIONS:
+        if not llvm.address_of_symbol("strata_" + name):
+            llvm.add_symbol("strata_" + name, 1)
+
+
 def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
+    _promise_symbols()
     compiled = cfunc(signature, **{k: v for k, v in native.OPTIONS.items() if k != "no_cpython_wrapper"})(function)
     text = compiled._library.get_llvm_str()
     # The wrapper with the C signature calls the body through attributes that forbid inlining.
@@ -24,9 +38,11 @@ def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
     return text
 
 
-def handler_module(function: Callable[..., Any], name: str) -> tuple[str, str]:
-    """(symbol, LLVM text) of a handler."""
+def handler_module(function: Any, name: str) -> tuple[str, str]:
+    """(symbol, LLVM text) of a handler: a Python function, or an object that writes its own module."""
     symbol = "h." + name
+    if isinstance(function, VectorHandler):
+        return symbol, function.text(symbol)
     return symbol, _compile(function, HANDLER, f'"{symbol}"')
 
 

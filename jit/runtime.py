@@ -2,9 +2,10 @@
 
 from numba import types
 
-from jit import deliver, region_access, run, slow, tlb
+from jit import deliver, region_access, run, slow, tlb, vector_access
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
+_VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
 
 FUNCTIONS = {
@@ -21,5 +22,9 @@ FUNCTIONS = {
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),
+    "slow_loadv": (vector_access.slow_loadv, _VECTOR_ACCESS),
+    "slow_storev": (vector_access.slow_storev, _VECTOR_ACCESS),
+    "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
+    "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
     "deliver": (deliver.deliver, _STATE),
 }

@@ -7,10 +7,10 @@ import ctypes
 from emu.engine import Engine
 from emu.mem.ram import HostBlock, PhysicalMemory
 from emu.plane import Plane
-from jit import exits, layout, pmap, run_slots
+from jit import exits, fpu_layout, layout, pmap, run_slots
 
 from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, PAGE, TOP, Area, offset_of
-from tools.oracle.case import Case, Outcome
+from tools.oracle.case import Case, Outcome, VectorState
 
 STATUS = 0x8D5                  # CF PF AF ZF SF OF
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
@@ -100,6 +100,8 @@ class Guest:
         plane.set(layout.FAULT_PENDING, 0)
         plane.set(layout.RESUME, 0)
         plane.set(layout.SHADOW, 0)
+        if case.vector:
+            self._put_vector(case.vector)
         fault, address = None, 0
         while True:
             status = self.engine.run(plane.address)
@@ -117,7 +119,27 @@ class Guest:
             else:
                 raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
         registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
-        return Outcome(registers, plane.get(layout.RIP), self._flags(), fault, address)
+        vector = self._vector() if case.vector else None
+        return Outcome(registers, plane.get(layout.RIP), self._flags(), fault, address, vector)
+
+    def _put_vector(self, state: VectorState) -> None:
+        """The FPU file from a case; the upper halves of the ZMM registers become zero."""
+        plane = self.plane
+        fpu = plane.get(layout.FPU)
+        for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
+                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw)):
+            plane.fpu_set(field, value)
+        ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
+        for number in range(16):
+            register = state.ymm[32 * number:32 * number + 32] + bytes(32)
+            ctypes.memmove(fpu + fpu_layout.xmm(number), register, 64)
+
+    def _vector(self) -> VectorState:
+        plane = self.plane
+        fpu = plane.get(layout.FPU)
+        ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
+        return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
+                           plane.fpu_get(fpu_layout.FCW), plane.fpu_get(fpu_layout.FSW), plane.fpu_get(fpu_layout.FTW))
 
     def _put_status(self, flags: int) -> None:
         """The six status flags in their lazy form (jit/flags.py)."""
