@@ -11,7 +11,7 @@ from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, MUTABLE, SLOT, SLOTS, o
 from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome, VectorState
 from tools.oracle.encode import decode
 from tools.oracle.generate import contents
-from tools.oracle.guest import Guest, UnimplementedCase, address_of
+from tools.oracle.guest import JUMP, Guest, UnimplementedCase, address_of
 from tools.oracle.host import Host
 from tools.oracle.undefined_flags import ignored_flags
 
@@ -61,7 +61,7 @@ class Comparison:
 
     def _batch(self, batch: list[Case]) -> Iterator[Difference]:
         for slot, case in enumerate(batch):
-            code = case.code.ljust(SLOT, HLT)
+            code = (case.code + JUMP).ljust(SLOT, HLT)
             self.host.write_code(slot * SLOT, code)
             self.guest.write_code(slot * SLOT, code)
         self.guest.forget()

@@ -22,6 +22,7 @@ USER_CODE, USER_DATA = 0x33, 0x2B
 FLAT = 0xFFFF_FFFF
 CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
 MODES = {64: layout.MODE_64, 32: layout.MODE_32 | layout.MODE_STACK32 | layout.MODE_FLAT_CODE}
+JUMP = b"\xeb\0"                # to the next instruction
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
@@ -42,6 +43,7 @@ class Guest:
         for area in AREAS:
             self._map(area)
         self.engine = Engine(self.memory, mode)
+        self.in_regions = mode == "blocks"      # then a jump follows each instruction, to end its block
         self.engine.runtime[run_slots.DELIVER] = 0          # a fault then comes out instead of being delivered
         self.plane = Plane(self.engine)
         self._start()
@@ -96,7 +98,7 @@ class Guest:
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
         plane.set(layout.MODE, MODES[case.bits])
         plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if case.bits == 64 else CODE32_ATTR)
-        plane.set(layout.BUDGET, 1)
+        plane.set(layout.BUDGET, 2 if self.in_regions else 1)
         plane.set(layout.FAULT_PENDING, 0)
         plane.set(layout.RESUME, 0)
         plane.set(layout.SHADOW, 0)
@@ -108,6 +110,8 @@ class Guest:
             if status == exits.DECODE:
                 for page in self.engine.translator.decode(plane.get(layout.WALK_GPA), plane.get(layout.MODE), None):
                     self.engine.withdraw_writes(plane.address, page)
+                if self.in_regions:
+                    self._compile(rip)
             elif status == exits.RUNTIME and plane.get(layout.FAULT_PENDING):
                 fault = plane.get(layout.FAULT_VECTOR)
                 address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
@@ -120,7 +124,10 @@ class Guest:
                 raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
         registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
         vector = self._vector() if case.vector else None
-        return Outcome(registers, plane.get(layout.RIP), self._flags(), fault, address, vector)
+        end = plane.get(layout.RIP)
+        if self.in_regions and fault is None:
+            end -= len(JUMP)
+        return Outcome(registers, end, self._flags(), fault, address, vector)
 
     def _put_vector(self, state: VectorState) -> None:
         """The FPU file from a case; the upper halves of the ZMM registers become zero."""
@@ -140,6 +147,13 @@ class Guest:
         ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
         return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
                            plane.fpu_get(fpu_layout.FCW), plane.fpu_get(fpu_layout.FSW), plane.fpu_get(fpu_layout.FTW))
+
+    def _compile(self, rip: int) -> None:
+        """Put a region at the instruction that was just decoded."""
+        mode = self.plane.get(layout.MODE)
+        page = self.engine.translator.page(rip & -PAGE, mode)
+        if page.table[rip % PAGE]:
+            self.engine.regions.hot(page.table[rip % PAGE], rip, mode)
 
     def _put_status(self, flags: int) -> None:
         """The six status flags in their lazy form (jit/flags.py)."""
