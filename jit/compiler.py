@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import llvmlite.binding as llvm
 import numpy as np
 
-from jit import exits
+from jit import exits, warm
 from jit.cache import Cache, Compiled
 from jit.registry import COND, END, JUMP, OPS, PLAIN, SEMANTICS
 from jit.threaded import Wrapper, build_exit
@@ -23,17 +23,18 @@ MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
-SYMBOL = "strata_"                                  # prefix of the symbols of runtime functions
-SLOW_PATHS = tuple(SYMBOL + f for f in (            # what regions have fast paths for
-    "slow_load", "slow_store", "slow_probe", "slow_loadv", "slow_storev"))
-PURE = SYMBOL + "pure_"                             # runtime functions that never see the plane's state
+SLOW_PATHS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe", "strata_slow_loadv", "strata_slow_storev")
+PURE = "strata_pure_"                               # runtime functions that never see the plane's state
+PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
 
 class Compiler:
     """One per process: LLVM's target machine and code memory, the handler table and the runtime functions."""
 
-    def __init__(self, cache: Cache | None = None) -> None:
+    def __init__(self, cache: Cache | None = None, help_wanted: bool = True) -> None:
+        """`help_wanted`: when something must be compiled, start a process that compiles ahead (jit/warm.py)."""
+        self.help_wanted = help_wanted
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.target = llvm.Target.from_default_triple().create_target_machine(
@@ -75,7 +76,7 @@ class Compiler:
         if known is None:
             with self.lock:
                 known = self.functions[name] = self._load("fn." + name, lambda: self._build_function(name))
-                llvm.add_symbol(SYMBOL + name, known)
+                llvm.add_symbol(PREFIX + name, known)
         return known
 
     def bitcode(self, name: str) -> Compiled:
@@ -88,8 +89,10 @@ class Compiler:
         known = self._compilable.get(name)
         if known is None:
             found = self.bitcode(name)
-            known = self._compilable[name] = found.kind in REGION_KINDS and found.bitcode != b"" and all(
-                f in SLOW_PATHS or f.startswith(PURE) for f in found.needs)
+            module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
+            known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
+                f.name in SLOW_PATHS or f.name.startswith(("llvm.", PURE))
+                for f in module.functions if f.is_declaration)
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:
@@ -106,16 +109,29 @@ class Compiler:
         if found is None:
             if self.progress:
                 self.progress(f"compiling {key[3:]}")
+            found = self._compile(key, build)
+        self.compiled[key] = found
+        for name in found.needs:
+            self.function(name)
+            if PREFIX + name in SLOW_PATHS[-2:]:
+                self.function(name.replace("slow", "region"))
+        return self.add_object(found.object, found.symbol)
+
+    def _compile(self, key: str, build: Callable[[], Compiled]) -> Compiled:
+        """Build a function, or wait for the process that already does."""
+        if self.built == 0 and self.help_wanted:
+            warm.start()
+        if not self.cache.claim(key):
+            found = self.cache.wait(key)
+            if found is not None:
+                return found
+        try:
             found = build()
             self.built += 1
             self.cache.put(key, found)
-        self.compiled[key] = found
-        for symbol in found.needs:
-            if symbol.startswith(SYMBOL):
-                self.function(symbol.removeprefix(SYMBOL))
-            if symbol in SLOW_PATHS[-2:]:
-                self.function(symbol.removeprefix(SYMBOL).replace("slow", "region"))
-        return self.add_object(found.object, found.symbol)
+            return found
+        finally:
+            self.cache.release(key)
 
     def _build_op(self, name: str) -> Compiled:
         symbol = "op." + name
@@ -175,14 +191,10 @@ class Compiler:
     def _emit(self, symbol: str, text: str | None, parts: list[bytes], bitcode: bytes, body: str,
               kind: str) -> Compiled:
         module = self.link(text, parts, symbol)
-        needs = _external(llvm.parse_bitcode(bitcode)) if bitcode else ()
         self.optimise(module)
+        needs = tuple(f.name.removeprefix(PREFIX) for f in module.functions
+                      if f.is_declaration and f.name.startswith(PREFIX))
         return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind, needs)
-
-
-def _external(module: llvm.ModuleRef) -> tuple[str, ...]:
-    """What a module calls outside itself."""
-    return tuple(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
 
 
 _shared: Compiler | None = None

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -18,10 +17,9 @@ config.OPT = config._OptLevel(0)
 HANDLER = types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)
 
 
-@cache
-def _promise_symbols() -> None:
-    """Numba links what it compiles at once, though nothing runs its copy: give it an address for every runtime function
-    that does not exist yet. The compiler defines the real ones before it loads code that calls them."""
+def _declare_symbols() -> None:
+    """Give every runtime function an address, so that numba can link its own copy of a caller, which never runs.
+    The compiler sets the real address before it links code that does."""
     from jit.runtime import FUNCTIONS
     for name in FUNCTIONS:
         if not llvm.address_of_symbol("strata_" + name):
@@ -29,7 +27,7 @@ def _promise_symbols() -> None:
 
 
 def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
-    _promise_symbols()
+    _declare_symbols()
     compiled = cfunc(signature, **{k: v for k, v in native.OPTIONS.items() if k != "no_cpython_wrapper"})(function)
     text = compiled._library.get_llvm_str()
     # The wrapper with the C signature calls the body through attributes that forbid inlining.

@@ -177,7 +177,7 @@ class RegionBuilder(Wrapper):
         """Give the names that handlers call on a TLB miss the region's meaning."""
         for access in ("load", "store", "probe", "loadv", "storev"):
             kind = ir.FunctionType(I64, [PTR, I64, I64, I64] if access.endswith("v") else [PTR, I64, I64])
-            if access.endswith("v") and not self.uses(f"strata_slow_{access}"):
+            if access.endswith("v") and not self.uses(f"slow_{access}"):
                 continue
             function = ir.Function(self.module, kind, name=f"strata_slow_{access}")
             fast = ir.Function(self.module, kind, name=f"strata_region_{access}")
@@ -315,7 +315,7 @@ def compile_region(compiler: Compiler, plan: Plan, symbol: str) -> bytes:
     builder = RegionBuilder(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
-    used = [name for name in VECTOR_PATHS if builder.uses(name.replace("region", "strata_slow"))]
+    used = [name for name in VECTOR_PATHS if builder.uses(name.replace("region", "slow"))]
     parts += [compiler.compiled["fn." + name].bitcode for name in (*FAST_PATHS, *used, "jump_cached")]
     module = llvm.parse_assembly(text)
     for part in parts:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
-             "segment", "string", "system", "vector_move", "vector_integer", "vector_shuffle", "vector_state")
+             "segment", "string", "system", "far", "interrupt", "io", "vector_move", "vector_integer", "vector_shuffle",
+             "vector_state")
 
 
 class Op(NamedTuple):

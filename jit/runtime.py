@@ -2,7 +2,28 @@
 
 from numba import types
 
-from jit import deliver, region_access, run, slow, tlb, vector_access
+from jit import (
+    control_registers,
+    deliver,
+    descriptor,
+    enter,
+    far,
+    fastcall,
+    frame,
+    gate,
+    inspect,
+    interrupt_return,
+    mode,
+    msr,
+    region_access,
+    run,
+    segload,
+    slow,
+    task,
+    tlb,
+    vector_access,
+)
+from jit.semantics import io
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
@@ -26,5 +47,35 @@ FUNCTIONS = {
     "slow_storev": (vector_access.slow_storev, _VECTOR_ACCESS),
     "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
     "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
+    "update_mode": (mode.update_mode, _STATE),
+    "read_descriptor": (descriptor.read_descriptor, _ACCESS),
+    "mark_accessed": (descriptor.mark_accessed, _STATE),
+    "push_frame": (frame.push_frame, _ACCESS),
+    "pop_frame": (frame.pop_frame, _ACCESS),
+    "inner_stack": (frame.inner_stack, types.int64(types.voidptr, types.int64)),
     "deliver": (deliver.deliver, _STATE),
+    "enter_real": (enter.enter_real, _STATE),
+    "enter_legacy": (enter.enter_legacy, _STATE),
+    "enter_long": (enter.enter_long, _STATE),
+    "load_segment": (segload.load_segment, _STATE),
+    "load_system": (segload.load_system, _STATE),
+    "far_jump": (far.far_jump, _STATE),
+    "far_call": (far.far_call, _STATE),
+    "far_return": (far.far_return, _STATE),
+    "iret": (interrupt_return.iret, _STATE),
+    "iret_long": (interrupt_return.iret_long, _STATE),
+    "iret_vm86": (interrupt_return.iret_vm86, _STATE),
+    "write_cr": (control_registers.write_cr, _STATE),
+    "write_dr": (control_registers.write_dr, _STATE),
+    "read_msr": (msr.read_msr, _STATE),
+    "write_msr": (msr.write_msr, _STATE),
+    "fast_call": (fastcall.fast_call, _STATE),
+    "switch_task": (task.switch_task, _ACCESS),
+    "task_switch": (task.task_switch, _STATE),
+    "task_interrupt": (task.task_interrupt, _STATE),
+    "task_return": (task.task_return, _STATE),
+    "gate_call": (gate.gate_call, _STATE),
+    "inspect": (inspect.inspect, _STATE),
+    "io_bitmap": (io.io_bitmap, _ACCESS),
+    "fast_return": (fastcall.fast_return, _STATE),
 }

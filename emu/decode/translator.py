@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, Instruction
 from jit import pmap, uops
+from jit.registry import PLAIN
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
@@ -139,15 +140,16 @@ class Translator:
             if insn.code == Code.INVALID and PAGE - insn.ip < MAX_LENGTH and decoder.last_error == DecoderError.NO_MORE_BYTES:
                 break                                           # runs into the next page
             starts.append((insn.ip, insn.len))
-            self._lower(emitter, insn)
+            self._lower(emitter, insn, data[insn.ip - offset:])
             emitter.instruction += 1
             if emitter.ended or emitter.instruction == MAX_INSTRUCTIONS:
                 break
         if not starts:
             return self._decode_across(page, gpa, next_page)
         end = starts[-1][0] + starts[-1][1]
-        if not emitter.ended:
-            emitter.op("goto", a=int(emitter.bits == 64), imm=end, target=end if end < PAGE and emitter.flat else None)
+        # Also after a branch, where it is never reached: no record may run into what is not one.
+        emitter.op("goto", a=int(emitter.bits == 64), imm=end,
+                   target=end if end < PAGE and emitter.flat and not emitter.ended else None)
         self._place(page, emitter.uops, starts)
         return [page.gpa] if self._mark(gpa, end - offset) else []
 
@@ -160,10 +162,9 @@ class Translator:
         insn = Decoder(MODE_BITS[page.mode & 3], data, DecoderOptions.NONE, ip=gpa % PAGE).decode()
         emitter = Emitter(page.mode)
         emitter.op("check_next_page", imm=next_page)
-        self._lower(emitter, insn)
+        self._lower(emitter, insn, data)
         emitter.instruction = 1
-        if not emitter.ended:
-            emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
+        emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
         self._place(page, emitter.uops, [(insn.ip, insn.len)])
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []
@@ -171,7 +172,15 @@ class Translator:
             fresh.append(next_page)
         return fresh
 
-    def _lower(self, emitter: Emitter, insn: Instruction) -> None:
+    @staticmethod
+    def _too_long(emitter: Emitter, insn: Instruction, data: bytes) -> bool:
+        """Whether an invalid instruction is so for having more than 15 bytes. `data` are its bytes and some more."""
+        if insn.len < MAX_LENGTH:
+            return False
+        shorter = Decoder(emitter.bits, data[1:], DecoderOptions.NONE, ip=0).decode()       # one prefix less
+        return shorter.len >= MAX_LENGTH or shorter.code != Code.INVALID
+
+    def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> None:
         function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
         before = len(emitter.uops)
         try:
@@ -180,12 +189,17 @@ class Translator:
             function(emitter, insn)
         except lowering.NotImplementedInstruction:
             del emitter.uops[before:]
-            emitter.op("undefined" if insn.code == Code.INVALID else "unimplemented")
+            name = "unimplemented"
+            if insn.code == Code.INVALID:
+                name = "too_long" if self._too_long(emitter, insn, data) else "undefined"
+            emitter.op(name)
             emitter.end()
 
     def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int]]) -> None:
         address = self._allocate(len(block) * uops.SIZE)
         page.records.append((address, len(block)))
+        last = block[-1].name
+        assert self.compiler.op_id(last) >= 0 and self.compiler.compiled["op." + last].kind != PLAIN, last
         total, previous = len(starts), -1
         ids, table = self.compiler.op_id, self.compiler.table
         for index, uop in enumerate(block):

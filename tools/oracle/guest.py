@@ -16,12 +16,11 @@ STATUS = 0x8D5                  # CF PF AF ZF SF OF
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
 CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
-CR4 = 0x6A0                     # OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
+CR4 = 0x4_06A0                  # OSXSAVE OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
 EFER = 0xD01                    # NXE LMA LME SCE
 USER_CODE, USER_DATA = 0x33, 0x2B
 FLAT = 0xFFFF_FFFF
 CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
-MODES = {64: layout.MODE_64, 32: layout.MODE_32 | layout.MODE_STACK32 | layout.MODE_FLAT_CODE}
 JUMP = b"\xeb\0"                # to the next instruction
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
@@ -66,15 +65,22 @@ class Guest:
     def _start(self) -> None:
         plane = self.plane
         for field, value in ((layout.CR0, CR0), (layout.CR3, TABLES), (layout.CR4, CR4), (layout.EFER, EFER),
-                             (layout.CPL, 3)):
+                             (layout.CPL, 3), (layout.XCR0, 7)):
             plane.set(field, value)
         for number in SEGMENTS:
             plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
             plane.set(layout.seg(number, layout.SEG_ATTR), DATA_ATTR)
             plane.set(layout.seg(number, layout.SEG_SELECTOR), USER_DATA)
         plane.set(layout.seg(layout.CS, layout.SEG_SELECTOR), USER_CODE)
-        plane.use_set(layout.SET_USER)
-        plane.flush()
+        self._bits = 0
+        self._set_code_size(64)
+
+    def _set_code_size(self, bits: int) -> None:
+        """Make CS a 32- or 64-bit code segment."""
+        if bits != self._bits:
+            self._bits = bits
+            self.plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if bits == 64 else CODE32_ATTR)
+            self.plane.update_mode()
 
     def write_code(self, slot_offset: int, code: bytes) -> None:
         """Put bytes at an offset of the CODE area. `forget` must follow before they run."""
@@ -96,8 +102,7 @@ class Guest:
         self._put_status(case.flags)
         plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
-        plane.set(layout.MODE, MODES[case.bits])
-        plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if case.bits == 64 else CODE32_ATTR)
+        self._set_code_size(case.bits)
         plane.set(layout.BUDGET, 2 if self.in_regions else 1)
         plane.set(layout.FAULT_PENDING, 0)
         plane.set(layout.RESUME, 0)
@@ -123,10 +128,10 @@ class Guest:
             else:
                 raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
         registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
-        vector = self._vector() if case.vector else None
         end = plane.get(layout.RIP)
         if self.in_regions and fault is None:
             end -= len(JUMP)
+        vector = self._vector() if case.vector else None
         return Outcome(registers, end, self._flags(), fault, address, vector)
 
     def _put_vector(self, state: VectorState) -> None:
