@@ -22,10 +22,12 @@ from jit import (
     slow,
     task,
     tlb,
+    vector_access,
 )
 from jit.semantics import io
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
+_VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
 
 FUNCTIONS = {
@@ -43,6 +45,10 @@ FUNCTIONS = {
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),
+    "slow_loadv": (vector_access.slow_loadv, _VECTOR_ACCESS),
+    "slow_storev": (vector_access.slow_storev, _VECTOR_ACCESS),
+    "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
+    "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
     "update_mode": (mode.update_mode, _STATE),
     "read_descriptor": (descriptor.read_descriptor, _ACCESS),
     "mark_accessed": (descriptor.mark_accessed, _STATE),

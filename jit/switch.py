@@ -32,7 +32,7 @@ from jit.layout import (
     SAMPLE,
     TSC_BASE,
 )
-from jit.native import inline, ld64, rd64, st64, state_at, wr64
+from jit.native import inline, rd64, st64, state_at, wr64
 
 DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
 DR6_SINGLE_STEP = 1 << 14

@@ -7,18 +7,19 @@ import ctypes
 from emu.engine import Engine
 from emu.mem.ram import HostBlock, PhysicalMemory
 from emu.plane import Plane
-from jit import exits, layout, pmap, run_slots
+from jit import exits, fpu_layout, layout, pmap, run_slots
 from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
-from tools.oracle.case import Case, Outcome
+from tools.oracle.case import Case, Outcome, VectorState
 
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
 CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
-CR4 = 0x6A0                     # OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
+CR4 = 0x4_06A0                  # OSXSAVE OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
 EFER = 0xD01                    # NXE LMA LME SCE
 USER_CODE, USER_DATA = 0x33, 0x2B
 FLAT = 0xFFFF_FFFF
 CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
+JUMP = b"\xeb\0"                # to the next instruction
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
@@ -39,6 +40,7 @@ class Guest:
         for area in AREAS:
             self._map(area)
         self.engine = Engine(self.memory, mode)
+        self.in_regions = mode == "blocks"      # then a jump follows each instruction, to end its block
         self.engine.runtime[run_slots.DELIVER] = 0          # a fault then comes out instead of being delivered
         self.plane = Plane(self.engine)
         self._start()
@@ -61,7 +63,7 @@ class Guest:
     def _start(self) -> None:
         plane = self.plane
         for field, value in ((layout.CR0, CR0), (layout.CR3, TABLES), (layout.CR4, CR4), (layout.EFER, EFER),
-                             (layout.CPL, 3)):
+                             (layout.CPL, 3), (layout.XCR0, 7)):
             plane.set(field, value)
         for number in SEGMENTS:
             plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
@@ -98,16 +100,20 @@ class Guest:
         plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
         self._set_code_size(case.bits)
-        plane.set(layout.BUDGET, 1)
+        plane.set(layout.BUDGET, 2 if self.in_regions else 1)
         plane.set(layout.FAULT_PENDING, 0)
         plane.set(layout.RESUME, 0)
         plane.set(layout.SHADOW, 0)
+        if case.vector:
+            self._put_vector(case.vector)
         fault, address = None, 0
         while True:
             status = self.engine.run(plane.address)
             if status == exits.DECODE:
                 for page in self.engine.translator.decode(plane.get(layout.WALK_GPA), plane.get(layout.MODE), None):
                     self.engine.withdraw_writes(plane.address, page)
+                if self.in_regions:
+                    self._compile(rip)
             elif status == exits.RUNTIME and plane.get(layout.FAULT_PENDING):
                 fault = plane.get(layout.FAULT_VECTOR)
                 address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
@@ -119,7 +125,37 @@ class Guest:
             else:
                 raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
         registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
-        return Outcome(registers, plane.get(layout.RIP), plane.rflags, fault, address)
+        end = plane.get(layout.RIP)
+        if self.in_regions and fault is None:
+            end -= len(JUMP)
+        vector = self._vector() if case.vector else None
+        return Outcome(registers, end, plane.rflags, fault, address, vector)
+
+    def _put_vector(self, state: VectorState) -> None:
+        """The FPU file from a case; the upper halves of the ZMM registers become zero."""
+        plane = self.plane
+        fpu = plane.get(layout.FPU)
+        for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
+                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw)):
+            plane.fpu_set(field, value)
+        ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
+        for number in range(16):
+            register = state.ymm[32 * number:32 * number + 32] + bytes(32)
+            ctypes.memmove(fpu + fpu_layout.xmm(number), register, 64)
+
+    def _vector(self) -> VectorState:
+        plane = self.plane
+        fpu = plane.get(layout.FPU)
+        ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
+        return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
+                           plane.fpu_get(fpu_layout.FCW), plane.fpu_get(fpu_layout.FSW), plane.fpu_get(fpu_layout.FTW))
+
+    def _compile(self, rip: int) -> None:
+        """Put a region at the instruction that was just decoded."""
+        mode = self.plane.get(layout.MODE)
+        page = self.engine.translator.page(rip & -PAGE, mode)
+        if page.table[rip % PAGE]:
+            self.engine.regions.hot(page.table[rip % PAGE], rip, mode)
 
     @property
     def arena(self) -> int:
