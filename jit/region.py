@@ -305,9 +305,10 @@ class RegionBuilder(Wrapper):
         self.by_rip()
 
 
-def compile_region(compiler: Compiler, plan: Plan, symbol: str) -> bytes:
+def compile_region(compiler: Compiler, plan: Plan, symbol: str,
+                   kind: type[RegionBuilder] = RegionBuilder) -> bytes:
     """Object code of a region that defines `symbol`. Runs on any thread."""
-    builder = RegionBuilder(compiler, plan, symbol)
+    builder = kind(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
     parts += [compiler.compiled["fn." + name].bitcode for name in (*FAST_PATHS, "jump_cached")]
