@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from jit import exits, layout, pmap
 from emu import boot, stop
 from emu.engine import Engine
 from emu.guestmap import GuestMap
+from emu.isa.models import MODELS
 from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
@@ -21,9 +23,9 @@ from emu.stop import Stop
 from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
 
 ENGINES = ("auto", "interp", "blocks")
-CPU_MODELS = ("max",)
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
+INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 QUANTUM = 10_000                # instructions of one vCPU before the next one runs
 
 
@@ -34,7 +36,7 @@ def _nothing(*_: Any) -> None:
 class Machine:
     """An x86-64 PC.
 
-    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from CPU_MODELS. planes: a name from
+    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
     the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
@@ -45,7 +47,7 @@ class Machine:
                  serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, CPU_MODELS),
+        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
                                    ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
@@ -75,6 +77,8 @@ class Machine:
         self.counters: dict[str, int] = {}
         self.seconds = 0.0
         self.stopping: Stop | None = None
+        self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
+        self._input_open = False
         self.reschedule = False
         self._next = 0
 
@@ -101,9 +105,10 @@ class Machine:
         boot.start(self.vcpus[0].plane, image.boot)
         return image
 
-    def feed_serial(self, data: bytes) -> None:
-        """Bytes for the guest to receive on COM1."""
-        self.pc.uart.feed(data)
+    def feed_serial(self, data: bytes, more: bool = False) -> None:
+        """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
+        idle then waits for them instead of ending the run."""
+        self._input.put((data, more))
 
     def run(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over."""
@@ -147,11 +152,15 @@ class Machine:
         if self.engine.regions.busy:
             self.engine.regions.poll()
             size = min(size, SLICE_COMPILING)
+        self._receive()
         clock.run_due()
         self._wake()
         running = [v for v in self.vcpus if v.plane.get(layout.ACTIVITY) == RUNNING]
         if not running:
             deadline = clock.next_deadline()
+            if deadline is None and self._input_open and self._wakeable():
+                self._receive(wait=INPUT_WAIT)
+                return
             if deadline is None:
                 self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
                 return
@@ -173,6 +182,20 @@ class Machine:
         if self.reschedule or start == clock.icount:
             return
 
+    def _receive(self, wait: float | None = None) -> None:
+        """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""
+        try:
+            while True:
+                data, self._input_open = self._input.get(block=wait is not None, timeout=wait)
+                self.pc.uart.feed(data)
+                wait = None
+        except queue.Empty:
+            return
+
+    def _wakeable(self) -> bool:
+        """Whether a device interrupt could wake a vCPU."""
+        return any(v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200 for v in self.vcpus)
+
     def _wake(self) -> None:
         for vcpu in self.vcpus:
             plane = vcpu.plane
@@ -190,7 +213,9 @@ class Machine:
 
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
-            self.vcpus[index].plane.set(layout.INTERRUPT, int(self.pc.lapics[index].pending()))
+            plane, lapic = self.vcpus[index].plane, self.pc.lapics[index]
+            plane.set(layout.INTERRUPT, int(lapic.pending()))
+            plane.set(layout.CR8, lapic.tpr >> 4)
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:

@@ -45,6 +45,7 @@ class Regions:
         self._done: queue.SimpleQueue[tuple[Job, bytes | None]] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._pending = 0
+        self._covered: set[int] = set()     # block starts of regions that are being compiled
         self._thread: threading.Thread | None = None
         self.stale = self.compiler.address("stale")
 
@@ -62,6 +63,8 @@ class Regions:
 
     def hot(self, uop: int, gpa: int, mode: int) -> None:
         """The micro-op at address `uop`, on the code page of `gpa`, is hot."""
+        if uop in self._covered:
+            return
         if self._pending == 0 and self.compiled == 0:
             for name in ("region_fill", *FAST_PATHS):
                 self.compiler.function(name)
@@ -75,6 +78,7 @@ class Regions:
             self._install(job, self._compile(job))
             return
         self._pending += 1
+        self._covered.update(plan.blocks)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="strata-regions", daemon=True)
             self._thread.start()
@@ -88,6 +92,7 @@ class Regions:
             except queue.Empty:
                 return
             self._pending -= 1
+            self._covered.difference_update(job.plan.blocks)
             self._install(job, code)
 
     def close(self) -> None:

@@ -136,6 +136,19 @@ def set_of(st, of):
 
 
 @inline
+def set_cf_of(st, cf, of):
+    """CF and OF; the others are kept."""
+    wr64(st, AUX, (rd64(st, AUX) & ~SIGN) | ((cf ^ of) << 63))
+    wr64(st, CARRY, (rd64(st, CARRY) & ~1) | cf)
+
+
+@inline
+def set_zf(st, zf):
+    """ZF alone."""
+    set_status(st, (get_status(st) & ~ZF) | (zf << 6))
+
+
+@inline
 def condition(st, code):
     """Condition `code` 0-15 of Jcc, SETcc, CMOVcc (SDM Vol. 2 B.1.4.7): 1 if it holds."""
     kind = code >> 1

@@ -11,7 +11,9 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 from numba.cpython import numbers as numba_numbers
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
+
+from jit import layout
 
 # Guest arithmetic wraps; numba would otherwise mark signed sums `nsw` and LLVM would assume that they never do.
 assert hasattr(numba_numbers, "_int_arith_flags"), "this numba spells its overflow flags differently"
@@ -25,6 +27,10 @@ I64 = ir.IntType(64)
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """A numba function that other semantics call; LLVM inlines it."""
     return njit(**INLINE_OPTIONS)(function)
+
+
+register_jitable(layout.seg)                                    # compiled code may compute offsets by these
+register_jitable(layout.gpr)
 
 
 def _state_address(builder: ir.IRBuilder, args: list[ir.Value], bits: int) -> ir.Value:
@@ -119,6 +125,29 @@ def _high(signed: bool) -> Any:
 
 
 umulh, smulh = _high(False), _high(True)                        # upper half of the 128-bit product
+
+
+@intrinsic
+def memmove(_: Any, to: Any, source: Any, size: Any) -> Any:
+    """Copy `size` bytes of host memory; the areas may overlap."""
+    def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        pointer = ir.IntType(8).as_pointer()
+        copy = b.module.declare_intrinsic("llvm.memmove", [pointer, pointer, I64])
+        b.call(copy, [b.inttoptr(args[0], pointer), b.inttoptr(args[1], pointer), args[2], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64, types.int64), gen
+
+
+@intrinsic
+def memset(_: Any, to: Any, value: Any, size: Any) -> Any:
+    """Fill `size` bytes of host memory with the low byte of `value`."""
+    def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        byte = ir.IntType(8)
+        fill = b.module.declare_intrinsic("llvm.memset", [byte.as_pointer(), I64])
+        b.call(fill, [b.inttoptr(args[0], byte.as_pointer()), b.trunc(args[1], byte), args[2],
+                      ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64, types.int64), gen
 
 
 @intrinsic

@@ -31,7 +31,7 @@ READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
 MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL = 1, 2, 4, 8   # WALK_RIGHTS
 
 CR0_WP, CR0_PG = 1 << 16, 1 << 31
-CR4_PSE, CR4_PAE, CR4_PGE, CR4_SMEP = 1 << 4, 1 << 5, 1 << 7, 1 << 20
+CR4_PSE, CR4_PAE, CR4_PGE, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 7, 1 << 20, 1 << 21
 EFER_LMA, EFER_NXE = 1 << 10, 1 << 11
 P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NX = -(1 << 63)

@@ -23,7 +23,6 @@ from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
 FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py
-HOT_WORDS = range(0, layout.HOT_END, 8)
 
 
 class Uop(NamedTuple):
@@ -77,7 +76,6 @@ class Planner:
         self.compiler, self.head, self.table = compiler, head, table
         self.raw: dict[int, list[Uop]] = {}
         self.returns: dict[int, int] = {}
-        self.callees: set[int] = set()
 
     def plan(self) -> Plan | None:
         """The plan, or None when the hot micro-op itself cannot be compiled."""
@@ -94,8 +92,8 @@ class Planner:
         if not blocks[self.head].uops:
             return None
         self.returns = {offset: at for offset, at in self.returns.items() if at in blocks}
-        entries = [self.head, *(at for at in dict.fromkeys((*self.returns.values(), *self.callees))
-                                if at in blocks and at != self.head)]
+        # Every block, since a slice may end before any of them.
+        entries = [self.head, *(at for at in blocks if at != self.head and blocks[at].uops)]
         return Plan(self.head, blocks, entries, self.returns)
 
     def _read_block(self, start: int) -> list[Uop]:
@@ -113,8 +111,6 @@ class Planner:
             return []
         found = [at for at in (last.target, last.follows) if at]
         if last.name.startswith("call"):
-            if last.target:
-                self.callees.add(last.target)
             offset = last.offset + last.length
             if offset < 4096 and self.table[offset]:
                 self.returns[offset] = self.table[offset]
@@ -165,8 +161,7 @@ class RegionBuilder(Wrapper):
         self.at = b.alloca(I64)
         b.store(self.left, self.left_at)
         b.store(I64(0), self.at)
-        for offset in HOT_WORDS:
-            b.store(b.load(self._word(self.state, offset)), self._word(self.copy, offset))
+        self._copy_state(self.copy, self.state)
         entry = b.switch(b.ptrtoint(self.uop, I64), self.labels[self.plan.head])
         for address in self.plan.entries[1:]:
             entry.add_case(I64(address), self.labels[address])
@@ -185,6 +180,10 @@ class RegionBuilder(Wrapper):
             fast = ir.Function(self.module, kind, name=f"strata_region_{access}")
             inner = ir.IRBuilder(function.append_basic_block())
             inner.ret(inner.call(fast, function.args))
+
+    def _copy_state(self, to: ir.Value, origin: ir.Value) -> None:
+        copy = self.module.declare_intrinsic("llvm.memcpy", [PTR, PTR, I64])
+        self.b.call(copy, [to, origin, I64(layout.HOT_END), ir.IntType(1)(0)])
 
     def _word(self, base: ir.Value, offset: int) -> ir.Value:
         return self.b.bitcast(self.b.gep(base, [I64(offset)]), I64.as_pointer())
@@ -284,8 +283,7 @@ class RegionBuilder(Wrapper):
             self._edge(address)
 
     def _copy_out(self) -> ir.Value:
-        for offset in HOT_WORDS:
-            self.b.store(self.b.load(self._word(self.copy, offset)), self._word(self.state, offset))
+        self._copy_state(self.state, self.copy)
         self.left = self.b.load(self.left_at)
         return self.b.load(self.at)
 

@@ -6,6 +6,8 @@ slots: destination, first and second source) and an immediate. Its *kind* says h
     PLAIN   on OK the next micro-op follows
     COND    ends a block; TAKEN goes to the branch target, OK falls through
     JUMP    ends a block; RIP was written (the target may also be linked)
+    REP     like COND for a repeated instruction, whose TAKEN goes back to itself and which may do several iterations:
+            REP_LEFT holds the budget after this one and goes down by one for each more
     LINK    ends a block without being an instruction: goes to the linked micro-op
     END     ends a block; on OK execution resumes at the next instruction through the run loop, which looks again at
             mode and events (system instructions)
@@ -14,8 +16,9 @@ slots: destination, first and second source) and an immediate. Its *kind* says h
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-PLAIN, COND, JUMP, LINK, END = "plain", "cond", "jump", "link", "end"
-SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "control", "stack", "segment", "string", "system")
+PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
+SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
+             "segment", "string", "system", "far", "interrupt", "io")
 
 
 class Op(NamedTuple):

@@ -10,7 +10,7 @@ current block completes, so on leaving at micro-op u the instructions not yet ex
 from llvmlite import ir
 
 from jit import exits, layout, uops
-from jit.registry import COND, END, JUMP, PLAIN
+from jit.registry import COND, END, JUMP, PLAIN, REP
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 PTR = I8.as_pointer()
@@ -38,6 +38,9 @@ class Wrapper:
 
     def set_state(self, offset: int, value: ir.Value) -> None:
         self.b.store(value, self.b.bitcast(self.b.gep(self.state, [I64(offset)]), I64.as_pointer()))
+
+    def get_state(self, offset: int) -> ir.Value:
+        return self.b.load(self.b.bitcast(self.b.gep(self.state, [I64(offset)]), I64.as_pointer()))
 
     def leave(self, status: ir.Value, at: ir.Value, left: ir.Value) -> None:
         """Return to the run loop with EXIT = status at micro-op `at`."""
@@ -82,16 +85,20 @@ class Wrapper:
         here = b.ptrtoint(self.uop, I64)
         if kind == END:
             b.call(fall_through, [self.state, here])
+        if kind == REP:
+            self.set_state(layout.REP_LEFT, self.left)
         handler = ir.Function(self.module, HANDLER_TYPE, name=body)
         operands = [self.field(o, I32) for o in (uops.D, uops.A, uops.B)]
         status = b.call(handler, [self.state, *operands, self.field(uops.IMM)])
-        if kind == COND:
+        if kind in (COND, REP):
             fault, fine = self.branch_if(b.icmp_unsigned(">", status, I64(exits.TAKEN)))
         else:
             fault, fine = self.branch_if(b.icmp_unsigned("!=", status, I64(exits.OK)))
         b.position_at_end(fault)
         self.leave(status, self.uop, self.left)
         b.position_at_end(fine)
+        if kind == REP:
+            self.left = self.get_state(layout.REP_LEFT)
         if kind == PLAIN:
             self.go(b.gep(self.uop, [I64(uops.SIZE)]), self.left)
         elif kind == END:
@@ -103,7 +110,7 @@ class Wrapper:
             self.enter_block(target)
             b.position_at_end(dynamic)
             self.by_rip()
-        elif kind == COND:
+        elif kind in (COND, REP):
             taken = b.icmp_unsigned("==", status, I64(exits.TAKEN))
             target = self.field(b.select(taken, I64(uops.TARGET), I64(uops.NEXT)))
             linked, dynamic = self.branch_if(b.icmp_unsigned("!=", target, I64(0)), likely=True)

@@ -8,29 +8,39 @@ change of CPL changes a pointer and flushes nothing.
 from jit import pmap
 from jit.access import PAGE_MASK
 from jit.exits import OK
+from jit.flags import AC
 from jit.layout import (
     A20_MASK,
     CODE_ENTRIES,
     CODE_SHIFT,
     CODE_TLB,
+    CPL,
+    CR4,
     DATA_ENTRIES,
     DATA_SHIFT,
     JUMP_CACHE,
     JUMP_ENTRIES,
     JUMP_SHIFT,
+    JUMPS,
+    RFL,
     SET_BYTES,
+    SET_SMAP,
+    SET_SUPERVISOR,
+    SET_USER,
     SETS,
+    TLB,
     TLB_ADDEND,
     TLB_GPA,
     TLB_INVALID,
     TLB_READ,
+    TLB_SET,
     TLB_SETS,
     TLB_WRITE,
     WALK_GPA,
     WALK_RIGHTS,
 )
 from jit.native import inline, ld64, rd64, shr, st64, wr64
-from jit.paging import EXECUTE, IS_DIRTY, MAY_WRITE, host_page, walk
+from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, host_page, walk
 
 
 @inline
@@ -116,3 +126,18 @@ def withdraw_writes(st, gpa):
 def flush_all_translations(st):
     flush_all(st)
     return OK
+
+
+@inline
+def select_set(st):
+    """Put the TLB set in force that fits CPL, CR4.SMAP and RFLAGS.AC (SDM Vol. 3A 4.6)."""
+    number = SET_SUPERVISOR
+    if rd64(st, CPL) == 3:
+        number = SET_USER
+    elif rd64(st, CR4) & CR4_SMAP and not rd64(st, RFL) & AC:
+        number = SET_SMAP
+    if number != rd64(st, TLB_SET):
+        base = set_address(st, number)
+        wr64(st, TLB_SET, number)
+        wr64(st, TLB, base)
+        wr64(st, JUMPS, base + JUMP_CACHE)

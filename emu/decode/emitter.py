@@ -7,7 +7,17 @@ from iced_x86 import Instruction, Register
 from jit import layout
 from jit.semantics.wiring import SCALE_SHIFT, SEGMENT_SHIFT, SIZE_SHIFT, STACK_SEGMENT, WRITE_ACCESS
 
-from emu.decode.operands import ADDRESS, GPR_SLOT, MEMORY, REGISTER, SEGMENT_NUMBER, TMP, immediate, is_immediate
+from emu.decode.operands import (
+    ADDRESS,
+    GPR_SLOT,
+    MEMORY,
+    OFFSET,
+    REGISTER,
+    SEGMENT_NUMBER,
+    TMP,
+    immediate,
+    is_immediate,
+)
 
 MASK64 = (1 << 64) - 1
 
@@ -56,9 +66,8 @@ class Emitter:
 
     # --- operands -------------------------------------------------------------------------------------------------------
 
-    def address(self, insn: Instruction, size: int, write: bool = False, stack_bias: int = 0) -> Address:
-        """Operand words for an access of `size` bytes to the memory operand, after emitting its segment work.
-        `stack_bias` is added to a base of RSP (POP computes its address after the increment)."""
+    def effective(self, insn: Instruction) -> Address:
+        """Operand words for the effective address of the memory operand."""
         base, index = insn.memory_base, insn.memory_index
         a = layout.ZERO
         if base in (Register.RIP, Register.EIP):
@@ -66,12 +75,19 @@ class Emitter:
         elif base:
             a = GPR_SLOT[base][0]
         b = GPR_SLOT[index][0] if index else layout.ZERO
-        scale = insn.memory_index_scale.bit_length() - 1
+        return Address(a, b | (insn.memory_index_scale.bit_length() - 1) << SCALE_SHIFT, insn.memory_displacement)
+
+    def address(self, insn: Instruction, size: int, write: bool = False, stack_bias: int = 0,
+                computed: bool = False) -> Address:
+        """Operand words for an access of `size` bytes to the memory operand, after emitting its segment work.
+        `stack_bias` is added to a base of RSP (POP computes its address after the increment). `computed`: the
+        effective address is in the OFFSET slot."""
+        a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
-        b |= scale << SCALE_SHIFT
         if segment == Register.SS:
             b |= STACK_SEGMENT
-        imm = insn.memory_displacement + (stack_bias if a == layout.gpr(4) else 0)
+        if a == layout.gpr(4):
+            imm += stack_bias
         if self.bits == 64:
             base_slot = layout.ZERO
             if segment in (Register.FS, Register.GS):
@@ -102,12 +118,14 @@ class Emitter:
         assert is_immediate(insn, index)
         return layout.ZERO, immediate(insn, index, width)
 
-    def modify(self, insn: Instruction, width: int, operate: Callable[[int], None], index: int = 0) -> None:
-        """Read-modify-write of operand `index`: `operate(slot)` emits what changes the slot in place."""
+    def modify(self, insn: Instruction, width: int, operate: Callable[[int], None], index: int = 0,
+               computed: bool = False) -> None:
+        """Read-modify-write of operand `index`: `operate(slot)` emits what changes the slot in place. `computed` is
+        as for `address`."""
         if insn.op_kind(index) == REGISTER:
             operate(GPR_SLOT[insn.op_register(index)][0])
             return
-        address = self.address(insn, width // 8, write=True)
+        address = self.address(insn, width // 8, write=True, computed=computed)
         self.op(f"load_rw.{width}", TMP[0], *address)
         operate(TMP[0])
         self.op(f"store.{width}", TMP[0], *address)

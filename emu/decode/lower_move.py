@@ -12,7 +12,7 @@ CMOV = {getattr(Mnemonic, "CMOV" + c): n for n, c in enumerate(_CONDITIONS)}
 SETCC = {getattr(Mnemonic, "SET" + c): n for n, c in enumerate(_CONDITIONS)}
 
 
-@lowers(Mnemonic.MOV)
+@lowers(Mnemonic.MOV, Mnemonic.MOVNTI, Mnemonic.MOVDIRI)
 def mov(e: Emitter, insn: Instruction) -> None:
     width = operand_width(insn, 0)
     if insn.op0_kind == REGISTER:
@@ -106,8 +106,30 @@ def movbe(e: Emitter, insn: Instruction) -> None:
 
 @lowers(Mnemonic.NOP, Mnemonic.PAUSE, Mnemonic.ENDBR64, Mnemonic.ENDBR32, Mnemonic.LFENCE, Mnemonic.SFENCE,
         Mnemonic.MFENCE, Mnemonic.PREFETCHT0, Mnemonic.PREFETCHT1, Mnemonic.PREFETCHT2, Mnemonic.PREFETCHNTA,
-        Mnemonic.PREFETCHW, Mnemonic.RESERVEDNOP)
+        Mnemonic.PREFETCHW, Mnemonic.PREFETCHWT1, Mnemonic.CLDEMOTE, Mnemonic.RESERVEDNOP)
 def nop(e: Emitter, insn: Instruction) -> None:
     e.op("nop")
 
 
+@lowers(Mnemonic.CLFLUSH, Mnemonic.CLFLUSHOPT, Mnemonic.CLWB)
+def cache_line(e: Emitter, insn: Instruction) -> None:
+    """There is no cache, but the address is checked as a byte read's is (SDM Vol. 2A CLFLUSH)."""
+    e.op("touch", 0, *e.address(insn, 1))
+
+
+@lowers(Mnemonic.RDPID)
+def rdpid(e: Emitter, insn: Instruction) -> None:
+    e.op("mov.32", GPR_SLOT[insn.op0_register][0], layout.TSC_AUX)
+
+
+@lowers(Mnemonic.XLATB)
+def xlat(e: Emitter, insn: Instruction) -> None:
+    """AL indexes a table at (E/R)BX."""
+    e.op(f"xlat_offset.{address_bits(insn, e.bits)}")
+    e.op("load.8", layout.gpr(0), *e.address(insn, 1, computed=True))
+
+
+@lowers(Mnemonic.UD0, Mnemonic.UD1, Mnemonic.UD2)
+def undefined(e: Emitter, insn: Instruction) -> None:
+    e.end()
+    e.op("undefined")

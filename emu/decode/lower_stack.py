@@ -1,6 +1,6 @@
-"""Pushes and pops."""
+"""Pushes and pops, stack frames, and BOUND."""
 
-from iced_x86 import Instruction, Mnemonic
+from iced_x86 import Code, Instruction, Mnemonic
 from jit import layout
 
 from emu.decode.emitter import Emitter
@@ -31,3 +31,33 @@ def pop(e: Emitter, insn: Instruction) -> None:
     e.op(f"release.{e.stack}", imm=width // 8)
 
 
+
+
+_ENTER = {Code.ENTERW_IMM16_IMM8: 16, Code.ENTERD_IMM16_IMM8: 32, Code.ENTERQ_IMM16_IMM8: 64}
+_LEAVE = {Code.LEAVEW: 16, Code.LEAVED: 32, Code.LEAVEQ: 64}
+_ALL = {Mnemonic.PUSHA: "pusha.16", Mnemonic.PUSHAD: "pusha.32", Mnemonic.POPA: "popa.16", Mnemonic.POPAD: "popa.32"}
+
+
+@lowers(Mnemonic.ENTER)
+def enter(e: Emitter, insn: Instruction) -> None:
+    e.op(f"enter.{_ENTER[insn.code]}.{e.stack}", imm=insn.immediate(0) | insn.immediate(1) << 16)
+
+
+@lowers(Mnemonic.LEAVE)
+def leave(e: Emitter, insn: Instruction) -> None:
+    e.op(f"leave.{_LEAVE[insn.code]}.{e.stack}")
+
+
+@lowers(*_ALL)
+def all_registers(e: Emitter, insn: Instruction) -> None:
+    e.op(f"{_ALL[insn.mnemonic]}.{e.stack}")
+
+
+@lowers(Mnemonic.BOUND)
+def bound(e: Emitter, insn: Instruction) -> None:
+    """The operand is a pair: the lower bound, then the upper."""
+    index, width = GPR_SLOT[insn.op0_register]
+    a, b, imm = e.address(insn, width // 4)
+    e.op(f"load.{width}", TMP[0], a, b, imm)
+    e.op(f"load.{width}", TMP[1], a, b, imm + width // 8)
+    e.op(f"bound.{width}", index, TMP[0], TMP[1])

@@ -10,7 +10,8 @@ from emu.decode.emitter import Emitter
 Lowering = Callable[[Emitter, Instruction], None]
 TABLE: dict[int, Lowering] = {}         # iced mnemonic -> function
 CODES: dict[int, Lowering] = {}         # iced code -> function, where one form differs from its mnemonic's others
-FAMILIES = ("move", "alu", "control", "stack", "system")
+FAMILIES = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string",
+            "segment", "far", "io", "system")
 
 
 class NotImplementedInstruction(Exception):  # noqa: N818 - it is an outcome of decoding, not a failure

@@ -25,6 +25,7 @@ GPR_SLOT = _register_slots()            # iced register -> (byte offset in the s
 SEGMENT_NUMBER = _SEGMENTS              # iced segment register -> its number
 TMP = [layout.TMP + 8 * n for n in range(8)]
 ADDRESS = TMP[7]                        # the linear address of a memory operand that needs segment work
+OFFSET = TMP[5]                         # an effective address that a micro-op computed (bit strings, XLAT)
 MEMORY = OpKind.MEMORY
 REGISTER = OpKind.REGISTER
 

@@ -16,6 +16,11 @@ PLAIN: dict[int, tuple[str, int]] = {
     0x1A0: ("IA32_MISC_ENABLE", 1), 0x1D9: ("IA32_DEBUGCTL", 0), 0x3B: ("IA32_TSC_ADJUST", 0),
     0xC0010010: ("SYSCFG", 0), 0xC0010015: ("HWCR", 1 << 24), 0xC001001F: ("NB_CFG", 0), 0xC0011029: ("DE_CFG", 2),
 }
+IN_REGISTER_FILE = ("IA32_EFER", "IA32_STAR", "IA32_LSTAR", "IA32_CSTAR", "IA32_FMASK", "IA32_FS_BASE", "IA32_GS_BASE",
+                    "IA32_KERNEL_GS_BASE", "IA32_TSC_AUX", "IA32_SYSENTER_CS", "IA32_SYSENTER_ESP", "IA32_SYSENTER_EIP",
+                    "IA32_PAT", "IA32_TIME_STAMP_COUNTER")         # served by compiled code
+IMPLEMENTED = (*IN_REGISTER_FILE, *(name for name, _ in PLAIN.values()), "IA32_MTRR_PHYSBASE0-7",
+               "IA32_MTRR_PHYSMASK0-7", "IA32_MTRR_FIX", "IA32_APIC_BASE", "IA32_X2APIC", "IA32_TSC_DEADLINE")
 READ_ONLY = frozenset((0x17, 0xFE))
 
 

@@ -1,1 +1,209 @@
-"""."""
+"""Bit instructions (SDM Vol. 2: BT/BTS/BTR/BTC, BSF, BSR, TZCNT, LZCNT, POPCNT, ANDN, BEXTR, BLSI, BLSMSK, BLSR, BZHI,
+PDEP, PEXT, CRC32).
+
+Flags that the manual leaves undefined are as current processors leave them.
+"""
+
+from jit.exits import OK
+from jit.flags import set_cf, set_logic, set_result, set_zf, sign_extend
+from jit.native import ctlz, ctpop, cttz, inline, shr, wr64
+from jit.registry import op
+from jit.semantics.operands import OFFSET, WIDE, WIDTHS, effective, read, truncate, write
+
+
+@op("bit_offset", *WIDE)
+def bit_offset(width):
+    """Effective address of the word that holds bit d (signed) of the bit string at the memory operand, to OFFSET."""
+    def bit_offset(st, d, a, b, imm):
+        byte = (sign_extend(read(st, d, width), width) >> 3) & -(width // 8)
+        wr64(st, OFFSET, effective(st, a, b, imm) + byte)
+        return OK
+    return bit_offset
+
+
+def _bit_test(name, change):
+    """d = destination, a = source, b + imm = bit number modulo the width. Flags other than CF are kept."""
+    @op(name, *WIDE)
+    def bit_test(width):
+        def bit_test(st, d, a, b, imm):
+            x = read(st, a, width)
+            n = (read(st, b, width) + imm) & (width - 1)
+            if change is not None:
+                write(st, d, width, change(x, 1 << n))
+            set_cf(st, shr(x, n) & 1)
+            return OK
+        return bit_test
+
+
+_bit_test("bt", None)
+_bit_test("bts", inline(lambda x, bit: x | bit))
+_bit_test("btr", inline(lambda x, bit: x & ~bit))
+_bit_test("btc", inline(lambda x, bit: x ^ bit))
+
+
+@op("bsf", *WIDE)
+def bsf(width):
+    """A zero source leaves the destination alone."""
+    def bsf(st, d, a, b, imm):
+        x = read(st, a, width)
+        if x != 0:
+            write(st, d, width, cttz(x))
+        set_zf(st, 1 if x == 0 else 0)
+        return OK
+    return bsf
+
+
+@op("bsr", *WIDE)
+def bsr(width):
+    def bsr(st, d, a, b, imm):
+        x = read(st, a, width)
+        if x != 0:
+            write(st, d, width, 63 - ctlz(x))
+        set_zf(st, 1 if x == 0 else 0)
+        return OK
+    return bsr
+
+
+@op("tzcnt", *WIDE)
+def tzcnt(width):
+    def tzcnt(st, d, a, b, imm):
+        x = read(st, a, width)
+        r = cttz(x) if x != 0 else width
+        write(st, d, width, r)
+        set_result(st, r, 1 if x == 0 else 0, 0, 0)
+        return OK
+    return tzcnt
+
+
+@op("lzcnt", *WIDE)
+def lzcnt(width):
+    def lzcnt(st, d, a, b, imm):
+        x = read(st, a, width)
+        r = ctlz(x) - (64 - width)
+        write(st, d, width, r)
+        set_result(st, r, 1 if x == 0 else 0, 0, 0)
+        return OK
+    return lzcnt
+
+
+@op("popcnt", *WIDE)
+def popcnt(width):
+    def popcnt(st, d, a, b, imm):
+        r = ctpop(read(st, a, width))
+        write(st, d, width, r)
+        set_logic(st, r)
+        return OK
+    return popcnt
+
+
+@op("andn", 32, 64)
+def andn(width):
+    def andn(st, d, a, b, imm):
+        r = ~read(st, a, width) & read(st, b, width)
+        write(st, d, width, r)
+        set_logic(st, sign_extend(r, width))
+        return OK
+    return andn
+
+
+@inline
+def low_bits(x, count, width):
+    """The low `count` (0 to 255) bits."""
+    return x if count >= width else x & ((1 << count) - 1)
+
+
+@op("bextr", 32, 64)
+def bextr(width):
+    """b: start in bits 7:0, length in bits 15:8."""
+    def bextr(st, d, a, b, imm):
+        start, length = read(st, b, 8), read(st, b + 1, 8)
+        x = read(st, a, width)
+        r = low_bits(shr(x, start) if start < width else 0, length, width)
+        write(st, d, width, r)
+        set_logic(st, sign_extend(r, width))
+        return OK
+    return bextr
+
+
+@op("bzhi", 32, 64)
+def bzhi(width):
+    def bzhi(st, d, a, b, imm):
+        count = read(st, b, 8)
+        r = low_bits(read(st, a, width), count, width)
+        write(st, d, width, r)
+        set_result(st, sign_extend(r, width), 1 if count >= width else 0, 0, 0)
+        return OK
+    return bzhi
+
+
+def _lowest_bit(name, combine, carry_when_zero):
+    @op(name, 32, 64)
+    def lowest_bit(width):
+        def lowest_bit(st, d, a, b, imm):
+            x = read(st, a, width)
+            r = combine(x)
+            write(st, d, width, r)
+            zero = 1 if x == 0 else 0
+            set_result(st, sign_extend(r, width), zero if carry_when_zero else zero ^ 1, 0, 0)
+            return OK
+        return lowest_bit
+
+
+_lowest_bit("blsi", inline(lambda x: x & -x), False)
+_lowest_bit("blsmsk", inline(lambda x: x ^ (x - 1)), True)
+_lowest_bit("blsr", inline(lambda x: x & (x - 1)), True)
+
+
+@op("pdep", 32, 64)
+def pdep(width):
+    def pdep(st, d, a, b, imm):
+        x, mask = read(st, a, width), read(st, b, width)
+        r = 0
+        while mask != 0:
+            if x & 1:
+                r |= mask & -mask
+            mask &= mask - 1
+            x = shr(x, 1)
+        write(st, d, width, r)
+        return OK
+    return pdep
+
+
+@op("pext", 32, 64)
+def pext(width):
+    def pext(st, d, a, b, imm):
+        x, mask = read(st, a, width), read(st, b, width)
+        r = 0
+        n = 0
+        while mask != 0:
+            if x & mask & -mask:
+                r |= 1 << n
+            mask &= mask - 1
+            n += 1
+        write(st, d, width, r)
+        return OK
+    return pext
+
+
+CRC32C = 0x82F63B78                 # the polynomial 11EDC6F41H, bit-reflected
+
+
+@op("crc32", *WIDTHS)
+def crc32(width):
+    """d = the running remainder, written as a 64-bit register; a = the message bits."""
+    def crc32(st, d, a, b, imm):
+        r = read(st, d, 32)
+        x = read(st, a, width)
+        if width == 64:
+            for _ in range(2):
+                r ^= truncate(x, 32)
+                x = shr(x, 32)
+                for _ in range(32):
+                    r = shr(r, 1) ^ (CRC32C & -(r & 1))
+        else:
+            r ^= x
+            for _ in range(width):
+                r = shr(r, 1) ^ (CRC32C & -(r & 1))
+        wr64(st, d, r)
+        return OK
+    return crc32

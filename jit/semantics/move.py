@@ -1,12 +1,17 @@
 """Moves, loads, stores and address arithmetic (SDM Vol. 2: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, BSWAP)."""
 
-from jit.access import load, load_for_write, store
+from jit.access import PAGE_MASK, data_entry, load, load_for_write, store, translate
 from jit.exits import OK
 from jit.flags import condition, sign_extend
-from jit.native import bswap, rd64, shr, wr64
+from jit.layout import TLB_READ, TLB_SET, gpr
+from jit.native import bswap, ld64, rd64, shr, wr64
+from jit.paging import READ
 from jit.registry import op
-from jit.semantics.operands import WIDE, WIDTHS, effective, hint, read, write
+from jit.semantics.operands import OFFSET, WIDE, WIDTHS, effective, hint, read, truncate, write
 from jit.semantics.wiring import SEGMENT_SHIFT
+from jit.slow import check_address, wrap
+
+RAX, RBX = gpr(0), gpr(3)
 
 
 @op("mov", *WIDTHS)
@@ -155,3 +160,22 @@ def nop(st, d, a, b, imm):
     return OK
 
 
+@op("touch")
+def touch(st, d, a, b, imm):
+    """Check the memory operand as a byte read would be, without reading it."""
+    linear = effective(st, a, b, imm)
+    if ld64(data_entry(st, linear) + TLB_READ) == linear & PAGE_MASK:
+        return OK
+    linear = wrap(st, linear)
+    status = check_address(st, linear, 1, hint(b))
+    if status != OK:
+        return status
+    return translate(st, linear, READ, rd64(st, TLB_SET))
+
+
+@op("xlat_offset", *WIDE)
+def xlat_offset(address):
+    def xlat_offset(st, d, a, b, imm):
+        wr64(st, OFFSET, truncate(read(st, RBX, address) + read(st, RAX, 8), address))
+        return OK
+    return xlat_offset

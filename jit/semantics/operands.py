@@ -4,9 +4,11 @@ Operand words are byte offsets into the register file, so AH is RAX's slot plus 
 is read as `slot + imm`: the decoder passes the ZERO slot for an immediate, and 0 for the immediate of a register.
 """
 
+from jit.layout import TMP
 from jit.native import inline, rd8, rd16, rd32, rd64, shr, wr8, wr16, wr64
 from jit.semantics.wiring import INDEX_SLOT, SCALE_SHIFT, STACK_SEGMENT
 
+OFFSET = TMP + 8 * 5                # an effective address that an earlier micro-op computed (emu/decode/operands.py)
 WIDTHS = (8, 16, 32, 64)
 WIDE = (16, 32, 64)
 

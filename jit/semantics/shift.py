@@ -1,1 +1,212 @@
-"""."""
+"""Shifts and rotates (SDM Vol. 2: SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD, SARX/SHLX/SHRX, RORX).
+
+Operands: d = destination, a = what is shifted, b + imm = the count, of which only the low 5 bits (6 for 64-bit
+operands) matter. A count of 0 changes no flag. Where the manual leaves OF or AF undefined, current processors do what
+is written here.
+"""
+
+from jit.exits import OK
+from jit.flags import get_cf, set_cf_of, set_result, sign_extend
+from jit.native import inline, shr
+from jit.registry import op
+from jit.semantics.operands import WIDE, WIDTHS, read, truncate, write
+
+
+@inline
+def shift_count(st, b, imm, width):
+    return (read(st, b, 8) + imm) & (63 if width == 64 else 31)
+
+
+@inline
+def top_bit(value, width):
+    return shr(value, width - 1) & 1
+
+
+@op("shl", *WIDTHS)
+def shl(width):
+    def shl(st, d, a, b, imm):
+        x = read(st, a, width)
+        n = shift_count(st, b, imm, width)
+        r = x << n
+        write(st, d, width, r)
+        if n != 0:
+            cf = shr(x, 64 - n) & 1 if width == 64 else shr(r, width) & 1
+            set_result(st, sign_extend(r, width), cf, top_bit(r, width) ^ cf, 0)
+        return OK
+    return shl
+
+
+@op("shr", *WIDTHS)
+def shr_(width):
+    def shr_(st, d, a, b, imm):
+        x = read(st, a, width)
+        n = shift_count(st, b, imm, width)
+        r = shr(x, n)
+        write(st, d, width, r)
+        if n != 0:
+            set_result(st, sign_extend(r, width), shr(x, n - 1) & 1, top_bit(x, width), 0)
+        return OK
+    return shr_
+
+
+@op("sar", *WIDTHS)
+def sar(width):
+    def sar(st, d, a, b, imm):
+        x = sign_extend(read(st, a, width), width)
+        n = shift_count(st, b, imm, width)
+        r = x >> n
+        write(st, d, width, r)
+        if n != 0:
+            set_result(st, r, (x >> (n - 1)) & 1, 0, 0)
+        return OK
+    return sar
+
+
+@inline
+def rotate_left(x, n, width):
+    """`x`, zero-extended from `width` bits, rotated by 0 <= n < width; the bits above `width` are not defined."""
+    if n == 0:
+        return x
+    return (x << n) | shr(x, width - n)
+
+
+@op("rol", *WIDTHS)
+def rol(width):
+    def rol(st, d, a, b, imm):
+        x = read(st, a, width)
+        n = shift_count(st, b, imm, width)
+        r = rotate_left(x, n & (width - 1), width)
+        write(st, d, width, r)
+        if n != 0:
+            set_cf_of(st, r & 1, top_bit(r, width) ^ (r & 1))
+        return OK
+    return rol
+
+
+@op("ror", *WIDTHS)
+def ror(width):
+    def ror(st, d, a, b, imm):
+        x = read(st, a, width)
+        n = shift_count(st, b, imm, width)
+        r = rotate_left(x, -n & (width - 1), width)
+        write(st, d, width, r)
+        if n != 0:
+            cf = top_bit(r, width)
+            set_cf_of(st, cf, cf ^ top_bit(r, width - 1))
+        return OK
+    return ror
+
+
+@inline
+def rotate_left_carry(x, cf, n, width):
+    """(result, CF) of rotating CF:x, `width` + 1 bits, left by 0 <= n <= width."""
+    if n == 0:
+        return x, cf
+    if width == 64:
+        low = (x << n) | (cf << (n - 1))
+        return low | (shr(x, 65 - n) if n > 1 else 0), shr(x, 64 - n) & 1
+    wide = truncate(x | (cf << width), width + 1)
+    r = (wide << n) | shr(wide, width + 1 - n)
+    return r, shr(r, width) & 1
+
+
+@op("rcl", *WIDTHS)
+def rcl(width):
+    def rcl(st, d, a, b, imm):
+        n = shift_count(st, b, imm, width)
+        turns = n % (width + 1)
+        r, cf = rotate_left_carry(read(st, a, width), get_cf(st), turns, width)
+        write(st, d, width, r)
+        if n != 0:
+            set_cf_of(st, cf, top_bit(r, width) ^ cf)
+        return OK
+    return rcl
+
+
+@op("rcr", *WIDTHS)
+def rcr(width):
+    def rcr(st, d, a, b, imm):
+        n = shift_count(st, b, imm, width)
+        turns = n % (width + 1)
+        r, cf = rotate_left_carry(read(st, a, width), get_cf(st), width + 1 - turns if turns else 0, width)
+        write(st, d, width, r)
+        if n != 0:
+            set_cf_of(st, cf, top_bit(r, width) ^ top_bit(r, width - 1))
+        return OK
+    return rcr
+
+
+@op("shld", *WIDE)
+def shld(width):
+    """a = the register that fills from the right; d is both source and destination."""
+    def shld(st, d, a, b, imm):
+        n = shift_count(st, b, imm, width)
+        if n == 0:
+            write(st, d, width, read(st, d, width))
+            return OK
+        x, fill = read(st, d, width), read(st, a, width)
+        if width == 16:
+            # Counts above 16, undefined by the manual, go on into the destination's own bits.
+            wide = (((x << 16) | fill) << 16) | x
+            r = shr(wide << n, 32)
+            cf = shr(wide, 48 - n) & 1
+        else:
+            r = (x << n) | shr(fill, width - n)
+            cf = shr(x, width - n) & 1
+        write(st, d, width, r)
+        set_result(st, sign_extend(r, width), cf, top_bit(r, width) ^ top_bit(x, width), 0)
+        return OK
+    return shld
+
+
+@op("shrd", *WIDE)
+def shrd(width):
+    """a = the register that fills from the left; d is both source and destination."""
+    def shrd(st, d, a, b, imm):
+        n = shift_count(st, b, imm, width)
+        if n == 0:
+            write(st, d, width, read(st, d, width))
+            return OK
+        x, fill = read(st, d, width), read(st, a, width)
+        if width == 16:
+            wide = (((x << 16) | fill) << 16) | x
+            r = shr(wide, n)
+        else:
+            wide = x
+            r = shr(x, n) | (fill << (width - n))
+        write(st, d, width, r)
+        set_result(st, sign_extend(r, width), shr(wide, n - 1) & 1, top_bit(r, width) ^ top_bit(x, width), 0)
+        return OK
+    return shrd
+
+
+@op("shlx", 32, 64)
+def shlx(width):
+    def shlx(st, d, a, b, imm):
+        write(st, d, width, read(st, a, width) << shift_count(st, b, imm, width))
+        return OK
+    return shlx
+
+
+@op("shrx", 32, 64)
+def shrx(width):
+    def shrx(st, d, a, b, imm):
+        write(st, d, width, shr(read(st, a, width), shift_count(st, b, imm, width)))
+        return OK
+    return shrx
+
+
+@op("sarx", 32, 64)
+def sarx(width):
+    def sarx(st, d, a, b, imm):
+        write(st, d, width, sign_extend(read(st, a, width), width) >> shift_count(st, b, imm, width))
+        return OK
+    return sarx
+
+
+@op("rorx", 32, 64)
+def rorx(width):
+    def rorx(st, d, a, b, imm):
+        write(st, d, width, rotate_left(read(st, a, width), -imm & (width - 1), width))
+        return OK
+    return rorx

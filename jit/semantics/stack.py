@@ -1,4 +1,4 @@
-"""Stack instructions (SDM Vol. 2: PUSH, POP, PUSHA, POPA, ENTER, LEAVE)."""
+"""Stack instructions (SDM Vol. 2: PUSH, POP)."""
 
 from jit.exits import OK
 from jit.registry import op

@@ -1,1 +1,342 @@
-"""."""
+"""String instructions (SDM Vol. 2: MOVS, STOS, LODS, SCAS, CMPS, REP/REPE/REPNE; Vol. 1 7.3.9).
+
+Operand `a` names the source's segment: its number outside 64-bit mode, the slot of its base in 64-bit mode (ZERO for
+none). The destination is always in ES. Variants are the element width and the address size; "long32" is a 32-bit
+address size in 64-bit mode.
+
+A repeated instruction is a micro-op of kind REP that does one iteration and goes back to itself, so it can be
+interrupted between any two. Forward MOVS and STOS do all iterations at once that stay in the pages at hand, if
+those pages are plain memory, and in the budget, which each iteration counts against.
+"""
+
+from jit.access import PAGE, PAGE_MASK, data_entry, load, load_host, store, store_host
+from jit.exits import OK, TAKEN
+from jit.flags import DF, get_zf, set_sub, sign_extend
+from jit.layout import ES, REP_LEFT, RFL, TLB_ADDEND, TLB_READ, TLB_WRITE, ZERO, gpr
+from jit.native import inline, ld64, memmove, memset, rd64, udiv, ult, wr64
+from jit.registry import REP, op
+from jit.semantics.operands import WIDTHS, read, truncate, write
+from jit.semantics.segmentation import READ, WRITE, linear_address
+
+RAX, RCX, RSI, RDI = gpr(0), gpr(1), gpr(6), gpr(7)
+ADDRESSES = (16, 32, "long32", 64)
+VARIANTS = tuple((w, a) for w in WIDTHS for a in ADDRESSES)
+
+
+def split(address):
+    """(address size in bits, whether in 64-bit mode) of an address variant."""
+    return (32 if address == "long32" else address), address in ("long32", 64)
+
+
+@inline
+def element(st, segment, offset, size, access, long):
+    """(linear address, status) of `size` bytes at an offset."""
+    if long:
+        return rd64(st, segment) + offset, OK
+    return linear_address(st, segment, offset, size, access)
+
+
+@inline
+def load_source(st, segment, size, bits, long):
+    linear, status = element(st, segment, read(st, RSI, bits), size, READ, long)
+    if status != OK:
+        return 0, status
+    return load(st, linear, size, 0)
+
+
+@inline
+def load_destination(st, size, bits, long):
+    linear, status = element(st, ZERO if long else ES, read(st, RDI, bits), size, READ, long)
+    if status != OK:
+        return 0, status
+    return load(st, linear, size, 0)
+
+
+@inline
+def store_destination(st, size, bits, long, value):
+    linear, status = element(st, ZERO if long else ES, read(st, RDI, bits), size, WRITE, long)
+    if status != OK:
+        return status
+    return store(st, linear, size, 0, value)
+
+
+@inline
+def advance(st, register, size, bits):
+    step = -size if rd64(st, RFL) & DF else size
+    write(st, register, bits, read(st, register, bits) + step)
+
+
+@inline
+def movs_once(st, segment, size, bits, long):
+    value, status = load_source(st, segment, size, bits, long)
+    if status != OK:
+        return status
+    status = store_destination(st, size, bits, long, value)
+    if status == OK:
+        advance(st, RSI, size, bits)
+        advance(st, RDI, size, bits)
+    return status
+
+
+@inline
+def stos_once(st, size, bits, long):
+    status = store_destination(st, size, bits, long, rd64(st, RAX))
+    if status == OK:
+        advance(st, RDI, size, bits)
+    return status
+
+
+@inline
+def lods_once(st, segment, size, bits, long):
+    value, status = load_source(st, segment, size, bits, long)
+    if status == OK:
+        write(st, RAX, 8 * size, value)
+        advance(st, RSI, size, bits)
+    return status
+
+
+@inline
+def compare(st, x, y, width):
+    r = x - y
+    set_sub(st, x, y, r, sign_extend(r, width), width)
+
+
+@inline
+def scas_once(st, size, bits, long):
+    value, status = load_destination(st, size, bits, long)
+    if status == OK:
+        compare(st, read(st, RAX, 8 * size), value, 8 * size)
+        advance(st, RDI, size, bits)
+    return status
+
+
+@inline
+def cmps_once(st, segment, size, bits, long):
+    x, status = load_source(st, segment, size, bits, long)
+    if status != OK:
+        return status
+    y, status = load_destination(st, size, bits, long)
+    if status == OK:
+        compare(st, x, y, 8 * size)
+        advance(st, RSI, size, bits)
+        advance(st, RDI, size, bits)
+    return status
+
+
+@op("movs", *VARIANTS)
+def movs(width, address):
+    bits, long = split(address)
+
+    def movs(st, d, a, b, imm):
+        return movs_once(st, a, width // 8, bits, long)
+    return movs
+
+
+@op("stos", *VARIANTS)
+def stos(width, address):
+    bits, long = split(address)
+
+    def stos(st, d, a, b, imm):
+        return stos_once(st, width // 8, bits, long)
+    return stos
+
+
+@op("lods", *VARIANTS)
+def lods(width, address):
+    bits, long = split(address)
+
+    def lods(st, d, a, b, imm):
+        return lods_once(st, a, width // 8, bits, long)
+    return lods
+
+
+@op("scas", *VARIANTS)
+def scas(width, address):
+    bits, long = split(address)
+
+    def scas(st, d, a, b, imm):
+        return scas_once(st, width // 8, bits, long)
+    return scas
+
+
+@op("cmps", *VARIANTS)
+def cmps(width, address):
+    bits, long = split(address)
+
+    def cmps(st, d, a, b, imm):
+        return cmps_once(st, a, width // 8, bits, long)
+    return cmps
+
+
+# --- repetition ---------------------------------------------------------------------------------------------------------
+
+
+@inline
+def count_down(st, count, bits):
+    """After an iteration: whether there are more."""
+    write(st, RCX, bits, count - 1)
+    return TAKEN if count != 1 else OK
+
+
+@inline
+def limited(count, limit):
+    return limit if ult(limit, count) else count
+
+
+@inline
+def room(st, segment, offset, linear, size, bits, long, access):
+    """How many elements from `offset` on lie in one page and in the segment; more than one, or 0."""
+    n = udiv(PAGE - (linear & (PAGE - 1)), size)
+    if long:
+        if bits == 32:
+            n = limited(n, udiv((1 << 32) - offset, size))
+    else:
+        n = limited(n, udiv((1 << bits) - offset, size))
+        _, status = linear_address(st, segment, offset, n * size, access)
+        if status != OK:
+            return 0
+    return n
+
+
+@inline
+def run_length(st, count):
+    """How many iterations the count and the budget allow."""
+    if rd64(st, RFL) & DF:
+        return 1
+    return limited(count, rd64(st, REP_LEFT) + 1)
+
+
+@inline
+def commit_run(st, count, n, bits):
+    """`n` iterations are done: charge them (the wrapper has charged one) and count down."""
+    wr64(st, REP_LEFT, rd64(st, REP_LEFT) - (n - 1))
+    write(st, RCX, bits, count - n)
+    return TAKEN if count != n else OK
+
+
+@inline
+def copy_up(to, source, n, size):
+    """Copy `n` elements in ascending order, which shows where the destination overlaps the source from above."""
+    if ult(to - source, n * size):
+        for i in range(n):
+            store_host(to + i * size, size, load_host(source + i * size, size))
+    else:
+        memmove(to, source, n * size)
+
+
+@inline
+def fill_up(to, value, n, size):
+    if size == 1 or value == 0:
+        memset(to, value, n * size)
+    else:
+        for i in range(n):
+            store_host(to + i * size, size, value)
+
+
+@op("rep_movs", *VARIANTS, kind=REP)
+def rep_movs(width, address):
+    bits, long = split(address)
+    size = width // 8
+    es = ZERO if long else ES
+
+    def rep_movs(st, d, a, b, imm):
+        count = read(st, RCX, bits)
+        if count == 0:
+            return OK
+        n = run_length(st, count)
+        if n > 1:
+            source, to = read(st, RSI, bits), read(st, RDI, bits)
+            source_linear, status = element(st, a, source, size, READ, long)
+            to_linear, to_status = element(st, es, to, size, WRITE, long)
+            source_entry, to_entry = data_entry(st, source_linear), data_entry(st, to_linear)
+            if (status == OK and to_status == OK and ld64(source_entry + TLB_READ) == source_linear & PAGE_MASK
+                    and ld64(to_entry + TLB_WRITE) == to_linear & PAGE_MASK):
+                n = limited(n, room(st, a, source, source_linear, size, bits, long, READ))
+                n = limited(n, room(st, es, to, to_linear, size, bits, long, WRITE))
+                if n > 1:
+                    copy_up(to_linear + ld64(to_entry + TLB_ADDEND), source_linear + ld64(source_entry + TLB_ADDEND),
+                            n, size)
+                    write(st, RSI, bits, source + n * size)
+                    write(st, RDI, bits, to + n * size)
+                    return commit_run(st, count, n, bits)
+        status = movs_once(st, a, size, bits, long)
+        if status != OK:
+            return status
+        return count_down(st, count, bits)
+    return rep_movs
+
+
+@op("rep_stos", *VARIANTS, kind=REP)
+def rep_stos(width, address):
+    bits, long = split(address)
+    size = width // 8
+    es = ZERO if long else ES
+
+    def rep_stos(st, d, a, b, imm):
+        count = read(st, RCX, bits)
+        if count == 0:
+            return OK
+        n = run_length(st, count)
+        if n > 1:
+            to = read(st, RDI, bits)
+            linear, status = element(st, es, to, size, WRITE, long)
+            entry = data_entry(st, linear)
+            if status == OK and ld64(entry + TLB_WRITE) == linear & PAGE_MASK:
+                n = limited(n, room(st, es, to, linear, size, bits, long, WRITE))
+                if n > 1:
+                    fill_up(linear + ld64(entry + TLB_ADDEND), truncate(rd64(st, RAX), width), n, size)
+                    write(st, RDI, bits, to + n * size)
+                    return commit_run(st, count, n, bits)
+        status = stos_once(st, size, bits, long)
+        if status != OK:
+            return status
+        return count_down(st, count, bits)
+    return rep_stos
+
+
+@op("rep_lods", *VARIANTS, kind=REP)
+def rep_lods(width, address):
+    bits, long = split(address)
+
+    def rep_lods(st, d, a, b, imm):
+        count = read(st, RCX, bits)
+        if count == 0:
+            return OK
+        status = lods_once(st, a, width // 8, bits, long)
+        if status != OK:
+            return status
+        return count_down(st, count, bits)
+    return rep_lods
+
+
+@op("rep_scas", *((w, a, z) for w, a in VARIANTS for z in (0, 1)), kind=REP)
+def rep_scas(width, address, while_zf):
+    """REPNE (while_zf 0) and REPE (1)."""
+    bits, long = split(address)
+
+    def rep_scas(st, d, a, b, imm):
+        count = read(st, RCX, bits)
+        if count == 0:
+            return OK
+        status = scas_once(st, width // 8, bits, long)
+        if status != OK:
+            return status
+        status = count_down(st, count, bits)
+        return status if get_zf(st) == while_zf else OK
+    return rep_scas
+
+
+@op("rep_cmps", *((w, a, z) for w, a in VARIANTS for z in (0, 1)), kind=REP)
+def rep_cmps(width, address, while_zf):
+    bits, long = split(address)
+
+    def rep_cmps(st, d, a, b, imm):
+        count = read(st, RCX, bits)
+        if count == 0:
+            return OK
+        status = cmps_once(st, a, width // 8, bits, long)
+        if status != OK:
+            return status
+        status = count_down(st, count, bits)
+        return status if get_zf(st) == while_zf else OK
+    return rep_cmps

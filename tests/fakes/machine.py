@@ -31,7 +31,7 @@ class FakeMachine:
         if self._guest[0] == "bad":
             raise ImageError(f"{path}: e_phoff: 0x999 is beyond the end of the file")
 
-    def feed_serial(self, data):
+    def feed_serial(self, data, more=False):
         for byte in data:
             self._input.put(byte)
 

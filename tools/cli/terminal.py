@@ -95,8 +95,9 @@ def reads_keys(fd: int) -> bool:
         return False
 
 
-def feed(fd: int, receive: Callable[[bytes], None]) -> None:
-    """Send what `fd` delivers to `receive`, until it ends, from a thread of its own.
+def feed(fd: int, receive: Callable[..., None]) -> None:
+    """Send what `fd` delivers to `receive(data, more=)`, until it ends, from a thread of its own. `more` says whether
+    further input may come, which an idle guest should wait for.
 
     A regular file goes in whole before this returns: a run that reads its input from a file is then the same each time.
     A terminal in the background delivers nothing.
@@ -114,10 +115,13 @@ def feed(fd: int, receive: Callable[[bytes], None]) -> None:
         return
     accept = Escape(interrupt).filter if keys else bytes
 
+    receive(b"", more=True)
+
     def pump() -> None:
         while data := os.read(fd, 4096):
             if out := accept(data):
-                receive(out)
+                receive(out, more=True)
+        receive(b"")
 
     threading.Thread(target=pump, name="strata-stdin", daemon=True).start()
 
