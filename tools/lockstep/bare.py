@@ -13,9 +13,10 @@ from emu.engine import Engine
 from emu.mem.ram import PAGE, PhysicalMemory
 from emu.plane import Plane
 from iced_x86 import Decoder, Instruction
-from jit import exits, layout
+from jit import exits, layout, run_slots
 
 EXECUTE = 2
+CR0_PE, EFER_LMA = 1, 1 << 10
 MASK64 = (1 << 64) - 1
 NAMES = {value: name for name, value in vars(exits).items() if name.isupper() and not name.startswith("IO_")}
 
@@ -37,14 +38,14 @@ class Bare:
         """Registers 0, no decoded code, no translations, no paging."""
         self.forget()
         plane, names = self.plane, ("page_rip", "rip", "code_base", "rflags_other", "cr0", "cr2", "cr3", "cr4", "efer",
-                                    "cpl", "resume", "fault_pending", "fault_vector", "fault_error", "fault_has_error",
-                                    "fault_address", "io_done", "io_next", "smc_pass", "shadow", "activity",
+                                    "cpl", "dr6", "resume", "fault_pending", "fault_vector", "fault_error", "fault_has_error",
+                                    "fault_address", "fault_kind", "io_done", "io_next", "smc_pass", "shadow", "no_trap", "activity",
                                     "idle_faults", "flag_result", "flag_aux", "flag_carry")
         for field in [*(layout.FIELDS[name] for name in names), layout.FIELDS["gpr"], layout.FIELDS["segments"],
                       layout.FIELDS["pdpte"]]:
             for at in range(field.offset, field.offset + field.size * field.count, 8):
                 plane.set(at, 0)
-        self.mode(layout.MODE_64)
+        self.mode(64)
         self.engine.regions.sampling(plane)
         self.devices.clear()
 
@@ -53,16 +54,18 @@ class Bare:
         self.engine.translator.flush()
         self.plane.flush()
 
-    def mode(self, mode: int) -> None:
-        """Code size, with flat segments for it; MODE_* bits of jit/layout.py."""
+    def mode(self, bits: int) -> None:
+        """Code of 16, 32 or 64 bits at CPL 0, with flat segments (of 64 KiB for 16)."""
         plane = self.plane
-        plane.set(layout.MODE, mode)
-        big = 0 if mode & 3 == layout.MODE_16 else 0x4000
+        size = {16: 0, 32: 0xC000, 64: 0xA000}[bits]
         for number in range(6):
-            attr = 0x9B if number == layout.CS else 0x93
+            code = number == layout.CS
             plane.set(layout.seg(number, layout.SEG_BASE), 0)
-            plane.set(layout.seg(number, layout.SEG_LIMIT), 0xFFFFFFFF if big else 0xFFFF)
-            plane.set(layout.seg(number, layout.SEG_ATTR), attr | big)
+            plane.set(layout.seg(number, layout.SEG_LIMIT), 0xFFFF if bits == 16 else 0xFFFFFFFF)
+            plane.set(layout.seg(number, layout.SEG_ATTR), (0x9B | size) if code else 0x93 | (0xC000 if size else 0))
+        plane.set(layout.CR0, plane.get(layout.CR0) | CR0_PE)
+        plane.set(layout.EFER, plane.get(layout.EFER) & ~EFER_LMA | (EFER_LMA if bits == 64 else 0))
+        plane.update_mode()
 
     def gpr(self, number: int, value: int | None = None) -> int:
         """Read, or write, a general register."""
@@ -108,6 +111,8 @@ class Bare:
             gpa = self.code_gpa()
             if gpa is not None:
                 self.engine.translator.invalidate(gpa)
+        elif status == exits.RUNTIME and self.plane.get(layout.IO_VALUE) != run_slots.DELIVER:
+            self.engine.provide(self.plane.get(layout.IO_VALUE))
         elif status == exits.IO:
             self._device()
         else:

@@ -66,3 +66,4 @@ class Tables:
             for number in range(4):
                 plane.set(layout.PDPTE + 8 * number, self.read(self.root + 8 * number))
         plane.flush()
+        plane.update_mode()

@@ -19,8 +19,8 @@ RAM = 1 << 18
 TABLES = 0x20000
 DEVICE = 0x800000
 FILL = b"\xf4"                                              # HLT: where a program runs off its code, it ends
-SYSTEM = ("cr0", "cr2", "cr3", "cr4", "cpl", "mode", "rflags_other", "rip", "activity", "shadow", "fault_pending")
-PENDING = ("fault_vector", "fault_has_error", "fault_error", "fault_address")
+SYSTEM = ("cr0", "dr6", "efer", "cr2", "cr3", "cr4", "cpl", "mode", "rflags_other", "rip", "activity", "shadow", "fault_pending")
+PENDING = ("fault_vector", "fault_kind", "fault_has_error", "fault_error", "fault_address")
 
 
 class World:
@@ -34,8 +34,7 @@ class World:
         bare = self.bare
         bare.ram.view[:] = bytes(RAM)
         bare.reset()
-        bare.mode(layout.MODE_64 if program.bits == 64 else
-                  layout.MODE_32 | layout.MODE_STACK32 | layout.MODE_FLAT_CODE)
+        bare.mode(program.bits)
         for number in (4, 5):
             bare.plane.set(layout.seg(number, layout.SEG_BASE), 64 * number)
         tables = Tables(bare, program.paging, TABLES)
