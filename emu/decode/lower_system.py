@@ -38,12 +38,6 @@ def caches(e: Emitter, insn: Instruction) -> None:
     e.op("privileged")
 
 
-@lowers(Mnemonic.UD0, Mnemonic.UD1, Mnemonic.UD2)
-def undefined(e: Emitter, insn: Instruction) -> None:
-    e.end()
-    e.op("undefined")
-
-
 # --- control and debug registers -----------------------------------------------------------------------------------------
 
 

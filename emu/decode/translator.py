@@ -146,8 +146,9 @@ class Translator:
         if not starts:
             return self._decode_across(page, gpa, next_page)
         end = starts[-1][0] + starts[-1][1]
-        if not emitter.ended:
-            emitter.op("goto", a=int(emitter.bits == 64), imm=end, target=end if end < PAGE and emitter.flat else None)
+        # Also after a branch, where it is never reached: no record may run into what is not one.
+        emitter.op("goto", a=int(emitter.bits == 64), imm=end,
+                   target=end if end < PAGE and emitter.flat and not emitter.ended else None)
         self._place(page, emitter.uops, starts)
         return [page.gpa] if self._mark(gpa, end - offset) else []
 
@@ -162,8 +163,7 @@ class Translator:
         emitter.op("check_next_page", imm=next_page)
         self._lower(emitter, insn, data)
         emitter.instruction = 1
-        if not emitter.ended:
-            emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
+        emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
         self._place(page, emitter.uops, [(insn.ip, insn.len)])
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []

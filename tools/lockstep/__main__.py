@@ -57,7 +57,6 @@ def main(argv: list[str] | None = None) -> int:
                 found = lockstep(program, a, b, args.each).difference or found
             print(report(program, found, args.bits, (args.engine_a, args.engine_b)))
             return 1
-        print(seed, program.bits, program.changes_itself, len(program.items), result, b.bare.engine.regions.compiled, time.monotonic()-started, file=sys.stderr)
         if total >= args.count:
             break
     took = time.monotonic() - started

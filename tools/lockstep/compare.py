@@ -63,9 +63,9 @@ def lockstep(program: Program, a: World, b: World, instructions: int, slices: in
             if how == "EVENT":
                 break
             faults += 1
-            if not (a.go_on(how) and b.go_on(how)):
-                return Result(None, done, stops, faults)
-            if ran == 0 and faults > instructions:
+            a.go_on(how)
+            b.go_on(how)
+            if stops > instructions:                        # hardly anything but faults
                 return Result(None, done, stops, faults)
     return Result(None, done, stops, faults)
 
@@ -77,11 +77,12 @@ def agree_at_end(program: Program, a: World, b: World, instructions: int) -> Dif
     for world in (a, b):
         world.start(program)
         left = instructions
-        for _ in range(instructions):
+        for _ in range(instructions):        # at a fault, none need have run
             how = world.go(left)
             left = world.bare.left()
-            if left <= 0 or not world.go_on(how):
+            if left <= 0:
                 break
+            world.go_on(how)
         states.append(world.state())
     fields = {name: (value, states[1][name]) for name, value in states[0].items() if value != states[1][name]}
     return Difference(instructions, fields) if fields else None

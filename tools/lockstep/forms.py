@@ -30,6 +30,7 @@ EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800000
 STRUCTURED = {Mnemonic.CALL, Mnemonic.RET, Mnemonic.JMP, Mnemonic.LEAVE, Mnemonic.ENTER, Mnemonic.POPF, Mnemonic.POPFD,
               Mnemonic.POPFQ, Mnemonic.POPA, Mnemonic.POPAD, Mnemonic.INT, Mnemonic.INT1, Mnemonic.INT3,
               Mnemonic.INTO, Mnemonic.RDTSC, Mnemonic.RDTSCP}
+SYSTEM = {"system", "segment", "far", "io"}      # families that need descriptor tables or ports
 
 
 def value(rng: random.Random, bits: int = 64) -> int:
@@ -47,7 +48,8 @@ def forms(bits: int) -> tuple[tuple[int, ...], ...]:
         if not isinstance(code, int) or name.startswith("_"):
             continue
         info = OpCodeInfo(code)
-        if (info.mnemonic in lowering.TABLE or code in lowering.CODES) and _suitable(info, bits):
+        function = lowering.CODES.get(code) or lowering.TABLE.get(info.mnemonic)
+        if function and function.__module__.rpartition("_")[2] not in SYSTEM and _suitable(info, bits):
             groups.setdefault(info.mnemonic, []).append(code)
     return tuple(tuple(codes) for codes in groups.values())
 

@@ -28,9 +28,11 @@ class World:
 
     def __init__(self, mode: str) -> None:
         self.bare = Bare(mode, RAM, 1 << 24)
+        self.origin = 0
 
     def start(self, program: Program) -> None:
         """Put a program at its start, in memory that holds nothing else."""
+        self.origin = program.origin
         bare = self.bare
         bare.ram.view[:] = bytes(RAM)
         bare.reset()
@@ -66,14 +68,14 @@ class World:
         bare.plane.set(layout.RIP, program.origin)
 
     def go(self, budget: int) -> str:
-        """Run at most `budget` instructions; an instruction that cannot complete is skipped by the next call. Gives
-        the name of the exit."""
-        status = self.bare.run(budget)
-        return NAMES[status]
+        """Run at most `budget` instructions. Gives the name of the exit."""
+        return NAMES[self.bare.run(budget)]
 
-    def go_on(self, status: str) -> bool:
-        """After a stop: whether the program can go on, past the instruction that stopped it."""
-        return status == "EVENT" or status != "HALT" and self.bare.skip()
+    def go_on(self, status: str) -> None:
+        """After a stop at an instruction: go on past it, or from the program's start where it cannot be fetched."""
+        if status == "HALT" or not self.bare.skip():
+            self.bare.plane.set(layout.FAULT_PENDING, 0)
+            self.bare.plane.set(layout.RIP, self.origin)
 
     def state(self) -> dict[str, int | str]:
         """Everything architectural, by name."""
