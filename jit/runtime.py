@@ -10,6 +10,8 @@ from jit import (
     far,
     fastcall,
     frame,
+    gate,
+    inspect,
     interrupt_return,
     mode,
     msr,
@@ -61,6 +63,8 @@ FUNCTIONS = {
     "read_msr": (msr.read_msr, _STATE),
     "write_msr": (msr.write_msr, _STATE),
     "fast_call": (fastcall.fast_call, _STATE),
+    "gate_call": (gate.gate_call, _STATE),
+    "inspect": (inspect.inspect, _STATE),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
 }

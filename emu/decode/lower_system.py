@@ -43,17 +43,18 @@ def caches(e: Emitter, insn: Instruction) -> None:
 
 @lowers_code(Code.MOV_R32_CR, Code.MOV_R64_CR, Code.MOV_CR_R32, Code.MOV_CR_R64)
 def mov_control(e: Emitter, insn: Instruction) -> None:
-    e.end()
     writes = insn.op1_register in GPR_SLOT
     register, control = (insn.op1_register, insn.op0_register) if writes else (insn.op0_register, insn.op1_register)
     number = control - Register.CR0
     if number not in _CONTROL:
         e.op("undefined")
+        e.end()
         return
     slot, width = GPR_SLOT[register]
     e.op("privileged")
     if writes:
         e.op(f"write_cr.{width}", number, slot)
+        e.end()
     else:
         e.op(f"mov.{width}", slot, _CONTROL[number])
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, Instruction
 from jit import pmap, uops
+from jit.registry import PLAIN
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
@@ -197,6 +198,8 @@ class Translator:
     def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int]]) -> None:
         address = self._allocate(len(block) * uops.SIZE)
         page.records.append((address, len(block)))
+        last = block[-1].name
+        assert self.compiler.op_id(last) >= 0 and self.compiler.compiled["op." + last].kind != PLAIN, last
         total, previous = len(starts), -1
         ids, table = self.compiler.op_id, self.compiler.table
         for index, uop in enumerate(block):

@@ -59,7 +59,7 @@ class Rig:
         self.set("dr6", 0xFFFF0FF0)
         self.set("dr7", 0x400)
         self.set("cr0", 0x10)
-        self.set("rflags_other", 2)
+        self.set("flags", 2)
         getattr(self, "_" + mode)(cpl)
         if paging and mode != "long":
             self.page_tables()
@@ -76,9 +76,10 @@ class Rig:
 
     def set(self, name: str, value: int) -> None:
         if name == "flags":
+            cf, af, sf, of, odd = (value & 1, value >> 4 & 1, value >> 7 & 1, value >> 11 & 1, ~value >> 2 & 1)
             self.plane.set(layout.RFL, value & ~0x8D5)
             self.plane.set(layout.RES, 0 if value & 0x40 else 0x100)
-            self.plane.set(layout.AUX, (value & 1) << 63 | ((value ^ value >> 11) & 1) << 62)
+            self.plane.set(layout.AUX, cf << 63 | (cf ^ of) << 62 | af << 3 | sf | odd << 8)
             return
         self.plane.set(self._offset(name), value)
 
@@ -226,11 +227,14 @@ class Rig:
     def code(self, data: bytes | str, at: int = CODE) -> None:
         """Put code (hex text or bytes) at a physical address."""
         self.memory.write(at, bytes.fromhex(data) if isinstance(data, str) else data)
+        self.engine.translator.flush()
+        self.plane.flush()
 
     def run(self, code: bytes | str | None = None, budget: int = 100) -> int:
-        """Run until HLT, the end of the budget, or an exit that Python does not serve here."""
+        """Run until HLT, the end of the budget, or an exit that Python does not serve here; `code` is run at CODE."""
         if code is not None:
             self.code(code)
+            self.set("rip", CODE - self.get("code_base"))
         self.plane.set(layout.BUDGET, budget)
         for _ in range(1000):
             status = self.engine.run(self.plane.address)

@@ -25,7 +25,8 @@ from tools.oracle.host import Host, HostUnavailable, cpu_flags
 # Instructions that user mode cannot run, or whose answer is the machine's own.
 EXCLUDED = {"HLT", "RDPID", "SYSCALL", "SYSENTER", "SYSRET", "SYSEXIT", "CPUID", "RDTSC", "RDTSCP", "INT", "INT1", "INT3",
             "INTO", "IN", "OUT", "INSB", "INSW", "INSD", "OUTSB", "OUTSW", "OUTSD", "CLI", "STI", "SALC"}
-_PLAIN = ("R8", "R16", "R32", "R64", "IMM", "AL", "AX", "EAX", "RAX", "CL", "DX", "MEM", "BR", "ES_RDI", "SEG_R", "NONE")
+_PLAIN = ("R8", "R16", "R32", "R64", "IMM", "AL", "AX", "EAX", "RAX", "CL", "DX", "MEM", "BR", "ES_RDI", "SEG_RSI",
+          "SEG_RBX_AL", "SEG_RDI", "NONE")
 _FEATURES = {"ADX": "adx", "BMI1": "bmi1", "BMI2": "bmi2", "MOVBE": "movbe", "POPCNT": "popcnt", "LZCNT": "abm",
              "SSE4_2": "sse4_2", "CLWB": "clwb", "CLFLUSHOPT": "clflushopt", "MOVDIRI": "movdiri", "CX8": "cx8",
              "CMPXCHG16B": "cx16", "CLDEMOTE": "cldemote", "RDPID": "rdpid"}
@@ -52,7 +53,8 @@ def integer_codes(bits: int) -> list[int]:
         kinds = [_OPERANDS[kind] for kind in info.op_kinds()]
         if (info.encoding in (EncodingKind.LEGACY, EncodingKind.VEX) and available(code, bits)
                 and all(kind.startswith(_PLAIN) and "VSIB" not in kind and "MPX" not in kind for kind in kinds)
-                and not name.startswith("RESERVEDNOP") and mnemonic_name(info.mnemonic) not in EXCLUDED):
+                and not name.startswith(("RESERVEDNOP", "CALL_M", "JMP_M"))         # far branches
+                and mnemonic_name(info.mnemonic) not in EXCLUDED):
             found.append(code)
     return found
 
