@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 from jit import layout
-
 from tools.lockstep.bare import Bare, status_flags
 
 MODES = ("interp", "blocks", "auto")

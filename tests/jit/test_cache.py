@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from jit import cache
 from jit.cache import Cache, Compiled
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from iced_x86 import Decoder, Instruction
+
 from emu.engine import Engine
 from emu.mem.ram import PAGE, PhysicalMemory
 from emu.plane import Plane
-from iced_x86 import Decoder, Instruction
 from jit import exits, layout, run_slots
 
 EXECUTE = 2
 CR0_PE, EFER_LMA = 1, 1 << 10
 MASK64 = (1 << 64) - 1
+CLEARED = ("gpr", "flag_result", "flag_aux", "flag_carry", "rflags_other", "page_rip", "rip", "segments", "cr0", "cr2",
+           "cr3", "cr4", "dr6", "cpl", "efer", "pdpte", "resume", "fault_pending", "fault_vector", "fault_error",
+           "fault_has_error", "fault_address", "fault_kind", "io_done", "io_next", "smc_pass", "activity", "shadow",
+           "no_trap", "idle_faults")
 NAMES = {value: name for name, value in vars(exits).items() if name.isupper() and not name.startswith("IO_")}
 
 
@@ -37,12 +42,8 @@ class Bare:
     def reset(self) -> None:
         """Registers 0, no decoded code, no translations, no paging."""
         self.forget()
-        plane, names = self.plane, ("page_rip", "rip", "code_base", "rflags_other", "cr0", "cr2", "cr3", "cr4", "efer",
-                                    "cpl", "dr6", "resume", "fault_pending", "fault_vector", "fault_error", "fault_has_error",
-                                    "fault_address", "fault_kind", "io_done", "io_next", "smc_pass", "shadow", "no_trap", "activity",
-                                    "idle_faults", "flag_result", "flag_aux", "flag_carry")
-        for field in [*(layout.FIELDS[name] for name in names), layout.FIELDS["gpr"], layout.FIELDS["segments"],
-                      layout.FIELDS["pdpte"]]:
+        plane = self.plane
+        for field in map(layout.FIELDS.__getitem__, CLEARED):
             for at in range(field.offset, field.offset + field.size * field.count, 8):
                 plane.set(at, 0)
         self.mode(64)

@@ -38,6 +38,20 @@ def worthwhile(program: Program, instructions: int) -> int:
     return instructions // 50 if program.changes_itself else instructions
 
 
+def differences(a: World, b: World, whole: bool = True) -> dict[str, tuple[object, object]]:
+    """The fields in which two worlds differ, with both values. Not the whole state is looked at unless asked for, or
+    unless a part of it differs."""
+    if not whole and a.brief() == b.brief():
+        return {}
+    first, second = a.state(), b.state()
+    found: dict[str, tuple[object, object]] = {name: (value, second[name]) for name, value in first.items()
+                                               if value != second[name]}
+    if not a.same_memory(b):
+        at = next(n for n, (x, y) in enumerate(zip(a.bare.ram.view, b.bare.ram.view, strict=True)) if x != y)
+        found[f"memory at {at:#x}"] = a.bare.ram.view[at], b.bare.ram.view[at]
+    return found
+
+
 def lockstep(program: Program, a: World, b: World, instructions: int, slices: int = 2000) -> Result:
     """Run up to `instructions` in slices of at most `slices`, until the program ends or the worlds differ."""
     rng = random.Random(program.seed ^ 0x5EED)
@@ -51,15 +65,12 @@ def lockstep(program: Program, a: World, b: World, instructions: int, slices: in
         while left > 0:
             how, other = a.go(left), b.go(left)
             stops += 1
-            states = a.state(), b.state()
             ran = left - a.bare.left()
             done += ran
             left -= ran
-            if how != other or states[0] != states[1]:
-                fields: dict[str, tuple[object, object]] = {"exit": (how, other)} if how != other else {}
-                fields |= {name: (value, states[1][name]) for name, value in states[0].items()
-                           if value != states[1][name]}
-                return Result(Difference(done, fields), done, stops, faults)
+            if how != other or differences(a, b, how == "EVENT"):
+                fields = {"exit": (how, other)} if how != other else {}
+                return Result(Difference(done, fields | differences(a, b)), done, stops, faults)
             if how == "EVENT":
                 break
             faults += 1
@@ -73,7 +84,6 @@ def lockstep(program: Program, a: World, b: World, instructions: int, slices: in
 def agree_at_end(program: Program, a: World, b: World, instructions: int) -> Difference | None:
     """Run each world by itself, without common stops, and compare once the instructions have run."""
     instructions = worthwhile(program, instructions)
-    states = []
     for world in (a, b):
         world.start(program)
         left = instructions
@@ -83,6 +93,5 @@ def agree_at_end(program: Program, a: World, b: World, instructions: int) -> Dif
             if left <= 0:
                 break
             world.go_on(how)
-        states.append(world.state())
-    fields = {name: (value, states[1][name]) for name, value in states[0].items() if value != states[1][name]}
+    fields = differences(a, b)
     return Difference(instructions, fields) if fields else None

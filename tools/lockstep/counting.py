@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 
+from llvmlite import ir
+
 from emu.engine import Engine
 from emu.regions import Job, Regions
 from jit import uops
 from jit.region import RegionBuilder, compile_region
 from jit.threaded import I32, I64, PTR
-from llvmlite import ir
 
 _ran = ctypes.c_int64(0)
 

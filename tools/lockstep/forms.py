@@ -6,8 +6,9 @@ import functools
 import random
 from typing import NamedTuple
 
-from emu.decode import lowering
 from iced_x86 import Code, Encoder, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind, OpKind, Register
+
+from emu.decode import lowering
 
 K = OpCodeOperandKind
 FIXED = {K.AL: Register.AL, K.CL: Register.CL, K.AX: Register.AX, K.DX: Register.DX, K.EAX: Register.EAX,

@@ -52,7 +52,7 @@ class Generator:
             return Instruction.create_reg_u64(Code.MOV_R64_IMM64, register, number)
         return Instruction.create_reg_u32(Code.MOV_R32_IMM32, register, number & 0xFFFFFFFF)
 
-    # --- items ---------------------------------------------------------------------------------------------------------
+    # --- items -------------------------------------------------------------------------------------------------------
 
     def arithmetic(self) -> None:
         self.plain(self.maker.instruction())
@@ -159,7 +159,7 @@ class Generator:
             ways.append((6, lambda: self.loop(depth)))
         self.rng.choices([way for _, way in ways], [weight for weight, _ in ways])[0]()
 
-    # --- the whole -----------------------------------------------------------------------------------------------------
+    # --- the whole ---------------------------------------------------------------------------------------------------
 
     def program(self) -> Program:
         """The program: a main part that goes round for ever, and functions before it that it calls."""

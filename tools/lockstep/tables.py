@@ -2,7 +2,6 @@
 
 from emu.mem.ram import PAGE
 from jit import layout
-
 from tools.lockstep.bare import Bare
 
 P, RW, US, A, D, PS, G, NX = 1, 2, 4, 0x20, 0x40, 0x80, 0x100, 1 << 63

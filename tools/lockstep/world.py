@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 
 from emu.mem.ram import PAGE
 from emu.plane import GPR_NAMES
 from jit import layout
-
 from tools.lockstep.bare import NAMES, Bare, status_flags
 from tools.lockstep.program import Program
 from tools.lockstep.tables import NX, RW, P, Tables
@@ -19,8 +19,13 @@ RAM = 1 << 18
 TABLES = 0x20000
 DEVICE = 0x800000
 FILL = b"\xf4"                                              # HLT: where a program runs off its code, it ends
-SYSTEM = ("cr0", "dr6", "efer", "cr2", "cr3", "cr4", "cpl", "mode", "rflags_other", "rip", "activity", "shadow", "fault_pending")
+SYSTEM = ("cr0", "dr6", "efer", "cr2", "cr3", "cr4", "cpl", "mode", "rflags_other", "rip", "activity",
+          "shadow", "fault_pending")
 PENDING = ("fault_vector", "fault_kind", "fault_has_error", "fault_error", "fault_address")
+
+
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
 class World:
@@ -78,7 +83,7 @@ class World:
             self.bare.plane.set(layout.RIP, self.origin)
 
     def state(self) -> dict[str, int | str]:
-        """Everything architectural, by name."""
+        """Everything architectural but memory, by name."""
         plane = self.bare.plane
         found: dict[str, int | str] = {name: self.bare.gpr(n) for n, name in enumerate(GPR_NAMES)}
         found |= {name: plane.get(layout.FIELDS[name].offset) for name in SYSTEM}
@@ -89,5 +94,14 @@ class World:
         for at in range(layout.SEG, layout.SEG + 8 * layout.SEG_BYTES, 8):
             found[f"segment[{(at - layout.SEG) // 8}]"] = plane.get(at)
         found["devices"] = hashlib.blake2b(repr(self.bare.devices).encode()).hexdigest()
-        found["memory"] = hashlib.blake2b(self.bare.ram.view).hexdigest()
         return found
+
+    def brief(self) -> tuple[int | bytes, ...]:
+        """The part of the state that nearly every difference shows in, cheaply."""
+        plane = self.bare.plane
+        return (ctypes.string_at(plane.address + layout.GPR, 128), plane.get(layout.RIP), plane.get(layout.RFL),
+                status_flags(plane), plane.get(layout.BUDGET), plane.get(layout.FAULT_VECTOR))
+
+    def same_memory(self, other: World) -> bool:
+        """Whether both have the same RAM, page tables included."""
+        return _memcmp(self.bare.ram.address, other.bare.ram.address, RAM) == 0
