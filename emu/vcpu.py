@@ -154,13 +154,15 @@ class VCpu:
         gpa = plane.get(layout.SMC_GPA)
         budget = plane.get(layout.BUDGET)
         plane.set(layout.SMC_PASS, 1)
+        plane.set(layout.SMC_SECOND, 0)
         plane.set(layout.RESUME, 1)
         plane.set(layout.BUDGET, 1)
         status = self.engine.run(plane.address)
         plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
         plane.set(layout.SMC_PASS, 0)
         self.engine.translator.invalidate(gpa)
-        self.engine.translator.invalidate(gpa + 7)
+        if plane.get(layout.SMC_SECOND):
+            self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
         if status not in (exits.EVENT, exits.SMC):
             self._serve[status](plane)
 

@@ -116,6 +116,7 @@ IO_NEXT = _at("io_next")            # ... how many of them this retry has replay
 IO_LOG = _at("io_log", 8, 16)       # ... and the values they gave
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
+SMC_SECOND = _at("smc_second")      # another page whose code the passing instruction overwrote, + 1; else 0
 
 # --- operands and results of the runtime functions of system instructions (jit/descriptor.py, jit/frame.py, ...) ---------
 ARG = _at("arg", 8, 4)

@@ -26,6 +26,7 @@ from jit.layout import (
     SLOW_VALUE,
     SMC_GPA,
     SMC_PASS,
+    SMC_SECOND,
     TLB_SET,
     WALK_GPA,
 )
@@ -78,10 +79,14 @@ def hits_code(st, gpa, size):
 
 @inline
 def blocked_by_code(st, gpa, size):
-    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where."""
-    if host_page(st, gpa) & pmap.CODE and rd64(st, SMC_PASS) == 0 and hits_code(st, gpa, size):
-        wr64(st, SMC_GPA, gpa)
-        return True
+    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where. While the
+    store passes, SMC_SECOND takes note of code on another page, which need not be the next in physical memory."""
+    if host_page(st, gpa) & pmap.CODE and hits_code(st, gpa, size):
+        if rd64(st, SMC_PASS) == 0:
+            wr64(st, SMC_GPA, gpa)
+            return True
+        if (gpa ^ rd64(st, SMC_GPA)) & PAGE_MASK:
+            wr64(st, SMC_SECOND, (gpa & PAGE_MASK) + 1)
     return False
 
 

@@ -179,13 +179,15 @@ class Bare:
         plane = self.plane
         gpa, budget = plane.get(layout.SMC_GPA), plane.get(layout.BUDGET)
         plane.set(layout.SMC_PASS, 1)
+        plane.set(layout.SMC_SECOND, 0)
         plane.set(layout.RESUME, 1)
         plane.set(layout.BUDGET, 1)
         status = self.engine.run(plane.address)
         plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
         plane.set(layout.SMC_PASS, 0)
         self.engine.translator.invalidate(gpa)
-        self.engine.translator.invalidate(gpa + 7)
+        if plane.get(layout.SMC_SECOND):
+            self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
         return status == exits.EVENT or self._serve(status)
 
     def _device(self) -> None:
