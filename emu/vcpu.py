@@ -41,7 +41,7 @@ class VCpu:
         self.msrs = Msrs(machine.report)
         self.msrs.owners.append(TimeStampCounter(self))
         self._reported: set[str] = set()
-        self._slice = 0
+        self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
             exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
@@ -58,7 +58,6 @@ class VCpu:
         retired."""
         machine, plane = self.machine, self.plane
         start = machine.clock.icount
-        self._slice = budget
         plane.set(layout.BUDGET, budget)
         plane.set(layout.TSC_BASE, machine.clock.tsc + budget)
         while True:
@@ -121,6 +120,7 @@ class VCpu:
             linear &= MASK32
         status = self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
         if status == exits.FAULT:
+            plane.set(layout.FAULT_KIND, exits.KIND_FAULT)
             plane.set(layout.FAULT_PENDING, 1)
             return []
         return self.engine.translator.decode(gpa, mode, plane.get(layout.WALK_GPA) & -PAGE)
@@ -144,6 +144,9 @@ class VCpu:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
         size, value = plane.get(layout.IO_SIZE), plane.get(layout.IO_VALUE)
         answer = self.machine.device_access(self, kind, address, size, value & (1 << 8 * size) - 1)
+        if plane.get(layout.EXIT_UOP) != self._io_uop:      # a later micro-op of the same instruction
+            self._io_uop = plane.get(layout.EXIT_UOP)
+            plane.set(layout.IO_DONE, 0)
         done = plane.get(layout.IO_DONE)
         plane.set(layout.IO_LOG + 8 * (done & 15), answer)
         plane.set(layout.IO_DONE, done + 1)

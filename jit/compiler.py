@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import llvmlite.binding as llvm
 import numpy as np
 
-from jit import exits
+from jit import exits, warm
 from jit.cache import Cache, Compiled
 from jit.region_view import keeps_to_view
 from jit.registry import COND, END, JUMP, OPS, PLAIN, SEMANTICS
@@ -32,7 +32,9 @@ INLINED = ("jump_cached", "fall_through")           # runtime functions that eve
 class Compiler:
     """One per process: LLVM's target machine and code memory, the handler table and the runtime functions."""
 
-    def __init__(self, cache: Cache | None = None) -> None:
+    def __init__(self, cache: Cache | None = None, help_wanted: bool = True) -> None:
+        """`help_wanted`: when something must be compiled, start a process that compiles ahead (jit/warm.py)."""
+        self.help_wanted = help_wanted
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.target = llvm.Target.from_default_triple().create_target_machine(
@@ -107,13 +109,27 @@ class Compiler:
         if found is None:
             if self.progress:
                 self.progress(f"compiling {key[3:]}")
-            found = build()
-            self.built += 1
-            self.cache.put(key, found)
+            found = self._compile(key, build)
         self.compiled[key] = found
         for name in found.needs:
             self.function(name)
         return self.add_object(found.object, found.symbol)
+
+    def _compile(self, key: str, build: Callable[[], Compiled]) -> Compiled:
+        """Build a function, or wait for the process that already does."""
+        if self.built == 0 and self.help_wanted:
+            warm.start()
+        if not self.cache.claim(key):
+            found = self.cache.wait(key)
+            if found is not None:
+                return found
+        try:
+            found = build()
+            self.built += 1
+            self.cache.put(key, found)
+            return found
+        finally:
+            self.cache.release(key)
 
     def _build_op(self, name: str) -> Compiled:
         symbol = "op." + name

@@ -19,6 +19,7 @@ from jit import (
     run,
     segload,
     slow,
+    task,
     tlb,
 )
 from jit.semantics import io
@@ -63,6 +64,10 @@ FUNCTIONS = {
     "read_msr": (msr.read_msr, _STATE),
     "write_msr": (msr.write_msr, _STATE),
     "fast_call": (fastcall.fast_call, _STATE),
+    "switch_task": (task.switch_task, _ACCESS),
+    "task_switch": (task.task_switch, _STATE),
+    "task_interrupt": (task.task_interrupt, _STATE),
+    "task_return": (task.task_return, _STATE),
     "gate_call": (gate.gate_call, _STATE),
     "inspect": (inspect.inspect, _STATE),
     "io_bitmap": (io.io_bitmap, _ACCESS),

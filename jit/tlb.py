@@ -136,7 +136,7 @@ def select_set(st):
         number = SET_USER
     elif rd64(st, CR4) & CR4_SMAP and not rd64(st, RFL) & AC:
         number = SET_SMAP
-    if number != rd64(st, TLB_SET):
+    if number != rd64(st, TLB_SET) or rd64(st, TLB) == 0:
         base = set_address(st, number)
         wr64(st, TLB_SET, number)
         wr64(st, TLB, base)

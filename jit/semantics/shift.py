@@ -10,7 +10,7 @@ from jit.flags import get_cf, set_cf, set_cf_of, set_result, sign_extend
 from jit.layout import ZERO
 from jit.native import inline, shr
 from jit.registry import op
-from jit.semantics.operands import WIDE, WIDTHS, read, truncate, write
+from jit.semantics.operands import WIDE, WIDTHS, read, write
 
 
 @inline
@@ -78,9 +78,9 @@ def rotate_left(x, n, width):
 
 
 @inline
-def set_rotated(st, b, n, cf, of):
-    """Flags of ROL and ROR by n != 0. Where the count is an immediate other than 1, OF stays."""
-    if b == ZERO and n != 1:
+def set_rotated(st, d, b, n, cf, of):
+    """Flags of ROL and ROR by n != 0. Where a register is rotated by an immediate other than 1, OF stays."""
+    if b == ZERO and n != 1 and d < ZERO:
         set_cf(st, cf)
     else:
         set_cf_of(st, cf, of)
@@ -94,7 +94,7 @@ def rol(width):
         r = rotate_left(x, n & (width - 1), width)
         write(st, d, width, r)
         if n != 0:
-            set_rotated(st, b, n, r & 1, top_bits_differ(x, width))
+            set_rotated(st, d, b, n, r & 1, top_bits_differ(x, width))
         return OK
     return rol
 
@@ -107,7 +107,7 @@ def ror(width):
         r = rotate_left(x, -n & (width - 1), width)
         write(st, d, width, r)
         if n != 0:
-            set_rotated(st, b, n, top_bit(r, width), top_bit(x, width) ^ (x & 1))
+            set_rotated(st, d, b, n, top_bit(r, width), top_bit(x, width) ^ (x & 1))
         return OK
     return ror
 

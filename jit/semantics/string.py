@@ -111,10 +111,10 @@ def scas_operands(st, size, bits, long):
 @inline
 def cmps_operands(st, segment, size, bits, long):
     """(source element, destination element, status) of CMPS."""
-    x, status = load_source(st, segment, size, bits, long)
+    y, status = load_destination(st, size, bits, long)
     if status != OK:
         return 0, 0, status
-    y, status = load_destination(st, size, bits, long)
+    x, status = load_source(st, segment, size, bits, long)
     return x, y, status
 
 
@@ -173,6 +173,13 @@ def cmps(width, address):
 
 
 # --- repetition ---------------------------------------------------------------------------------------------------------
+
+
+@inline
+def no_iteration(st, bits):
+    """A count of 0: with a 32-bit address size the upper half of RCX is cleared all the same."""
+    write(st, RCX, bits, 0)
+    return OK
 
 
 @inline
@@ -246,7 +253,7 @@ def rep_movs(width, address):
     def rep_movs(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         n = run_length(st, count)
         if n > 1:
             source, to = read(st, RSI, bits), read(st, RDI, bits)
@@ -279,7 +286,7 @@ def rep_stos(width, address):
     def rep_stos(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         n = run_length(st, count)
         if n > 1:
             to = read(st, RDI, bits)
@@ -305,7 +312,7 @@ def rep_lods(width, address):
     def rep_lods(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         status = lods_once(st, a, width // 8, bits, long)
         if status != OK:
             return status
@@ -331,7 +338,7 @@ def rep_scas(width, address, while_zf):
     def rep_scas(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         x, y, status = scas_operands(st, width // 8, bits, long)
         if status != OK:
             return status
@@ -347,7 +354,7 @@ def rep_cmps(width, address, while_zf):
     def rep_cmps(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         x, y, status = cmps_operands(st, a, width // 8, bits, long)
         if status != OK:
             return status

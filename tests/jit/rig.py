@@ -65,13 +65,13 @@ class Rig:
             self.page_tables()
         self.plane.update_mode()
 
-    # --- state ------------------------------------------------------------------------------------------------------
+    # --- state ---------------------------------------------
 
     def get(self, name: str) -> int:
         """A register or field by name: a GPR, "cs.base", "rip", "flags", or any name of jit/layout.py."""
         if name == "flags":
-            rfl, res, aux = (self.plane.get(o) for o in (layout.RFL, layout.RES, layout.AUX))
-            return rfl & ~0x8D5 | 2 | _status(res, aux)
+            rfl, res, aux, carry = (self.plane.get(o) for o in (layout.RFL, layout.RES, layout.AUX, layout.CARRY))
+            return rfl & ~0x8D5 | 2 | _status(res, aux, carry)
         return self.plane.get(self._offset(name))
 
     def set(self, name: str, value: int) -> None:
@@ -79,7 +79,8 @@ class Rig:
             cf, af, sf, of, odd = (value & 1, value >> 4 & 1, value >> 7 & 1, value >> 11 & 1, ~value >> 2 & 1)
             self.plane.set(layout.RFL, value & ~0x8D5)
             self.plane.set(layout.RES, 0 if value & 0x40 else 0x100)
-            self.plane.set(layout.AUX, cf << 63 | (cf ^ of) << 62 | af << 3 | sf | odd << 8)
+            self.plane.set(layout.AUX, (cf ^ of) << 63 | af << 4)
+            self.plane.set(layout.CARRY, cf | sf << 1 | odd << 8)
             return
         self.plane.set(self._offset(name), value)
 
@@ -104,7 +105,7 @@ class Rig:
         names += [s + p for s in SEGMENT_NAMES for p in ("", ".base", ".limit", ".attr")]
         return {n: self.get(n) for n in names}
 
-    # --- memory -------------------------------------------------------------------------------------------------------
+    # --- memory ---------------------------------------------
 
     def write(self, at: int, value: int, size: int = 8) -> None:
         self.memory.write(at, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
@@ -136,7 +137,7 @@ class Rig:
             self.write(TABLES + 0x1000 + 4 * (linear >> 12), linear & -0x1000 | flags, 4)
         self.plane.flush()
 
-    # --- modes ----------------------------------------------------------------------------------------------------------
+    # --- modes ---------------------------------------------
 
     def _real(self, cpl: int) -> None:
         for name in SEGMENT_NAMES[:6]:
@@ -222,7 +223,7 @@ class Rig:
         self.set("efer", EFER_LME | EFER_LMA)
         self.set("cr0", self.get("cr0") | CR0_PG)
 
-    # --- running -------------------------------------------------------------------------------------------------------------
+    # --- running ---------------------------------------------
 
     def code(self, data: bytes | str, at: int = CODE) -> None:
         """Put code (hex text or bytes) at a physical address."""
@@ -293,8 +294,9 @@ class Rig:
         return ((self.get("rip") + self.get("code_base")) & -0x1000) + 0x1000
 
 
-def _status(res: int, aux: int) -> int:
-    """The six status flags from the lazy pair (jit/flags.py)."""
-    cf, top = aux >> 63 & 1, aux >> 62 & 1
-    parity = bin((res ^ aux >> 8) & 0xFF).count("1") & 1 ^ 1
-    return cf | parity << 2 | (aux >> 3 & 1) << 4 | (res == 0) << 6 | (res >> 63 ^ aux & 1) << 7 | (cf ^ top) << 11
+def _status(res: int, aux: int, carry: int) -> int:
+    """The six status flags from the lazy words (jit/flags.py)."""
+    cf = carry & 1
+    parity = bin((res ^ carry >> 8) & 0xFF).count("1") & 1 ^ 1
+    sf, of = res >> 63 ^ carry >> 1 & 1, aux >> 63 ^ cf
+    return cf | parity << 2 | (aux >> 4 & 1) << 4 | (res == 0) << 6 | sf << 7 | of << 11

@@ -1,8 +1,8 @@
-"""Delivery of exceptions and interrupts: frames, flags, error codes, double and triple faults (SDM Vol. 3A chapter 6)."""
+"""Delivery of exceptions and interrupts: frames, flags, error codes, double and triple faults (SDM 3A chapter 6)."""
 
 import pytest
-from jit import exits, layout
 
+from jit import exits, layout
 from tests.jit.rig import (
     CODE,
     GDT,

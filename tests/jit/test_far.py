@@ -1,8 +1,8 @@
 """Far jumps, calls, returns, gates, IRET and fast system calls in every mode, with their error codes."""
 
 import pytest
-from jit import exits, layout
 
+from jit import exits, layout
 from tests.jit.rig import (
     CALL16,
     CALL32,

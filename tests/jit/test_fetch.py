@@ -1,8 +1,8 @@
 """Limits on instruction fetch: CS.limit, instruction length, canonical addresses (SDM Vol. 3A 5.3, Vol. 2A 2.3.11)."""
 
 import pytest
-from jit import exits
 
+from jit import exits
 from tests.jit.rig import CODE, KCODE, STACK, Rig, descriptor
 
 GP = 13

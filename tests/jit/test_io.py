@@ -1,8 +1,8 @@
 """Port I/O: permission by IOPL and bitmap, string forms (SDM Vol. 1 chapter 19, Vol. 2 IN, OUT, INS, OUTS)."""
 
 import pytest
-from jit import exits
 
+from jit import exits
 from tests.jit.rig import CODE, TSS, Rig
 
 GP, PF = 13, 14

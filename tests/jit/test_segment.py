@@ -1,8 +1,8 @@
 """Loading segment registers: checks, error codes, accessed bit, null selectors (SDM Vol. 2B MOV, Vol. 3A 5.6)."""
 
 import pytest
-from jit import layout
 
+from jit import layout
 from tests.jit.rig import CODE, GDT, KCODE, KDATA, LDT, STACK_TOP, UDATA, Rig, descriptor
 
 UD, NP, SS, GP = 6, 11, 12, 13
@@ -158,7 +158,8 @@ def test_lds_and_lss() -> None:
     ("verr", "0f00e0", 0xC098, 0, 0, None), ("verr", "0f00e0", 0xC09A, 0, 1, None),
     ("verw", "0f00e8", 0xC090, 0, 0, None), ("verw", "0f00e8", 0xC092, 0, 1, None),
     ("verw", "0f00e8", 0xC092, 3, 0, None), ("lar", "0f02c8", 0xC092, 0, 1, 0x00C09200),
-    ("lar", "0f02c8", 0x8E, 0, 0, None), ("lar", "0f02c8", 0x8C, 0, 1, 0x8C00), ("lsl", "0f03c8", 0xC092, 0, 1, 0xFFFFFFFF),
+    ("lar", "0f02c8", 0x8E, 0, 0, None), ("lar", "0f02c8", 0x8C, 0, 1, 0x8C00),
+    ("lsl", "0f03c8", 0xC092, 0, 1, 0xFFFFFFFF),
     ("lsl", "0f03c8", 0x8C, 0, 0, None)])
 def test_inspection(name: str, code: str, attributes: int, rpl: int, zf: int, value: int | None) -> None:
     rig = Rig("pm32")

@@ -1,8 +1,8 @@
 """Control and debug registers, MSRs, descriptor table registers, privilege checks (SDM Vol. 2, Vol. 3A 2.5)."""
 
 import pytest
-from jit import exits, layout
 
+from jit import exits, layout
 from tests.jit.rig import (
     CODE,
     CR0_PE,

@@ -21,7 +21,6 @@ EFER = 0xD01                    # NXE LMA LME SCE
 USER_CODE, USER_DATA = 0x33, 0x2B
 FLAT = 0xFFFF_FFFF
 CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
-MODES = {64: layout.MODE_64, 32: layout.MODE_32 | layout.MODE_STACK32 | layout.MODE_FLAT_CODE}
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
@@ -71,8 +70,15 @@ class Guest:
             plane.set(layout.seg(number, layout.SEG_ATTR), DATA_ATTR)
             plane.set(layout.seg(number, layout.SEG_SELECTOR), USER_DATA)
         plane.set(layout.seg(layout.CS, layout.SEG_SELECTOR), USER_CODE)
-        plane.use_set(layout.SET_USER)
-        plane.flush()
+        self._bits = 0
+        self._set_code_size(64)
+
+    def _set_code_size(self, bits: int) -> None:
+        """Make CS a 32- or 64-bit code segment."""
+        if bits != self._bits:
+            self._bits = bits
+            self.plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if bits == 64 else CODE32_ATTR)
+            self.plane.update_mode()
 
     def write_code(self, slot_offset: int, code: bytes) -> None:
         """Put bytes at an offset of the CODE area. `forget` must follow before they run."""
@@ -94,8 +100,7 @@ class Guest:
         self._put_status(case.flags)
         plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
-        plane.set(layout.MODE, MODES[case.bits])
-        plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if case.bits == 64 else CODE32_ATTR)
+        self._set_code_size(case.bits)
         plane.set(layout.BUDGET, 1)
         plane.set(layout.FAULT_PENDING, 0)
         plane.set(layout.RESUME, 0)

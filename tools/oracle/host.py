@@ -96,7 +96,8 @@ class Host:
         regs.rip, regs.eflags, regs.fs_base, regs.gs_base = rip, case.flags, case.fs_base, case.gs_base
         regs.orig_rax = 0xFFFF_FFFF_FFFF_FFFF            # no system call to restart
         if case.bits == 32:
-            regs.cs, regs.ds, regs.es = USER_CS32, USER_DS, USER_DS
+            regs.cs = USER_CS32
+            regs.ds = regs.es = regs.fs = regs.gs = USER_DS
         else:
             regs.cs = USER_CS64
         self._ptrace(PTRACE_SETREGS, ctypes.addressof(regs))

@@ -9,6 +9,7 @@ SAME_SIGNAL = {(13, 5), (13, 4)}
 # These push before they find that they fault; what is below RSP then means nothing.
 _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
+_POPS_EARLY = {Mnemonic.POPA, Mnemonic.POPAD}
 _NARROW = {OpKind.MEMORY_SEG_ESI, OpKind.MEMORY_ESEDI}
 
 
@@ -22,8 +23,10 @@ def compares_memory(insn: Instruction, faulted: bool) -> bool:
 
 
 def register_mask(insn: Instruction, faulted: bool) -> int:
-    """The bits of general registers that count: a repeated instruction with a 32-bit address size clears the upper
+    """The bits of general registers that count. POPA may have loaded some before it faults; a repeated instruction with a 32-bit address size clears the upper
     halves of its registers even where its first iteration faults."""
+    if faulted and insn.mnemonic in _POPS_EARLY:
+        return 0
     if faulted and any(insn.op_kind(i) in _NARROW for i in range(insn.op_count)):
         return MASK32
     return MASK64
