@@ -148,7 +148,7 @@ class VCpu:
             self._io_uop = plane.get(layout.EXIT_UOP)
             plane.set(layout.IO_DONE, 0)
         done = plane.get(layout.IO_DONE)
-        plane.set(layout.IO_LOG + 8 * (done & 15), answer)
+        plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
 

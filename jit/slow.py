@@ -16,6 +16,7 @@ from jit.layout import (
     IO_DONE,
     IO_KIND,
     IO_LOG,
+    IO_LOGGED,
     IO_NEXT,
     IO_SIZE,
     IO_VALUE,
@@ -48,7 +49,7 @@ def device(st, kind, address, size, value):
     """A device access: OK with the answer in SLOW_VALUE if this retry has it, else IO."""
     step = rd64(st, IO_NEXT)
     if step < rd64(st, IO_DONE):
-        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & 15) << 3)))
+        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & (IO_LOGGED - 1)) << 3)))
         wr64(st, IO_NEXT, step + 1)
         return OK
     wr64(st, IO_KIND, kind)

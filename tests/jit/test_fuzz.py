@@ -14,7 +14,7 @@ from tools.lockstep.bare import Bare
 mode, bits, seed, rounds = sys.argv[1], *map(int, sys.argv[2:])
 rng = random.Random(seed)
 bare = Bare(mode, 1 << 18)
-bare.patience = 20000
+bare.patience = 400000         # some instructions make 90 device accesses, each an exit
 ends = {}
 for number in range(rounds):
     bare.ram.view[:] = rng.randbytes(1 << 18) if rng.random() < 0.5 else bytes(1 << 18)

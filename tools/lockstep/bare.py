@@ -35,6 +35,7 @@ class Bare:
         self.engine = Engine(self.memory, mode)
         self.plane = Plane(self.engine)
         self.devices: list[tuple[int, int, int, int]] = []      # (kind, address, size, value written)
+        self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self.patience = 1 << 62         # exits to Python after which a run is a hang
 
     # --- setting up -----------------------------------------------------------------------------------------------
@@ -167,6 +168,7 @@ class Bare:
         if not translator.page(gpa & -PAGE, mode).table[gpa % PAGE]:
             following = self.translate((self.linear() & -PAGE) + PAGE)
             if following is None:
+                plane.set(layout.FAULT_KIND, exits.KIND_FAULT)
                 plane.set(layout.FAULT_PENDING, 1)
                 return True
             fresh += translator.decode(gpa, mode, following & -PAGE)
@@ -196,8 +198,11 @@ class Bare:
         self.devices.append((plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS), size,
                              plane.get(layout.IO_VALUE) & (1 << 8 * size) - 1))
         answer = (len(self.devices) * 0x9E3779B97F4A7C15 ^ self.devices[-1][1]) & (1 << 8 * size) - 1
+        if plane.get(layout.EXIT_UOP) != self._io_uop:      # a later micro-op of the same instruction
+            self._io_uop = plane.get(layout.EXIT_UOP)
+            plane.set(layout.IO_DONE, 0)
         done = plane.get(layout.IO_DONE)
-        plane.set(layout.IO_LOG + 8 * (done & 15), answer)
+        plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
 
