@@ -198,7 +198,7 @@ class VCpu:
             self._io_uop = plane.get(layout.EXIT_UOP)
             plane.set(layout.IO_DONE, 0)
         done = plane.get(layout.IO_DONE)
-        plane.set(layout.IO_LOG + 8 * (done & 15), answer)
+        plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
 
@@ -207,13 +207,15 @@ class VCpu:
         gpa = plane.get(layout.SMC_GPA)
         budget = plane.get(layout.BUDGET)
         plane.set(layout.SMC_PASS, 1)
+        plane.set(layout.SMC_SECOND, 0)
         plane.set(layout.RESUME, 1)
         plane.set(layout.BUDGET, 1)
         status = self.engine.run(plane.address)
         plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
         plane.set(layout.SMC_PASS, 0)
         self.engine.translator.invalidate(gpa)
-        self.engine.translator.invalidate(gpa + 7)
+        if plane.get(layout.SMC_SECOND):
+            self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
         if status not in (exits.EVENT, exits.SMC):
             self._serve[status](plane)
 

@@ -115,9 +115,11 @@ IO_SIZE = _at("io_size")
 IO_VALUE = _at("io_value")
 IO_DONE = _at("io_done")            # device accesses already made by the micro-op being retried ...
 IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
-IO_LOG = _at("io_log", 8, 16)       # ... and the values they gave
+IO_LOGGED = 128                     # ENTER with 31 levels on a stack in a device makes 94, more if some cross pages
+IO_LOG = _at("io_log", 8, IO_LOGGED)    # ... and the values they gave
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
+SMC_SECOND = _at("smc_second")      # another page whose code the passing instruction overwrote, + 1; else 0
 
 # --- operands and results of the runtime functions of system instructions (jit/descriptor.py, jit/frame.py, ...) ---------
 ARG = _at("arg", 8, 4)

@@ -16,6 +16,7 @@ from jit.layout import (
     IO_DONE,
     IO_KIND,
     IO_LOG,
+    IO_LOGGED,
     IO_NEXT,
     IO_SIZE,
     IO_VALUE,
@@ -26,6 +27,7 @@ from jit.layout import (
     SLOW_VALUE,
     SMC_GPA,
     SMC_PASS,
+    SMC_SECOND,
     TLB_SET,
     WALK_GPA,
 )
@@ -47,7 +49,7 @@ def device(st, kind, address, size, value):
     """A device access: OK with the answer in SLOW_VALUE if this retry has it, else IO."""
     step = rd64(st, IO_NEXT)
     if step < rd64(st, IO_DONE):
-        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & 15) << 3)))
+        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & (IO_LOGGED - 1)) << 3)))
         wr64(st, IO_NEXT, step + 1)
         return OK
     wr64(st, IO_KIND, kind)
@@ -78,10 +80,14 @@ def hits_code(st, gpa, size):
 
 @inline
 def blocked_by_code(st, gpa, size):
-    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where."""
-    if host_page(st, gpa) & pmap.CODE and rd64(st, SMC_PASS) == 0 and hits_code(st, gpa, size):
-        wr64(st, SMC_GPA, gpa)
-        return True
+    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where. While the
+    store passes, SMC_SECOND takes note of code on another page, which need not be the next in physical memory."""
+    if host_page(st, gpa) & pmap.CODE and hits_code(st, gpa, size):
+        if rd64(st, SMC_PASS) == 0:
+            wr64(st, SMC_GPA, gpa)
+            return True
+        if (gpa ^ rd64(st, SMC_GPA)) & PAGE_MASK:
+            wr64(st, SMC_SECOND, (gpa & PAGE_MASK) + 1)
     return False
 
 
