@@ -178,7 +178,7 @@ def cmps(width, address):
 @inline
 def no_iteration(st, bits, source, destination):
     """A count of 0. With a 32-bit address size the upper half of RCX is cleared all the same, and those of the given
-    pointers, which SCAS and CMPS leave alone."""
+    pointers: MOVS and STOS do that, the others leave them alone."""
     write(st, RCX, bits, 0)
     if source:
         write(st, RSI, bits, read(st, RSI, bits))
@@ -317,7 +317,7 @@ def rep_lods(width, address):
     def rep_lods(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return no_iteration(st, bits, True, False)
+            return no_iteration(st, bits, False, False)
         status = lods_once(st, a, width // 8, bits, long)
         if status != OK:
             return status
