@@ -155,14 +155,14 @@ class RegionBuilder(Wrapper):
     def text(self) -> str:
         """The module's assembly."""
         b = self.b
-        self.local = b.alloca(ir.ArrayType(I8, layout.HOT_END))
+        self.local = b.alloca(ir.ArrayType(I8, layout.STATE_BYTES))
         self.local.align = 8
         self.copy = b.bitcast(self.local, PTR)
         self.left_at = b.alloca(I64)
         self.at = b.alloca(I64)
         b.store(self.left, self.left_at)
         b.store(I64(0), self.at)
-        self._copy_state(self.copy, self.state)
+        self._copy_state(self.copy, self.state, layout.STATE_BYTES)
         entry = b.switch(b.ptrtoint(self.uop, I64), self.labels[self.plan.head])
         for address in self.plan.entries[1:]:
             entry.add_case(I64(address), self.labels[address])
@@ -188,9 +188,11 @@ class RegionBuilder(Wrapper):
         """Whether a handler in the region calls the runtime function."""
         return any(function in self.compiler.bitcode(name).needs for name in self.handlers)
 
-    def _copy_state(self, to: ir.Value, origin: ir.Value) -> None:
+    def _copy_state(self, to: ir.Value, origin: ir.Value, size: int) -> None:
+        """Copied in is everything, of which LLVM keeps what is read (segment bases, limits); copied out what may have
+        changed."""
         copy = self.module.declare_intrinsic("llvm.memcpy", [PTR, PTR, I64])
-        self.b.call(copy, [to, origin, I64(layout.HOT_END), ir.IntType(1)(0)])
+        self.b.call(copy, [to, origin, I64(size), ir.IntType(1)(0)])
 
     def _word(self, base: ir.Value, offset: int) -> ir.Value:
         return self.b.bitcast(self.b.gep(base, [I64(offset)]), I64.as_pointer())
@@ -290,7 +292,7 @@ class RegionBuilder(Wrapper):
             self._edge(address)
 
     def _copy_out(self) -> ir.Value:
-        self._copy_state(self.state, self.copy)
+        self._copy_state(self.state, self.copy, layout.HOT_END)
         self.left = self.b.load(self.left_at)
         return self.b.load(self.at)
 
