@@ -22,7 +22,7 @@ def slow_loadv(st, linear, size_and_flags, host):
     """Read `size` bytes at `linear` to host address `host`."""
     size = size_and_flags & 0xFF
     flags = size_and_flags & ~0xFF
-    status = check_address(st, wrap(st, linear), size, size_and_flags)
+    status = check_address(st, wrap(st, linear, size_and_flags), size, size_and_flags)
     if status != OK:
         return status
     buffer = rd64(st, FPU) + VECTOR_BUFFER
