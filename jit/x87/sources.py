@@ -1,0 +1,11 @@
+"""How the operand word of an x87 micro-op is packed; the decoder writes it, the semantics read it. Numba-free.
+
+    bits 2:0    destination ST(i)           bits 5:3    source ST(i)
+    bits 7:6    pops afterwards             bits 10:8   FROM_*: where the source comes from
+    bit 11      swap the operands           bit 12      subtract, or (comparisons) unordered without #IA
+    bit 13      comparisons: the result goes to RFLAGS
+"""
+
+SOURCE_SHIFT, POPS_SHIFT, FROM_SHIFT = 3, 6, 8
+SWAP, VARIANT, TO_RFLAGS = 1 << 11, 1 << 12, 1 << 13
+FROM_REGISTER, FROM_F32, FROM_F64, FROM_I16, FROM_I32, FROM_I64, FROM_ZERO = 0, 1, 2, 3, 4, 5, 6
