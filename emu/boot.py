@@ -5,11 +5,10 @@ from __future__ import annotations
 from jit import layout
 
 from emu.load.model import BootState, SegmentRegister
-from emu.plane import GPR_NAMES, SEGMENT_NAMES, Plane
+from emu.plane import GPR_NAMES, PAT_RESET, SEGMENT_NAMES, Plane
 
 STATUS_FLAGS = 0x8D5            # held apart, as lazy flags (jit/flags.py)
 _DIRECT = {"rip": layout.RIP, "cr0": layout.CR0, "cr3": layout.CR3, "cr4": layout.CR4, "efer": layout.EFER}
-PAT_RESET = 0x0007040600070406
 EFER_LME, EFER_LMA, CR0_PG = 1 << 8, 1 << 10, 1 << 31
 
 
@@ -46,7 +45,7 @@ def reset(plane: Plane) -> None:
     for field in (layout.ACTIVITY, layout.INTERRUPT, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW,
                   layout.FAULT_PENDING, layout.RESUME, layout.FAULT_DEPTH, layout.IO_DONE, layout.IO_NEXT):
         plane.set(field, 0)
-    plane.engine.call("update_mode", plane)
+    plane.update_mode()
     plane.flush()
 
 
@@ -69,7 +68,7 @@ def start(plane: Plane, boot: BootState) -> None:
     plane.set(layout.IDTR_BASE, boot.idtr[0])
     plane.set(layout.IDTR_LIMIT, boot.idtr[1])
     plane.set(layout.CPL, boot.segments["ss"].attributes >> 5 & 3)
-    plane.engine.call("update_mode", plane)
+    plane.update_mode()
     plane.flush()
 
 
@@ -78,4 +77,4 @@ def startup(plane: Plane, vector: int) -> None:
     reset(plane)
     set_segment(plane, layout.CS, SegmentRegister(vector << 8, vector << 12, 0xFFFF, 0x9B))
     plane.set(layout.RIP, 0)
-    plane.engine.call("update_mode", plane)
+    plane.update_mode()

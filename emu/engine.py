@@ -21,7 +21,7 @@ _ACCESS_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all",
-          "withdraw_writes")
+          "withdraw_writes", "update_mode")
 
 
 class Engine:
@@ -35,7 +35,7 @@ class Engine:
         for name in BASICS:
             self.compiler.function(name)
         self.translator = Translator(memory, self.compiler)
-        self.runtime = np.zeros(16, np.uint64)
+        self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
         self._calls: dict[str, ctypes._FuncPointer] = {}
@@ -69,10 +69,3 @@ class Engine:
     def provide(self, slot: int) -> None:
         """Compile the runtime function of a slot that compiled code found empty."""
         self.runtime[slot] = self.compiler.function(run_slots.NAMES[slot])
-
-    def deliver_interrupt(self, plane: Plane, vector: int, nmi: bool = False) -> None:
-        """Enter the handler of an external interrupt or NMI; a fault on the way becomes the pending exception."""
-        plane.set(layout.FAULT_VECTOR, vector)
-        plane.set(layout.FAULT_HAS_ERROR, 0)
-        plane.set(layout.NMI_BLOCKED, plane.get(layout.NMI_BLOCKED) | int(nmi))
-        plane.set(layout.FAULT_PENDING, 1)

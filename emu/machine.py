@@ -213,7 +213,9 @@ class Machine:
 
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
-            self.vcpus[index].plane.set(layout.INTERRUPT, int(self.pc.lapics[index].pending()))
+            plane, lapic = self.vcpus[index].plane, self.pc.lapics[index]
+            plane.set(layout.INTERRUPT, int(lapic.pending()))
+            plane.set(layout.CR8, lapic.tpr >> 4)
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:

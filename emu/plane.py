@@ -5,13 +5,18 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
-from jit import layout
+from jit import exits, layout
 
 from emu.mem.ram import PAGE, HostBlock
 
 if TYPE_CHECKING:
     from emu.engine import Engine
 
+# What a processor with none of the optional features beyond x86-64's baseline accepts (SDM Vol. 3A 2.5, 2.2.1).
+CR4_BASELINE = 0x0031_0FFC       # TSD to UMIP without VME and PVI; FSGSBASE, SMEP, SMAP
+EFER_BASELINE = 0x901            # SCE, LME, NXE
+PAT_RESET = 0x0007_0406_0007_0406       # SDM Vol. 3A 11.12.4
+RFLAGS_TF, DR6_BS, DB = 1 << 8, 1 << 14, 1
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENT_NAMES = "es cs ss ds fs gs ldtr tr".split()
 
@@ -38,8 +43,13 @@ class Plane:
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
         engine.regions.sampling(self)
-        self.use_set(0)
+        self.set(layout.CR4_VALID, CR4_BASELINE)
+        self.set(layout.EFER_VALID, EFER_BASELINE)
+        self.set(layout.XCR0_VALID, 1)
+        self.set(layout.XCR0, 1)
+        self.set(layout.PAT, PAT_RESET)
         self.flush()
+        self.update_mode()
 
     def get(self, offset: int) -> int:
         """An 8-byte field, unsigned."""
@@ -54,12 +64,33 @@ class Plane:
         value = self.get(offset)
         return value - (1 << 64) if value >> 63 else value
 
-    def use_set(self, number: int) -> None:
-        """Make TLB set `number` the one in force."""
-        base = self.sets.address + number * layout.SET_BYTES
-        self.set(layout.TLB_SET, number)
-        self.set(layout.TLB, base)
-        self.set(layout.JUMPS, base + layout.JUMP_CACHE)
+    def update_mode(self) -> None:
+        """Recompute what follows from control registers, CS, SS, CPL and RFLAGS after writing any of them."""
+        self.engine.call("update_mode", self)
+
+    def raise_exception(self, vector: int, error: int | None = None) -> None:
+        """An exception of the instruction at RIP: delivered when the plane runs again."""
+        self._pend(vector, exits.KIND_FAULT, error)
+
+    def inject_interrupt(self, vector: int) -> None:
+        """An external interrupt that the controller acknowledged; the caller saw the INTERRUPT exit."""
+        self._pend(vector, exits.KIND_INTERRUPT)
+
+    def _pend(self, vector: int, kind: int, error: int | None = None) -> None:
+        self.set(layout.FAULT_VECTOR, vector)
+        self.set(layout.FAULT_KIND, kind)
+        self.set(layout.FAULT_ERROR, error or 0)
+        self.set(layout.FAULT_HAS_ERROR, int(error is not None))
+        self.set(layout.FAULT_PENDING, 1)
+
+    def retire(self) -> None:
+        """Python carried out the instruction at RIP: go past it, count it, and trap if it was single-stepped."""
+        self.set(layout.RIP, self.get(layout.NEXT_RIP))
+        self.set(layout.BUDGET, self.get(layout.BUDGET) - 1)
+        self.set(layout.IDLE_FAULTS, 0)
+        if self.get(layout.RFL) & RFLAGS_TF:
+            self.set(layout.DR6, self.get(layout.DR6) | DR6_BS)
+            self._pend(DB, exits.KIND_TRAP)
 
     def flush(self) -> None:
         """Drop every cached translation of this plane."""

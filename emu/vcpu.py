@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
-from jit import exits, layout, run_slots
+from jit import exits, layout
 
 from emu.decode.names import mnemonic_name
+from emu.irq.lapic import TPR
 from emu.irq.lapic_msr import GeneralProtection
 from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
+from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
@@ -37,6 +39,7 @@ class VCpu:
         self.icount = 0
         self.cpuid = Cpuid(index, machine.vcpu_count)
         self.msrs = Msrs(machine.report)
+        self.msrs.owners.append(TimeStampCounter(self))
         self._reported: set[str] = set()
         self._slice = 0
         self._serve: dict[int, Callable[[Plane], None]] = {
@@ -45,6 +48,7 @@ class VCpu:
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
+            exits.CR_WRITE: self._cr_write,
         }
 
     # --- running ------------------------------------------------------------------------------------------------------------
@@ -77,18 +81,6 @@ class VCpu:
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
         return done
-
-    def complete(self, plane: Plane) -> None:
-        """The instruction that Python carried out retires."""
-        plane.set(layout.RIP, plane.get(layout.NEXT_RIP))
-        plane.set(layout.BUDGET, plane.get(layout.BUDGET) - 1)
-
-    def fault(self, plane: Plane, vector: int, error: int | None = None) -> None:
-        """Raise an exception at the current instruction."""
-        plane.set(layout.FAULT_VECTOR, vector)
-        plane.set(layout.FAULT_HAS_ERROR, int(error is not None))
-        plane.set(layout.FAULT_ERROR, error or 0)
-        plane.set(layout.FAULT_PENDING, 1)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
@@ -173,10 +165,10 @@ class VCpu:
             self._serve[status](plane)
 
     def _runtime(self, plane: Plane) -> None:
-        self.engine.provide(run_slots.DELIVER)
+        self.engine.provide(plane.get(layout.IO_VALUE))
 
     def _halt(self, plane: Plane) -> None:
-        self.complete(plane)
+        plane.retire()
         if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
             plane.set(layout.ACTIVITY, HALTED)
 
@@ -190,31 +182,31 @@ class VCpu:
         answer = self.cpuid.read(plane.get(RAX) & MASK32, plane.get(RCX) & MASK32)
         for register, value in zip((RAX, RBX, RCX, RDX), answer, strict=True):
             plane.set(register, value)
-        self.complete(plane)
+        plane.retire()
 
     def _rdmsr(self, plane: Plane) -> None:
         try:
             value = self.msrs.read(plane.get(RCX) & MASK32)
         except GeneralProtection:
-            self.fault(plane, GP, 0)
+            plane.raise_exception(GP, 0)
             return
         plane.set(RAX, value & MASK32)
         plane.set(RDX, value >> 32)
-        self.complete(plane)
+        plane.retire()
 
     def _wrmsr(self, plane: Plane) -> None:
         value = plane.get(RAX) & MASK32 | (plane.get(RDX) & MASK32) << 32
         try:
             self.msrs.write(plane.get(RCX) & MASK32, value)
         except GeneralProtection:
-            self.fault(plane, GP, 0)
+            plane.raise_exception(GP, 0)
             return
-        self.complete(plane)
+        plane.retire()
 
     def _hypercall(self, plane: Plane) -> None:
         model = self.machine.plane_model
         if model is None:
-            self.fault(plane, UD)
+            plane.raise_exception(UD)
         else:
             model.hypercall(self, plane)
 
@@ -226,7 +218,7 @@ class VCpu:
         if name not in self._reported:
             self._reported.add(name)
             self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
-        self.fault(plane, UD)
+        plane.raise_exception(UD)
 
     def _hot(self, plane: Plane) -> None:
         gpa = self._code_gpa(plane)
@@ -234,12 +226,13 @@ class VCpu:
             self.engine.regions.hot(plane.get(layout.EXIT_UOP), gpa, plane.get(layout.MODE))
 
     def _interrupt(self, plane: Plane) -> None:
-        """Deliver an NMI or the interrupt controller's vector (SDM Vol. 3A 6.9)."""
-        if plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED):
-            plane.set(layout.NMI, 0)
-            self.engine.deliver_interrupt(plane, 2, nmi=True)
-            return
+        """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
         lapic = self.machine.pc.lapics[self.index]
         vector = lapic.acknowledge()
         plane.set(layout.INTERRUPT, int(lapic.pending()))
-        self.engine.deliver_interrupt(plane, vector)
+        plane.inject_interrupt(vector)
+
+    def _cr_write(self, plane: Plane) -> None:
+        """CR8 is bits 7:4 of the local APIC's TPR (SDM Vol. 3A 10.8.6.1)."""
+        self.machine.pc.lapics[self.index].write_register(TPR, plane.get(layout.IO_VALUE) << 4)
+        plane.retire()

@@ -22,13 +22,14 @@ KEEP = 4        # directories of other versions that are kept
 
 class Compiled(NamedTuple):
     """A compiled function: relocatable `object` code defining `symbol`, the LLVM `bitcode` of its body (empty where
-    nothing links it), the body's symbol, and the op's kind."""
+    nothing links it), the body's symbol, the op's kind, and the runtime functions that the object refers to."""
 
     symbol: str
     object: bytes
     bitcode: bytes
     body: str
     kind: str
+    needs: tuple[str, ...]
 
 
 def root() -> Path:

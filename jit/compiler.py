@@ -24,6 +24,7 @@ STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
 REGION_CALLS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe")
+PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
 
@@ -72,7 +73,7 @@ class Compiler:
         if known is None:
             with self.lock:
                 known = self.functions[name] = self._load("fn." + name, lambda: self._build_function(name))
-                llvm.add_symbol("strata_" + name, known)
+                llvm.add_symbol(PREFIX + name, known)
         return known
 
     def bitcode(self, name: str) -> Compiled:
@@ -107,6 +108,8 @@ class Compiler:
             self.built += 1
             self.cache.put(key, found)
         self.compiled[key] = found
+        for name in found.needs:
+            self.function(name)
         return self.add_object(found.object, found.symbol)
 
     def _build_op(self, name: str) -> Compiled:
@@ -168,7 +171,9 @@ class Compiler:
               kind: str) -> Compiled:
         module = self.link(text, parts, symbol)
         self.optimise(module)
-        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind)
+        needs = tuple(f.name.removeprefix(PREFIX) for f in module.functions
+                      if f.is_declaration and f.name.startswith(PREFIX))
+        return Compiled(symbol, self.target.emit_object(module), bitcode, body, kind, needs)
 
 
 _shared: Compiler | None = None

@@ -35,3 +35,6 @@ HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4
+
+# FAULT_KIND: RIP of a fault is the instruction's own, and it pushes RF = 1; of everything else, the next one's
+KIND_FAULT, KIND_TRAP, KIND_INTERRUPT, KIND_NMI = 0, 1, 2, 3

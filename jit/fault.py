@@ -1,8 +1,8 @@
 """Recording an exception for the run loop to deliver (SDM Vol. 3A 6.15). Every function returns FAULT."""
 
-from jit.exits import FAULT
-from jit.layout import FAULT_ERROR, FAULT_HAS_ERROR, FAULT_VECTOR
-from jit.native import inline, wr64
+from jit.exits import FAULT, KIND_TRAP
+from jit.layout import FAULT_ERROR, FAULT_EXT, FAULT_HAS_ERROR, FAULT_KIND, FAULT_PENDING, FAULT_VECTOR
+from jit.native import inline, rd64, wr64
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19)
@@ -39,3 +39,17 @@ def stack_fault(st, error):
 @inline
 def undefined_opcode(st):
     return fault(st, UD)
+
+
+@inline
+def selector_fault(st, vector, selector):
+    """An exception whose error code names a selector (SDM Vol. 3A 6.13)."""
+    return fault_with_code(st, vector, (selector & 0xFFFC) | rd64(st, FAULT_EXT))
+
+
+@inline
+def pend_trap(st, vector):
+    """A trap: delivered before the next instruction."""
+    fault(st, vector)
+    wr64(st, FAULT_KIND, KIND_TRAP)
+    wr64(st, FAULT_PENDING, 1)

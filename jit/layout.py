@@ -83,9 +83,14 @@ PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with C
 
 # --- derived from the above whenever they change (jit/mode.py) ---------------------------------------------------------
 MODE = _at("mode")                  # how code is decoded: MODE_* bits below
+JUMP_KEY = _at("jump_key")          # what a jump-cache tag holds besides the address: MODE and CS's base and limit
 TLB_SET = _at("tlb_set")            # index of the TLB set in force
 SETS = _at("tlb_sets")              # address of the TLB_SETS sets of this plane
 PHYS_MASK = _at("phys_mask")        # physical address bits that exist
+CR4_VALID = _at("cr4_valid")        # CR4 bits that the CPU model has
+EFER_VALID = _at("efer_valid")      # EFER bits that software may set
+XCR0_VALID = _at("xcr0_valid")      # XCR0 bits that software may set
+VENDOR = _at("vendor")              # VENDOR_INTEL or VENDOR_AMD, where their manuals differ
 A20_MASK = _at("a20_mask")
 
 # --- leaving compiled code -------------------------------------------------------------------------------------------------
@@ -98,7 +103,8 @@ FAULT_VECTOR = _at("fault_vector")
 FAULT_ERROR = _at("fault_error")
 FAULT_HAS_ERROR = _at("fault_has_error")
 FAULT_ADDRESS = _at("fault_address")    # becomes CR2 when a #PF is delivered
-FAULT_DEPTH = _at("fault_depth")        # vector + 1 of the exception whose delivery is in progress (SDM 3A 6.15)
+FAULT_KIND = _at("fault_kind")          # KIND_* of jit/fault.py: what sort of event FAULT_* describes
+FAULT_EXT = _at("fault_ext")            # EXT bit of error codes while an event is being delivered (SDM 3A 6.13)
 WALK_GPA = _at("walk_gpa")
 WALK_RIGHTS = _at("walk_rights")
 IO_KIND = _at("io_kind")
@@ -111,12 +117,26 @@ IO_LOG = _at("io_log", 8, 16)       # ... and the values they gave
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
 
+# --- operands and results of the runtime functions of system instructions (jit/descriptor.py, jit/frame.py, ...) ---------
+ARG = _at("arg", 8, 4)
+DESC = _at("desc")                  # descriptor that was read last ...
+DESC_AT = _at("desc_at")            # ... and its linear address
+FRAME = _at("frame", 8, 48)         # words to push, or popped
+STK_SP = _at("stk_sp")              # the stack that a frame is on, which need not be the current one
+STK_WIDTH = _at("stk_width")        # 16, 32 or 64
+STK_SELECTOR = _at("stk_selector")
+STK_BASE = _at("stk_base")
+STK_LIMIT = _at("stk_limit")
+STK_ATTR = _at("stk_attr")
+STK_ERROR = _at("stk_error")        # error code of #SS when the frame exceeds it
+
 # --- activity and events ----------------------------------------------------------------------------------------------------
 ACTIVITY = _at("activity")          # 0 running, 1 HLT, 2 wait-for-SIPI, 3 shutdown
 INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR
 NMI = _at("nmi")                    # 1: NMI latched
 NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
-SHADOW = _at("shadow")              # STI or MOV SS blocks events for one instruction (SDM 3A 6.8.3)
+SHADOW = _at("shadow")              # STI (1) or MOV SS (2) blocks events for one instruction (SDM 3A 6.8.3)
+NO_TRAP = _at("no_trap")            # 1: the instruction that just ended is not followed by a single-step trap
 BUDGET = _at("budget")              # instructions left in this slice
 REP_LEFT = _at("rep_left")          # while a REP micro-op runs: instructions left after this iteration
 ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
@@ -144,6 +164,7 @@ MODE_16, MODE_32, MODE_64 = 0, 1, 2     # bits 1:0, size of code
 MODE_STACK32 = 4                        # SS.B (outside 64-bit mode)
 MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check needed
 MODE_COUNT = 16
+VENDOR_INTEL, VENDOR_AMD = 0, 1
 
 # --- TLB set: data entries, code entries, jump cache ----------------------------------------------------------------------------------
 TLB_SETS = 3                            # supervisor, user, supervisor under SMAP

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba import cfunc, types
 from numba.core import config
 
@@ -15,7 +16,17 @@ config.OPT = config._OptLevel(0)
 HANDLER = types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)
 
 
+def _declare_symbols() -> None:
+    """Give every runtime function an address, so that numba can link its own copy of a caller, which never runs.
+    The compiler sets the real address before it links code that does."""
+    from jit.runtime import FUNCTIONS
+    for name in FUNCTIONS:
+        if not llvm.address_of_symbol("strata_" + name):
+            llvm.add_symbol("strata_" + name, 1)
+
+
 def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
+    _declare_symbols()
     compiled = cfunc(signature, **{k: v for k, v in native.OPTIONS.items() if k != "no_cpython_wrapper"})(function)
     text = compiled._library.get_llvm_str()
     # The wrapper with the C signature calls the body through attributes that forbid inlining.

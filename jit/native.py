@@ -11,7 +11,9 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 from numba.cpython import numbers as numba_numbers
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
+
+from jit import layout
 
 # Guest arithmetic wraps; numba would otherwise mark signed sums `nsw` and LLVM would assume that they never do.
 assert hasattr(numba_numbers, "_int_arith_flags"), "this numba spells its overflow flags differently"
@@ -25,6 +27,10 @@ I64 = ir.IntType(64)
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """A numba function that other semantics call; LLVM inlines it."""
     return njit(**INLINE_OPTIONS)(function)
+
+
+register_jitable(layout.seg)                                    # compiled code may compute offsets by these
+register_jitable(layout.gpr)
 
 
 def _state_address(builder: ir.IRBuilder, args: list[ir.Value], bits: int) -> ir.Value:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
-             "segment", "string", "system")
+             "segment", "string", "system", "far", "interrupt", "io")
 
 
 class Op(NamedTuple):

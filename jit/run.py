@@ -11,9 +11,10 @@ from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
-from jit.exits import FAULT, OK
-from jit.fault import DB, general_protection
-from jit.flags import IF, TF
+from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
+from jit.fault import DB, fault, general_protection, pend_trap
+from jit.fault import NMI as NMI_VECTOR
+from jit.flags import IF, RF, TF
 from jit.layout import (
     BUDGET,
     CODE,
@@ -25,8 +26,8 @@ from jit.layout import (
     DR6,
     EXIT,
     EXIT_UOP,
+    FAULT_KIND,
     FAULT_PENDING,
-    FAULT_VECTOR,
     GPR,
     HANDLERS,
     HEAT_LIMIT,
@@ -35,13 +36,16 @@ from jit.layout import (
     IO_DONE,
     IO_NEXT,
     JUMP_ENTRIES,
+    JUMP_KEY,
     JUMP_SHIFT,
     JUMPS,
     MODE,
     MODE_64,
+    MODE_FLAT_CODE,
     NEXT_RIP,
     NMI,
     NMI_BLOCKED,
+    NO_TRAP,
     PAGE_RIP,
     PMAP_PAGES,
     RESUME,
@@ -62,10 +66,13 @@ from jit.layout import (
 from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
 from jit.paging import EXECUTE
 from jit.slow import is_canonical
+from jit.slots import call_slot
 from jit.tlb import set_address
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
 SAMPLE_MAX = 1 << 20
+DR6_SINGLE_STEP = 1 << 14
+SHADOW_STI, SHADOW_STACK = 1, 2
 STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
 
 
@@ -77,15 +84,6 @@ def call_thread(_, code, state, uop, left):
         kind = ir.FunctionType(i64, [i8p, i8p, i64]).as_pointer()
         return b.call(b.inttoptr(args[0], kind), [args[1], b.inttoptr(args[2], i8p), args[3]])
     return types.int64(types.int64, types.voidptr, types.int64, types.int64), gen
-
-
-@intrinsic
-def call_runtime(_, code, state):
-    """Call a runtime function of the state alone."""
-    def gen(context, b, sig, args):
-        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(8).as_pointer()]).as_pointer()
-        return b.call(b.inttoptr(args[0], kind), [args[1]])
-    return types.int64(types.int64, types.voidptr), gen
 
 
 @inline
@@ -103,7 +101,7 @@ def jump_entry(st, linear):
 
 @inline
 def jump_tag(st, linear):
-    return linear ^ (rd64(st, MODE) << 57)
+    return linear ^ rd64(st, JUMP_KEY)
 
 
 def jump_cached(st):
@@ -133,8 +131,14 @@ def fall_through(st, uop):
 
 
 @inline
+def exceeds_limit(st, uop):
+    """Whether the last byte of a micro-op's instruction lies beyond CS.limit."""
+    return ult(rd64(st, CS_LIMIT), rd64(st, PAGE_RIP) + ld16(uop + uops.OFFSET) + ld8(uop + uops.LENGTH) - 1)
+
+
+@inline
 def find(st):
-    """Micro-op at RIP in EXIT_UOP: OK, DECODE when there is none yet, or FAULT."""
+    """Micro-op at RIP in EXIT_UOP: OK, SHORT when its block exceeds CS.limit, DECODE when there is none, or FAULT."""
     rip = rd64(st, RIP)
     linear = linear_rip(st, rip)
     mode = rd64(st, MODE)
@@ -162,11 +166,19 @@ def find(st):
     uop = ld64(page + uops.PAGE_TABLE + ((linear & 0xFFF) << 3))
     if uop == 0:
         return exits.DECODE
+    wr64(st, PAGE_RIP, rip - (linear & 0xFFF))
+    wr64(st, EXIT_UOP, uop)
+    if mode & 3 != MODE_64 and mode & MODE_FLAT_CODE == 0:
+        if exceeds_limit(st, uop):
+            return general_protection(st, 0)
+        last = uop
+        while ld32(last + uops.REM) > 1:
+            last += uops.SIZE
+        if exceeds_limit(st, last):
+            return exits.SHORT
     cached = jump_entry(st, rip + rd64(st, CS_BASE))
     st64(cached, jump_tag(st, rip + rd64(st, CS_BASE)))
     st64(cached + 8, uop)
-    wr64(st, PAGE_RIP, rip - (linear & 0xFFF))
-    wr64(st, EXIT_UOP, uop)
     return OK
 
 
@@ -203,18 +215,17 @@ def remove_stop(st, uop, stop):
 
 @inline
 def deliver_pending(st):
-    """Deliver the pending exception: OK, RUNTIME when the function is not compiled yet, or what it returned."""
+    """Deliver the pending event: OK, RUNTIME when the function is not compiled yet, or what it returned."""
     wr64(st, FAULT_PENDING, 1)
-    code = ld64(rd64(st, RUNTIME) + (run_slots.DELIVER << 3))
-    if code == 0:
-        return exits.RUNTIME
-    storm = rd64(st, IDLE_FAULTS) + 1
-    wr64(st, IDLE_FAULTS, storm)
-    if storm > STORM:
-        wr64(st, BUDGET, rd64(st, BUDGET) - 1)
-    status = call_runtime(code, st)
+    wr64(st, IO_NEXT, 0)
+    status = call_slot(st, run_slots.DELIVER)
     if status == OK:
         wr64(st, FAULT_PENDING, 0)
+        wr64(st, IO_DONE, 0)
+        storm = rd64(st, IDLE_FAULTS) + 1
+        wr64(st, IDLE_FAULTS, storm)
+        if storm > STORM:
+            wr64(st, BUDGET, rd64(st, BUDGET) - 1)
     return status
 
 
@@ -247,10 +258,8 @@ def note_heat(st, uop):
 
 
 @inline
-def event_waits(st):
-    """An NMI or interrupt that can be taken now (SDM Vol. 3A 6.8)."""
-    if rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0:
-        return True
+def interrupt_waits(st):
+    """An external interrupt that can be taken now (SDM Vol. 3A 6.8)."""
     return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
 
 
@@ -259,41 +268,50 @@ def run(st):
     while True:
         resume = rd64(st, RESUME)
         wr64(st, RESUME, 0)
+        if rd64(st, FAULT_PENDING) != 0:
+            status = deliver_pending(st)
+            if status != OK:
+                return status
+            continue
         single = resume != 0
         if resume == 0:
-            if rd64(st, FAULT_PENDING) != 0:
-                status = deliver_pending(st)
-                if status != OK:
-                    return status
-                continue
             shadow = rd64(st, SHADOW)
             if shadow != 0:
                 wr64(st, SHADOW, 0)
                 single = True
-            elif event_waits(st):
+            elif rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0:
+                wr64(st, NMI, 0)
+                fault(st, NMI_VECTOR)
+                wr64(st, FAULT_KIND, KIND_NMI)
+                wr64(st, FAULT_PENDING, 1)
+                continue
+            elif interrupt_waits(st):
                 return exits.INTERRUPT
             if rd64(st, BUDGET) <= 0:
                 wr64(st, SHADOW, shadow)
                 return exits.EVENT
             status = find(st)
             if status == FAULT:
-                deliver_status = deliver_pending(st)
-                if deliver_status != OK:
-                    return deliver_status
+                wr64(st, FAULT_KIND, KIND_FAULT)
+                wr64(st, FAULT_PENDING, 1)
                 continue
-            if status != OK:
+            if status == exits.SHORT:
+                single = True
+            elif status != OK:
                 wr64(st, SHADOW, shadow)
                 return status
         uop = rd64(st, EXIT_UOP)
-        trap = rd64(st, RFL) & TF != 0
+        flags = rd64(st, RFL)
+        trap = flags & TF != 0
+        wr64(st, RFL, flags & ~RF)          # RF holds for one instruction (SDM Vol. 3B 17.3.1.1)
+        wr64(st, NO_TRAP, 0)
         budget = rd64(st, BUDGET)
         rem = ld32(uop + uops.REM)
         count = 1 if single or trap else slice_length(st, budget, rem)
-        withheld = budget - count if count >= rem else 0
         stop = 0
         if count < rem:
             stop = place_stop(st, uop, count)
-        left = call_thread(ld64(uop), st, uop, budget - withheld - rem) + withheld
+        left = call_thread(ld64(uop), st, uop, count - rem) + (budget - count)
         if stop != 0:
             remove_stop(st, uop, stop)
         status = rd64(st, EXIT)
@@ -303,7 +321,7 @@ def run(st):
             pass
         elif status == exits.BUDGET:
             wr64(st, RIP, uop_rip(st, uop))
-            hot = withheld != 0 and note_heat(st, uop)
+            hot = count != budget and note_heat(st, uop)
         elif status == exits.RDTSC:
             tsc = timestamp(st, left + 1)
             wr64(st, GPR, tsc & 0xFFFFFFFF)
@@ -314,24 +332,22 @@ def run(st):
             wr64(st, RIP, uop_rip(st, uop))
         if left != budget:
             wr64(st, IDLE_FAULTS, 0)
+        else:
+            wr64(st, RFL, rd64(st, RFL) | (flags & RF))
         wr64(st, BUDGET, left)
         if status < exits.FAULT or status == exits.STOPPED or status == exits.BUDGET or status == exits.RDTSC:
             wr64(st, IO_DONE, 0)
-            if trap and left != budget and rd64(st, SHADOW) == 0:
-                wr64(st, FAULT_VECTOR, DB)
-                wr64(st, DR6, rd64(st, DR6) | 0x4000)
-                wr64(st, FAULT_PENDING, 1)
+            if trap and left != budget and rd64(st, SHADOW) != SHADOW_STACK and rd64(st, NO_TRAP) == 0:
+                wr64(st, DR6, rd64(st, DR6) | DR6_SINGLE_STEP)
+                pend_trap(st, DB)
             elif hot:
                 return exits.HOT
         elif status == FAULT:
             wr64(st, IO_DONE, 0)
-            status = deliver_pending(st)
-            if status != OK:
-                return status
+            wr64(st, FAULT_KIND, KIND_FAULT)
+            wr64(st, FAULT_PENDING, 1)
         elif status == exits.AGAIN:
             wr64(st, RESUME, 1)
         elif status != exits.STALE:
             wr64(st, IO_NEXT, 0)
             return status
-
-

@@ -2,7 +2,24 @@
 
 from numba import types
 
-from jit import deliver, region_access, run, slow, tlb
+from jit import (
+    control_registers,
+    deliver,
+    descriptor,
+    enter,
+    far,
+    fastcall,
+    frame,
+    interrupt_return,
+    mode,
+    msr,
+    region_access,
+    run,
+    segload,
+    slow,
+    tlb,
+)
+from jit.semantics import io
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
@@ -21,5 +38,29 @@ FUNCTIONS = {
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),
+    "update_mode": (mode.update_mode, _STATE),
+    "read_descriptor": (descriptor.read_descriptor, _ACCESS),
+    "mark_accessed": (descriptor.mark_accessed, _STATE),
+    "push_frame": (frame.push_frame, _ACCESS),
+    "pop_frame": (frame.pop_frame, _ACCESS),
+    "inner_stack": (frame.inner_stack, types.int64(types.voidptr, types.int64)),
     "deliver": (deliver.deliver, _STATE),
+    "enter_real": (enter.enter_real, _STATE),
+    "enter_legacy": (enter.enter_legacy, _STATE),
+    "enter_long": (enter.enter_long, _STATE),
+    "load_segment": (segload.load_segment, _STATE),
+    "load_system": (segload.load_system, _STATE),
+    "far_jump": (far.far_jump, _STATE),
+    "far_call": (far.far_call, _STATE),
+    "far_return": (far.far_return, _STATE),
+    "iret": (interrupt_return.iret, _STATE),
+    "iret_long": (interrupt_return.iret_long, _STATE),
+    "iret_vm86": (interrupt_return.iret_vm86, _STATE),
+    "write_cr": (control_registers.write_cr, _STATE),
+    "write_dr": (control_registers.write_dr, _STATE),
+    "read_msr": (msr.read_msr, _STATE),
+    "write_msr": (msr.write_msr, _STATE),
+    "fast_call": (fastcall.fast_call, _STATE),
+    "io_bitmap": (io.io_bitmap, _ACCESS),
+    "fast_return": (fastcall.fast_return, _STATE),
 }

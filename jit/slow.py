@@ -10,6 +10,8 @@ from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
 from jit.fault import general_protection, stack_fault
 from jit.layout import (
     CODE_MAP,
+    CR4,
+    EFER,
     IO_ADDRESS,
     IO_DONE,
     IO_KIND,
@@ -19,6 +21,8 @@ from jit.layout import (
     IO_VALUE,
     MODE,
     MODE_64,
+    SET_SMAP,
+    SET_SUPERVISOR,
     SLOW_VALUE,
     SMC_GPA,
     SMC_PASS,
@@ -26,7 +30,7 @@ from jit.layout import (
     WALK_GPA,
 )
 from jit.native import inline, ld64, rd64, shr, wr64
-from jit.paging import READ, WRITE, host_page
+from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
@@ -94,9 +98,15 @@ def write_physical(st, gpa, size, value):
 
 
 @inline
+def wide(st, flags):
+    """Whether linear addresses have 64 bits: in 64-bit mode, and in all of long mode for system structures."""
+    return rd64(st, MODE) & 3 == MODE_64 or (flags & SUPERVISOR != 0 and rd64(st, EFER) & EFER_LMA != 0)
+
+
+@inline
 def check_address(st, linear, size, flags):
     """Non-canonical addresses fault in 64-bit mode; OK or FAULT."""
-    if rd64(st, MODE) & 3 == MODE_64 and not (is_canonical(linear) and is_canonical(linear + size - 1)):
+    if wide(st, flags) and not (is_canonical(linear) and is_canonical(linear + size - 1)):
         if flags & STACK:
             return stack_fault(st, 0)
         return general_protection(st, 0)
@@ -104,26 +114,29 @@ def check_address(st, linear, size, flags):
 
 
 @inline
-def wrap(st, linear):
+def wrap(st, linear, flags):
     """Linear addresses are 32 bits wide outside 64-bit mode."""
-    return linear if rd64(st, MODE) & 3 == MODE_64 else linear & 0xFFFFFFFF
+    return linear if wide(st, flags) else linear & 0xFFFFFFFF
 
 
 @inline
 def tlb_set_for(st, flags):
-    return 0 if flags & SUPERVISOR else rd64(st, TLB_SET)
+    """The rights that apply; implicit supervisor accesses obey SMAP whatever EFLAGS.AC is (SDM Vol. 3A 4.6.1)."""
+    if flags & SUPERVISOR:
+        return SET_SMAP if rd64(st, CR4) & CR4_SMAP else SET_SUPERVISOR
+    return rd64(st, TLB_SET)
 
 
 @inline
-def second_page(st, linear, size):
+def second_page(st, linear, size, flags):
     """Linear address of the page that the access runs into, or of its own page."""
-    return wrap(st, (linear + size - 1) & PAGE_MASK)
+    return wrap(st, (linear + size - 1) & PAGE_MASK, flags)
 
 
 def slow_load(st, linear, size_and_flags):
     size = size_and_flags & 0xFF
     tlb_set = tlb_set_for(st, size_and_flags)
-    linear = wrap(st, linear)
+    linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status != OK:
         return status
@@ -133,7 +146,7 @@ def slow_load(st, linear, size_and_flags):
     gpa = rd64(st, WALK_GPA)
     if (linear & 0xFFF) + size <= 0x1000:
         return read_physical(st, gpa, size)
-    status = translate(st, second_page(st, linear, size), READ, tlb_set)
+    status = translate(st, second_page(st, linear, size, size_and_flags), READ, tlb_set)
     if status != OK:
         return status
     second = rd64(st, WALK_GPA)
@@ -153,7 +166,7 @@ def slow_store(st, linear, size_and_flags):
     value = rd64(st, SLOW_VALUE)
     size = size_and_flags & 0xFF
     tlb_set = tlb_set_for(st, size_and_flags)
-    linear = wrap(st, linear)
+    linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status != OK:
         return status
@@ -165,7 +178,7 @@ def slow_store(st, linear, size_and_flags):
         if blocked_by_code(st, gpa, size):
             return exits.SMC
         return write_physical(st, gpa, size, value)
-    status = translate(st, second_page(st, linear, size), WRITE, tlb_set)
+    status = translate(st, second_page(st, linear, size, size_and_flags), WRITE, tlb_set)
     if status != OK:
         return status
     second = rd64(st, WALK_GPA)
@@ -183,7 +196,7 @@ def slow_store(st, linear, size_and_flags):
 def slow_probe(st, linear, size_and_flags):
     size = size_and_flags & 0xFF
     tlb_set = tlb_set_for(st, size_and_flags)
-    linear = wrap(st, linear)
+    linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status != OK:
         return status
@@ -195,7 +208,7 @@ def slow_probe(st, linear, size_and_flags):
         if blocked_by_code(st, gpa, size):
             return exits.SMC
         return OK
-    status = translate(st, second_page(st, linear, size), WRITE, tlb_set)
+    status = translate(st, second_page(st, linear, size, size_and_flags), WRITE, tlb_set)
     if status != OK:
         return status
     second = rd64(st, WALK_GPA)

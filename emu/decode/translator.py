@@ -139,7 +139,7 @@ class Translator:
             if insn.code == Code.INVALID and PAGE - insn.ip < MAX_LENGTH and decoder.last_error == DecoderError.NO_MORE_BYTES:
                 break                                           # runs into the next page
             starts.append((insn.ip, insn.len))
-            self._lower(emitter, insn)
+            self._lower(emitter, insn, data[insn.ip - offset:])
             emitter.instruction += 1
             if emitter.ended or emitter.instruction == MAX_INSTRUCTIONS:
                 break
@@ -160,7 +160,7 @@ class Translator:
         insn = Decoder(MODE_BITS[page.mode & 3], data, DecoderOptions.NONE, ip=gpa % PAGE).decode()
         emitter = Emitter(page.mode)
         emitter.op("check_next_page", imm=next_page)
-        self._lower(emitter, insn)
+        self._lower(emitter, insn, data)
         emitter.instruction = 1
         if not emitter.ended:
             emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
@@ -171,7 +171,15 @@ class Translator:
             fresh.append(next_page)
         return fresh
 
-    def _lower(self, emitter: Emitter, insn: Instruction) -> None:
+    @staticmethod
+    def _too_long(emitter: Emitter, insn: Instruction, data: bytes) -> bool:
+        """Whether an invalid instruction is so for having more than 15 bytes. `data` are its bytes and some more."""
+        if insn.len < MAX_LENGTH:
+            return False
+        shorter = Decoder(emitter.bits, data[1:], DecoderOptions.NONE, ip=0).decode()       # one prefix less
+        return shorter.len >= MAX_LENGTH or shorter.code != Code.INVALID
+
+    def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> None:
         function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
         before = len(emitter.uops)
         try:
@@ -180,7 +188,10 @@ class Translator:
             function(emitter, insn)
         except lowering.NotImplementedInstruction:
             del emitter.uops[before:]
-            emitter.op("undefined" if insn.code == Code.INVALID else "unimplemented")
+            name = "unimplemented"
+            if insn.code == Code.INVALID:
+                name = "too_long" if self._too_long(emitter, insn, data) else "undefined"
+            emitter.op(name)
             emitter.end()
 
     def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int]]) -> None:

@@ -1,11 +1,16 @@
-"""Segment translation of memory operands outside 64-bit mode (SDM Vol. 3A 5.3)."""
+"""Segment translation of memory operands outside 64-bit mode (SDM Vol. 3A 5.3), and loading segment registers."""
 
+from jit import run_slots
 from jit.exits import OK
-from jit.native import shr, wr64
-from jit.registry import op
-from jit.semantics.operands import effective, truncate
+from jit.layout import SHADOW, SS
+from jit.native import rd16, shr, wr64
+from jit.registry import END, op
+from jit.run import SHADOW_STACK
+from jit.semantics.operands import WIDE, effective, read, truncate, write
 from jit.semantics.segmentation import READ, WRITE, linear_address
+from jit.semantics.stacking import peek, set_stack_pointer, stack_pointer
 from jit.semantics.wiring import SEGMENT_SHIFT, SIZE_SHIFT, WRITE_ACCESS
+from jit.slots import call_with
 
 
 @op("linear_seg", 16, 32)
@@ -20,3 +25,44 @@ def linear_seg(bits):
         wr64(st, d, linear)
         return OK
     return linear_seg
+
+
+@op("load_sreg")
+def load_sreg(st, d, a, b, imm):
+    """Segment register number d, not CS or SS, = the selector in slot a."""
+    return call_with(st, run_slots.LOAD_SEGMENT, d, rd16(st, a), 0)
+
+
+@op("mov_ss", kind=END)
+def mov_ss(st, d, a, b, imm):
+    """MOV SS blocks events until the next instruction has ended (SDM Vol. 3A 6.8.3)."""
+    status = call_with(st, run_slots.LOAD_SEGMENT, SS, rd16(st, a), 0)
+    if status == OK:
+        wr64(st, SHADOW, SHADOW_STACK)
+    return status
+
+
+@op("pop_ss", *((w, s) for w in WIDE for s in (16, 32)), kind=END)
+def pop_ss(width, stack):
+    """POP SS moves the stack pointer by the old stack's width."""
+    def pop_ss(st, d, a, b, imm):
+        selector, status = peek(st, 0, width, stack)
+        if status != OK:
+            return status
+        status = call_with(st, run_slots.LOAD_SEGMENT, SS, selector & 0xFFFF, 0)
+        if status == OK:
+            set_stack_pointer(st, stack_pointer(st, stack) + width // 8, stack)
+            wr64(st, SHADOW, SHADOW_STACK)
+        return status
+    return pop_ss
+
+
+@op("load_far_pointer", *WIDE, kind=END)
+def load_far_pointer(width):
+    """LDS, LES, LFS, LGS, LSS: segment register imm = the selector in slot a, register d = slot b."""
+    def load_far_pointer(st, d, a, b, imm):
+        status = call_with(st, run_slots.LOAD_SEGMENT, imm, rd16(st, a), 0)
+        if status == OK:
+            write(st, d, width, read(st, b, width))
+        return status
+    return load_far_pointer

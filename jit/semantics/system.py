@@ -1,20 +1,56 @@
-"""System instructions and the micro-ops that leave to Python."""
+"""System instructions (SDM Vol. 2): privilege checks, control and debug registers, descriptor tables, MSRs."""
 
-from jit import exits
-from jit.access import translate
+from jit import exits, run_slots
+from jit.access import probe, store, translate
+from jit.control_registers import check_debug_access
 from jit.exits import OK
-from jit.fault import undefined_opcode
-from jit.layout import CPL, PAGE_RIP, CS_BASE, TLB_SET, WALK_GPA
-from jit.native import rd64
-from jit.fault import general_protection
+from jit.fault import general_protection, undefined_opcode
+from jit.flags import AC, VM, ZF, get_status, set_status
+from jit.layout import (
+    ARG,
+    CPL,
+    CR0,
+    CR4,
+    CS_BASE,
+    DR,
+    DR6,
+    DR7,
+    GS,
+    KERNEL_GS_BASE,
+    PAGE_RIP,
+    RFL,
+    SEG_BASE,
+    TLB_SET,
+    TSC_AUX,
+    WALK_GPA,
+    XCR0,
+    XCR0_VALID,
+    gpr,
+    seg,
+)
+from jit.mode import CR0_PE, refresh
+from jit.native import inline, rd16, rd32, rd64, shr, wr64
 from jit.paging import EXECUTE
 from jit.registry import END, op
+from jit.semantics.operands import effective, read, write
+from jit.slots import call_slot, call_with
+from jit.slow import is_canonical
+from jit.tlb import flush_page
+
+CR0_TS = 1 << 3
+CR4_TSD, CR4_UMIP, CR4_FSGSBASE, CR4_OSXSAVE = 1 << 2, 1 << 11, 1 << 16, 1 << 18
 
 
 @op("undefined", kind=END)
 def undefined(st, d, a, b, imm):
     """Any encoding that raises #UD."""
     return undefined_opcode(st)
+
+
+@op("too_long", kind=END)
+def too_long(st, d, a, b, imm):
+    """An instruction of more than 15 bytes (SDM Vol. 2A 2.3.11)."""
+    return general_protection(st, 0)
 
 
 @op("unimplemented", kind=END)
@@ -32,8 +68,259 @@ def check_next_page(st, d, a, b, imm):
     return OK if rd64(st, WALK_GPA) == imm else exits.SHORT
 
 
+# --- checks that precede an instruction's own work -------------------------------------------------------------------
+
+
+@op("privileged")
+def privileged(st, d, a, b, imm):
+    """CPL must be 0."""
+    return OK if rd64(st, CPL) == 0 else general_protection(st, 0)
+
+
+@op("protected_only")
+def protected_only(st, d, a, b, imm):
+    """#UD in real and virtual-8086 mode."""
+    if rd64(st, CR0) & CR0_PE == 0 or rd64(st, RFL) & VM:
+        return undefined_opcode(st)
+    return OK
+
+
+@op("umip")
+def umip(st, d, a, b, imm):
+    """SGDT, SIDT, SLDT, SMSW, STR above CPL 0 need CR4.UMIP = 0."""
+    if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_UMIP:
+        return general_protection(st, 0)
+    return OK
+
+
 @op("hlt", kind=END)
 def hlt(st, d, a, b, imm):
     if rd64(st, CPL) != 0:
         return general_protection(st, 0)
     return exits.HALT
+
+
+# --- control and debug registers -----------------------------------------------------------------------------------------
+
+
+@op("write_cr", 32, 64, kind=END)
+def write_cr(width):
+    def write_cr(st, d, a, b, imm):
+        """CR d = slot a."""
+        return call_with(st, run_slots.WRITE_CR, d, read(st, a, width), 0)
+    return write_cr
+
+
+@op("lmsw", kind=END)
+def lmsw(st, d, a, b, imm):
+    """PE can be set but not cleared."""
+    cr0 = rd64(st, CR0)
+    return call_with(st, run_slots.WRITE_CR, 0, (cr0 & ~0xE) | (rd16(st, a) & 0xF), 0)
+
+
+@op("clts", kind=END)
+def clts(st, d, a, b, imm):
+    wr64(st, CR0, rd64(st, CR0) & ~CR0_TS)
+    return OK
+
+
+@op("read_dr", 32, 64, kind=END)
+def read_dr(width):
+    def read_dr(st, d, a, b, imm):
+        """Register d = DR imm."""
+        status = check_debug_access(st, imm)
+        if status != OK:
+            return status
+        value = rd64(st, DR + 8 * (imm & 3))
+        if imm >= 4:
+            value = rd64(st, DR7) if imm & 1 else rd64(st, DR6)
+        write(st, d, width, value)
+        return OK
+    return read_dr
+
+
+@op("write_dr", 32, 64, kind=END)
+def write_dr(width):
+    def write_dr(st, d, a, b, imm):
+        """DR d = slot a."""
+        return call_with(st, run_slots.WRITE_DR, d, read(st, a, width), 0)
+    return write_dr
+
+
+@op("invlpg", kind=END)
+def invlpg(st, d, a, b, imm):
+    flush_page(st, effective(st, a, b, imm))
+    return OK
+
+
+# --- descriptor tables ---------------------------------------------------------------------------------------------------
+
+
+@op("load_table", 24, 32, 64, kind=END)
+def load_table(bits):
+    def load_table(st, d, a, b, imm):
+        """LGDT and LIDT: the base field d and the limit after it, from slots a (limit) and b (base)."""
+        base = rd64(st, b)
+        if bits == 64 and not is_canonical(base):
+            return general_protection(st, 0)
+        wr64(st, d, base if bits == 64 else base & ((1 << bits) - 1))
+        wr64(st, d + 8, rd16(st, a))
+        return OK
+    return load_table
+
+
+@op("store_table", 32, 64)
+def store_table(bits):
+    """SGDT and SIDT; d is the base field. A 16-bit operand size stores all 32 bits as current processors do."""
+    size = bits // 8
+
+    def store_table(st, d, a, b, imm):
+        linear = effective(st, a, b, imm)
+        status = probe(st, linear, 2, 0)
+        if status == OK:
+            status = probe(st, linear + 2, size, 0)
+        if status == OK:
+            status = store(st, linear, 2, 0, rd64(st, d + 8))
+        if status == OK:
+            status = store(st, linear + 2, size, 0, rd64(st, d))
+        return status
+    return store_table
+
+
+@op("load_system", kind=END)
+def load_system(st, d, a, b, imm):
+    """LLDT and LTR."""
+    return call_with(st, run_slots.LOAD_SYSTEM, d, rd16(st, a), 0)
+
+
+@inline
+def set_zf(st, value):
+    set_status(st, (get_status(st) & ~ZF) | (ZF if value else 0))
+
+
+@op("inspect", *((k, w) for k in ("verr", "verw", "lar", "lsl") for w in (16, 32, 64)))
+def inspect(name, width):
+    """VERR, VERW, LAR, LSL of the selector in slot a: ZF says whether it is valid, LAR and LSL then write d."""
+    number = ("verr", "verw", "lar", "lsl").index(name)
+
+    def inspect(st, d, a, b, imm):
+        status = call_with(st, run_slots.INSPECT, number, rd16(st, a), 0)
+        if status != OK:
+            return status
+        valid = rd64(st, ARG + 24)
+        if valid and number >= 2:
+            write(st, d, width, rd64(st, ARG + 16))
+        set_zf(st, valid)
+        return OK
+    return inspect
+
+
+@op("arpl")
+def arpl(st, d, a, b, imm):
+    """Slot d's RPL becomes at least slot a's."""
+    selector, rpl = rd16(st, d), rd16(st, a) & 3
+    lower = selector & 3 < rpl
+    if lower:
+        write(st, d, 16, (selector & ~3) | rpl)
+    set_zf(st, lower)
+    return OK
+
+
+# --- model-specific and extended registers -----------------------------------------------------------------------------------
+
+
+@op("rdmsr", kind=END)
+def rdmsr(st, d, a, b, imm):
+    return call_slot(st, run_slots.READ_MSR)
+
+
+@op("wrmsr", kind=END)
+def wrmsr(st, d, a, b, imm):
+    return call_slot(st, run_slots.WRITE_MSR)
+
+
+@op("cpuid", kind=END)
+def cpuid(st, d, a, b, imm):
+    return exits.CPUID
+
+
+@op("rdtsc", kind=END)
+def rdtsc(st, d, a, b, imm):
+    if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
+        return general_protection(st, 0)
+    return exits.RDTSC
+
+
+@op("rdtscp", kind=END)
+def rdtscp(st, d, a, b, imm):
+    if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
+        return general_protection(st, 0)
+    wr64(st, gpr(1), rd64(st, TSC_AUX) & 0xFFFFFFFF)
+    return exits.RDTSC
+
+
+@op("rdpmc", kind=END)
+def rdpmc(st, d, a, b, imm):
+    """No counters exist."""
+    return general_protection(st, 0)
+
+
+@op("xgetbv", kind=END)
+def xgetbv(st, d, a, b, imm):
+    if rd64(st, CR4) & CR4_OSXSAVE == 0:
+        return undefined_opcode(st)
+    if rd32(st, gpr(1)) != 0:
+        return general_protection(st, 0)
+    wr64(st, gpr(0), rd64(st, XCR0) & 0xFFFFFFFF)
+    wr64(st, gpr(2), shr(rd64(st, XCR0), 32))
+    return OK
+
+
+@op("xsetbv", kind=END)
+def xsetbv(st, d, a, b, imm):
+    """x87 state is always enabled; AVX's needs SSE's (SDM Vol. 1 13.3)."""
+    if rd64(st, CR4) & CR4_OSXSAVE == 0:
+        return undefined_opcode(st)
+    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
+    if (rd64(st, CPL) != 0 or rd32(st, gpr(1)) != 0 or value & ~rd64(st, XCR0_VALID) or value & 1 == 0
+            or value & 6 == 4):
+        return general_protection(st, 0)
+    wr64(st, XCR0, value)
+    return OK
+
+
+@op("swapgs", kind=END)
+def swapgs(st, d, a, b, imm):
+    base = rd64(st, seg(GS, SEG_BASE))
+    wr64(st, seg(GS, SEG_BASE), rd64(st, KERNEL_GS_BASE))
+    wr64(st, KERNEL_GS_BASE, base)
+    return OK
+
+
+@op("fsgsbase")
+def fsgsbase(st, d, a, b, imm):
+    """RDFSBASE and the like need CR4.FSGSBASE."""
+    return OK if rd64(st, CR4) & CR4_FSGSBASE else undefined_opcode(st)
+
+
+@op("write_base", 32, 64)
+def write_base(width):
+    def write_base(st, d, a, b, imm):
+        """WRFSBASE, WRGSBASE: base field d = slot a."""
+        value = read(st, a, width)
+        if not is_canonical(value):
+            return general_protection(st, 0)
+        wr64(st, d, value)
+        return OK
+    return write_base
+
+
+@op("set_ac", kind=END)
+def set_ac(st, d, a, b, imm):
+    """STAC (imm = 1) and CLAC; #UD above CPL 0."""
+    if rd64(st, CPL) != 0:
+        return undefined_opcode(st)
+    flags = rd64(st, RFL) & ~AC
+    wr64(st, RFL, flags | AC if imm else flags)
+    refresh(st)
+    return OK

@@ -1,0 +1,284 @@
+"""Far JMP, CALL and RET without gates (SDM Vol. 2A CALL, JMP; Vol. 2B RET; Vol. 3A 5.8).
+
+ARG[0]: selector; ARG[1]: offset, zero-extended from the operand size; ARG[2]: operand size in bytes. Call gates, task
+gates and TSSs are in jit/gate.py and jit/task.py.
+"""
+
+from jit import run_slots
+from jit.descriptor import (
+    BIG,
+    CODE_OR_DATA,
+    CONFORMING,
+    LONG,
+    PRESENT,
+    attributes,
+    fetch,
+    fetch_code,
+    is_code,
+    is_null,
+    is_writable_data,
+    limit_of,
+    privilege,
+    set_null,
+    set_real,
+    set_segment,
+    set_virtual,
+    touch,
+)
+from jit.exits import OK
+from jit.fault import GP, NP, general_protection, selector_fault
+from jit.fault import SS as STACK_EXCEPTION
+from jit.flags import VM
+from jit.frame import (
+    enter_privilege,
+    load_stack_pointer,
+    load_stack_segment,
+    moved,
+    pop_words,
+    push_words,
+    use_current_stack,
+    use_flat_stack,
+    use_stack_segment,
+)
+from jit.layout import (
+    ARG,
+    CPL,
+    CS,
+    DESC,
+    FRAME,
+    RFL,
+    RIP,
+    SEG,
+    SEG_ATTR,
+    SEG_BYTES,
+    SEG_LIMIT,
+    SEG_SELECTOR,
+    SS,
+    STK_SP,
+    seg,
+)
+from jit.mode import long_mode_active, protected, refresh
+from jit.native import inline, rd64, ult, wr64
+from jit.slots import call_slot
+from jit.slow import is_canonical
+
+CALL = 1                                # ARG[3] of a transfer through a gate: it is a call
+
+
+@inline
+def check_target(st, desc, offset):
+    """Whether a code segment may be entered at an offset: OK, or #GP."""
+    attr = attributes(desc)
+    if long_mode_active(st) and attr & LONG:
+        if not is_canonical(offset):
+            return general_protection(st, 0)
+    elif ult(limit_of(desc), offset):
+        return general_protection(st, 0)
+    return OK
+
+
+@inline
+def check_size_bits(st, attr, selector):
+    """L and D are never both set in long mode."""
+    if long_mode_active(st) and attr & (LONG | BIG) == LONG | BIG:
+        return selector_fault(st, GP, selector)
+    return OK
+
+
+@inline
+def check_direct(st, selector, offset):
+    """Everything about a direct far jump or call to a code segment whose descriptor is in DESC."""
+    attr = attributes(rd64(st, DESC))
+    level, dpl = rd64(st, CPL), privilege(attr)
+    if dpl > level or (attr & CONFORMING == 0 and (dpl != level or selector & 3 > level)):
+        return selector_fault(st, GP, selector)
+    status = check_size_bits(st, attr, selector)
+    if status != OK:
+        return status
+    if attr & PRESENT == 0:
+        return selector_fault(st, NP, selector)
+    status = check_target(st, rd64(st, DESC), offset)
+    if status != OK:
+        return status
+    return touch(st)
+
+
+@inline
+def set_unprotected(st, number, selector):
+    """Load a segment register in real or virtual-8086 mode."""
+    if rd64(st, RFL) & VM:
+        set_virtual(st, number, selector)
+    else:
+        set_real(st, number, selector)
+
+
+@inline
+def enter_unprotected(st, selector, offset):
+    """CS:IP in real or virtual-8086 mode."""
+    set_unprotected(st, CS, selector)
+    wr64(st, RIP, offset)
+    refresh(st)
+    return OK
+
+
+@inline
+def through_gate(st, call):
+    wr64(st, ARG + 24, call)
+    return call_slot(st, run_slots.GATE_CALL)
+
+
+def far_jump(st):
+    selector, offset = rd64(st, ARG) & 0xFFFF, rd64(st, ARG + 8)
+    if not protected(st):
+        if ult(rd64(st, seg(CS, SEG_LIMIT)), offset):
+            return general_protection(st, 0)
+        return enter_unprotected(st, selector, offset)
+    status = fetch_code(st, selector)
+    if status != OK:
+        return status
+    attr = attributes(rd64(st, DESC))
+    if attr & CODE_OR_DATA == 0:
+        return through_gate(st, 0)
+    if not is_code(attr):
+        return selector_fault(st, GP, selector)
+    status = check_direct(st, selector, offset)
+    if status != OK:
+        return status
+    set_segment(st, CS, (selector & 0xFFFC) | rd64(st, CPL), rd64(st, DESC))
+    wr64(st, RIP, offset)
+    refresh(st)
+    return OK
+
+
+def far_call(st):
+    selector, offset = rd64(st, ARG) & 0xFFFF, rd64(st, ARG + 8)
+    if not protected(st):
+        if ult(rd64(st, seg(CS, SEG_LIMIT)), offset):
+            return general_protection(st, 0)
+    else:
+        status = fetch_code(st, selector)
+        if status != OK:
+            return status
+        attr = attributes(rd64(st, DESC))
+        if attr & CODE_OR_DATA == 0:
+            return through_gate(st, CALL)
+        if not is_code(attr):
+            return selector_fault(st, GP, selector)
+        status = check_direct(st, selector, offset)
+        if status != OK:
+            return status
+    wr64(st, FRAME, rd64(st, seg(CS, SEG_SELECTOR)))
+    wr64(st, FRAME + 8, rd64(st, RIP))
+    use_current_stack(st)
+    status = push_words(st, 2, rd64(st, ARG + 16))
+    if status != OK:
+        return status
+    load_stack_pointer(st)
+    if not protected(st):
+        return enter_unprotected(st, selector, offset)
+    set_segment(st, CS, (selector & 0xFFFC) | rd64(st, CPL), rd64(st, DESC))
+    wr64(st, RIP, offset)
+    refresh(st)
+    return OK
+
+
+@inline
+def check_return_code(st, selector, offset):
+    """CS of a far return or IRET, whose descriptor stays in DESC."""
+    status = fetch_code(st, selector)
+    if status != OK:
+        return status
+    attr = attributes(rd64(st, DESC))
+    level, dpl, rpl = rd64(st, CPL), privilege(attr), selector & 3
+    if rpl < level or not is_code(attr) or dpl > rpl or (attr & CONFORMING == 0 and dpl != rpl):
+        return selector_fault(st, GP, selector)
+    status = check_size_bits(st, attr, selector)
+    if status != OK:
+        return status
+    if attr & PRESENT == 0:
+        return selector_fault(st, NP, selector)
+    status = check_target(st, rd64(st, DESC), offset)
+    if status != OK:
+        return status
+    return touch(st)
+
+
+@inline
+def choose_return_stack(st, selector, pointer, level, to_long):
+    """STK_* = the SS:RSP that a return to `level` popped; `to_long`: to 64-bit mode."""
+    if is_null(selector):
+        if not to_long or level == 3 or selector & 3 != level:
+            return general_protection(st, 0)
+        use_flat_stack(st, selector, pointer)
+        return OK
+    status = fetch(st, selector, GP)
+    if status != OK:
+        return status
+    attr = attributes(rd64(st, DESC))
+    if selector & 3 != level or privilege(attr) != level or not is_writable_data(attr):
+        return selector_fault(st, GP, selector)
+    if attr & PRESENT == 0:
+        return selector_fault(st, STACK_EXCEPTION, selector)
+    status = touch(st)
+    if status != OK:
+        return status
+    use_stack_segment(st, selector, rd64(st, DESC), pointer)
+    return OK
+
+
+@inline
+def drop_inner_segments(st, level):
+    """A return to an outer level empties data segment registers that it may not hold (SDM Vol. 2B RET)."""
+    for number in range(6):
+        if number != CS and number != SS:
+            attr = rd64(st, SEG + SEG_BYTES * number + SEG_ATTR)
+            if attr & (CODE_OR_DATA | 8 | CONFORMING) != CODE_OR_DATA | 8 | CONFORMING and privilege(attr) < level:
+                set_null(st, number, 0)
+
+
+@inline
+def return_outer(st, code, selector, offset, level):
+    """Commit a return to an outer level on the stack of STK_*."""
+    set_segment(st, CS, selector, code)
+    load_stack_segment(st)
+    load_stack_pointer(st)
+    wr64(st, RIP, offset)
+    enter_privilege(st, level)
+    drop_inner_segments(st, level)
+    refresh(st)
+
+
+def far_return(st):
+    """ARG[0]: bytes to release; ARG[2]: operand size in bytes."""
+    release, size = rd64(st, ARG), rd64(st, ARG + 16)
+    use_current_stack(st)
+    status = pop_words(st, 0, 2, size)
+    if status != OK:
+        return status
+    offset, selector = rd64(st, FRAME), rd64(st, FRAME + 8) & 0xFFFF
+    wr64(st, STK_SP, moved(st, rd64(st, STK_SP), release))
+    if not protected(st):
+        if ult(rd64(st, seg(CS, SEG_LIMIT)), offset):
+            return general_protection(st, 0)
+        load_stack_pointer(st)
+        return enter_unprotected(st, selector, offset)
+    status = check_return_code(st, selector, offset)
+    if status != OK:
+        return status
+    level, code = selector & 3, rd64(st, DESC)
+    if level == rd64(st, CPL):
+        load_stack_pointer(st)
+        set_segment(st, CS, selector, code)
+        wr64(st, RIP, offset)
+        refresh(st)
+        return OK
+    status = pop_words(st, 2, 2, size)
+    if status != OK:
+        return status
+    to_long = long_mode_active(st) and attributes(code) & LONG != 0
+    status = choose_return_stack(st, rd64(st, FRAME + 24) & 0xFFFF, rd64(st, FRAME + 16), level, to_long)
+    if status != OK:
+        return status
+    wr64(st, STK_SP, moved(st, rd64(st, STK_SP), release))
+    return_outer(st, code, selector, offset, level)
+    return OK

@@ -1,0 +1,114 @@
+"""What follows from CR0, CR4, EFER, RFLAGS, CPL and the cached CS and SS descriptors: how code is decoded, where it
+lies, and which TLB set serves it. Everything that changes one of those calls `update_mode` afterwards."""
+
+from numba import types
+
+from jit.exits import OK
+from jit.flags import AC
+from jit.layout import (
+    CPL,
+    CR0,
+    CR4,
+    CS,
+    CS_BASE,
+    EFER,
+    JUMP_CACHE,
+    JUMP_KEY,
+    JUMPS,
+    MODE,
+    MODE_16,
+    MODE_32,
+    MODE_64,
+    MODE_FLAT_CODE,
+    MODE_STACK32,
+    RFL,
+    SEG_ATTR,
+    SEG_BASE,
+    SEG_LIMIT,
+    SET_BYTES,
+    SET_SMAP,
+    SET_SUPERVISOR,
+    SET_USER,
+    SETS,
+    SS,
+    TLB,
+    TLB_SET,
+    seg,
+)
+from jit.native import inline, rd64, shr, wr64
+from jit.paging import CR4_SMAP, EFER_LMA
+
+CR0_PE, CR0_AM = 1, 1 << 18
+VM = 1 << 17                            # RFLAGS
+BIG, LONG = 0x4000, 0x2000              # D/B and L of a segment's attributes
+KEY_SHIFT = 57                          # MODE in a jump-cache tag
+DIGEST_BASE, DIGEST_LIMIT = 0x1E3779B97F4A7C15, 0x51ED270B9F652295
+HASHED = 1 << 56                        # the tag's bits 55:32 hold a digest instead of a real-mode base
+
+_update = types.ExternalFunction("strata_update_mode", types.int64(types.voidptr))
+
+
+@inline
+def refresh(st):
+    """Call `update_mode`."""
+    _update(st)
+
+
+@inline
+def protected(st):
+    """Protected mode, not virtual-8086."""
+    return rd64(st, CR0) & CR0_PE != 0 and rd64(st, RFL) & VM == 0
+
+
+@inline
+def long_mode_active(st):
+    return rd64(st, EFER) & EFER_LMA != 0
+
+
+@inline
+def code_key(st, mode):
+    """Tells apart jump-cache entries of code segments that share linear addresses: where CS has a limit to check, its
+    base is in the tag too, exactly for 64 KiB segments as real mode has them, as a digest for others."""
+    key = mode << KEY_SHIFT
+    if mode & 3 == MODE_64 or mode & MODE_FLAT_CODE:
+        return key
+    base, limit = rd64(st, CS_BASE), rd64(st, seg(CS, SEG_LIMIT))
+    if base & 0xFFF0000F == 0 and limit == 0xFFFF:
+        return key | (base << 28)
+    digest = (base * DIGEST_BASE) ^ (limit * DIGEST_LIMIT)
+    return key | HASHED | (shr(digest, 40) << 32)
+
+
+@inline
+def select_tlb(st):
+    """Put the TLB set in force that fits CPL, CR4.SMAP and EFLAGS.AC (SDM Vol. 3A 4.6)."""
+    number = SET_SUPERVISOR
+    if rd64(st, CPL) == 3:
+        number = SET_USER
+    elif rd64(st, CR4) & CR4_SMAP and not rd64(st, RFL) & AC:
+        number = SET_SMAP
+    if number != rd64(st, TLB_SET) or rd64(st, TLB) == 0:
+        base = rd64(st, SETS) + number * SET_BYTES
+        wr64(st, TLB_SET, number)
+        wr64(st, TLB, base)
+        wr64(st, JUMPS, base + JUMP_CACHE)
+
+
+def update_mode(st):
+    """Recompute MODE, CS_BASE, JUMP_KEY and the TLB set. Always OK."""
+    attr = rd64(st, seg(CS, SEG_ATTR))
+    if rd64(st, EFER) & EFER_LMA and attr & LONG:
+        mode = MODE_64
+        base = 0
+    else:
+        mode = MODE_16
+        if attr & BIG:
+            mode = MODE_32 | (MODE_FLAT_CODE if rd64(st, seg(CS, SEG_LIMIT)) == 0xFFFFFFFF else 0)
+        if rd64(st, seg(SS, SEG_ATTR)) & BIG:
+            mode |= MODE_STACK32
+        base = rd64(st, seg(CS, SEG_BASE))
+    wr64(st, MODE, mode)
+    wr64(st, CS_BASE, base)
+    wr64(st, JUMP_KEY, code_key(st, mode))
+    select_tlb(st)
+    return OK

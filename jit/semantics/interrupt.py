@@ -1,0 +1,72 @@
+"""Software interrupts, IRET, and the interrupt flag (SDM Vol. 2: INT n, INTO, INT3, INT1, IRET, CLI, STI)."""
+
+from jit import run_slots
+from jit.eflags import io_privilege
+from jit.enter import ENTER_SOFTWARE, enter
+from jit.exits import OK
+from jit.fault import general_protection
+from jit.flags import IF, VM, get_of
+from jit.layout import CPL, FAULT_EXT, RFL, SHADOW
+from jit.native import rd64, wr64
+from jit.registry import END, op
+from jit.run import SHADOW_STI
+from jit.slots import call_with
+
+
+@op("int", kind=END)
+def int_n(st, d, a, b, imm):
+    """INT n: in virtual-8086 mode it needs IOPL 3 (SDM Vol. 3A 20.2.6)."""
+    if rd64(st, RFL) & VM and io_privilege(st) < 3:
+        return general_protection(st, 0)
+    return enter(st, imm, ENTER_SOFTWARE, 0)
+
+
+@op("int3", kind=END)
+def int3(st, d, a, b, imm):
+    return enter(st, imm, ENTER_SOFTWARE, 0)
+
+
+@op("into", kind=END)
+def into(st, d, a, b, imm):
+    if get_of(st) == 0:
+        return OK
+    return enter(st, imm, ENTER_SOFTWARE, 0)
+
+
+@op("int1", kind=END)
+def int1(st, d, a, b, imm):
+    """INT1 is delivered as a hardware event: no DPL check, and EXT is set in error codes."""
+    wr64(st, FAULT_EXT, 1)
+    status = enter(st, imm, 0, 0)
+    wr64(st, FAULT_EXT, 0)
+    return status
+
+
+@op("iret", "legacy", "long", kind=END)
+def iret(mode):
+    slot = run_slots.IRET_LONG if mode == "long" else run_slots.IRET
+
+    def iret(st, d, a, b, imm):
+        """`imm`: operand size in bytes."""
+        return call_with(st, slot, 0, 0, imm)
+    return iret
+
+
+@op("cli", kind=END)
+def cli(st, d, a, b, imm):
+    if rd64(st, CPL) > io_privilege(st):
+        return general_protection(st, 0)
+    wr64(st, RFL, rd64(st, RFL) & ~IF)
+    return OK
+
+
+@op("sti", kind=END)
+def sti(st, d, a, b, imm):
+    """Interrupts stay blocked until the next instruction has ended, where IF was clear."""
+    flags = rd64(st, RFL)
+    if rd64(st, CPL) > io_privilege(st):
+        return general_protection(st, 0)
+    if flags & IF == 0:
+        wr64(st, SHADOW, SHADOW_STI)
+    wr64(st, RFL, flags | IF)
+    return OK

@@ -1,0 +1,1 @@
+"""Compares the engine with the host CPU, one instruction at a time."""

@@ -1,0 +1,36 @@
+"""One comparison: an instruction with the state it starts from, and the state in which it left a CPU."""
+
+from typing import NamedTuple
+
+GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: "#SS", 13: "#GP", 14: "#PF", 17: "#AC"}
+
+
+class Case(NamedTuple):
+    """An instruction and what it starts from. `bits` is the size of code, 32 or 64."""
+
+    code: bytes
+    bits: int
+    registers: tuple[int, ...]          # RAX ... R15, in the manual's numbering
+    flags: int
+    fs_base: int
+    gs_base: int
+    pokes: tuple[tuple[int, bytes], ...] = ()   # memory that differs from the arena's contents
+
+    def describe(self) -> str:
+        """One line from which the case can be built again."""
+        registers = " ".join(f"{n}={v:x}" for n, v in zip(GPR_NAMES, self.registers, strict=True))
+        pokes = "".join(f" [{at:x}]={data.hex()}" for at, data in self.pokes)
+        return (f"{self.bits}-bit {self.code.hex()} {registers} flags={self.flags:x} fs={self.fs_base:x} "
+                f"gs={self.gs_base:x}{pokes}")
+
+
+class Outcome(NamedTuple):
+    """State after the instruction. Where it faulted, `fault` is the vector and the rest is unchanged; `address` is that
+    of a page fault."""
+
+    registers: tuple[int, ...]
+    rip: int
+    flags: int
+    fault: int | None = None
+    address: int = 0

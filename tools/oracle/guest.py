@@ -1,0 +1,149 @@
+"""The engine's side of a comparison: the arena as user-mode pages of a guest, one instruction at a time."""
+
+from __future__ import annotations
+
+import ctypes
+
+from emu.engine import Engine
+from emu.mem.ram import HostBlock, PhysicalMemory
+from emu.plane import Plane
+from jit import exits, layout, pmap, run_slots
+
+from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, PAGE, TOP, Area, offset_of
+from tools.oracle.case import Case, Outcome
+
+STATUS = 0x8D5                  # CF PF AF ZF SF OF
+P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
+TABLES = 0x10_0000              # guest-physical address of the page tables
+CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
+CR4 = 0x6A0                     # OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
+EFER = 0xD01                    # NXE LMA LME SCE
+USER_CODE, USER_DATA = 0x33, 0x2B
+FLAT = 0xFFFF_FFFF
+CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
+MODES = {64: layout.MODE_64, 32: layout.MODE_32 | layout.MODE_STACK32 | layout.MODE_FLAT_CODE}
+SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
+
+
+class UnimplementedCase(Exception):  # noqa: N818 - an outcome
+    """The engine lacks the instruction."""
+
+
+class Guest:
+    """One plane in user mode with the arena mapped at its addresses (the linear ones are also the guest-physical)."""
+
+    def __init__(self, mode: str = "interp") -> None:
+        self.memory = PhysicalMemory(TOP)
+        self.memory.add_ram(TABLES, 64 * PAGE)
+        self.block = HostBlock(ARENA_BYTES)
+        for area in AREAS:
+            self.memory.add(area.address, self.block, pmap.READ | pmap.WRITE, offset_of(area), area.size)
+        self._next_table = TABLES + PAGE
+        for area in AREAS:
+            self._map(area)
+        self.engine = Engine(self.memory, mode)
+        self.engine.runtime[run_slots.DELIVER] = 0          # a fault then comes out instead of being delivered
+        self.plane = Plane(self.engine)
+        self._start()
+
+    def _map(self, area: Area) -> None:
+        """Page-table entries of an area, making the tables on the way."""
+        for linear in range(area.address, area.end, PAGE):
+            table = TABLES
+            for shift in (39, 30, 21):
+                at = table + (linear >> shift & 0x1FF) * 8
+                entry = int.from_bytes(self.memory.read(at, 8), "little")
+                if not entry:
+                    entry = self._next_table | P | RW | US
+                    self._next_table += PAGE
+                    self.memory.write(at, entry.to_bytes(8, "little"))
+                table = entry & -PAGE
+            leaf = linear | P | US | (RW if area.writable else 0) | ACCESSED_DIRTY
+            self.memory.write(table + (linear >> 12 & 0x1FF) * 8, leaf.to_bytes(8, "little"))
+
+    def _start(self) -> None:
+        plane = self.plane
+        for field, value in ((layout.CR0, CR0), (layout.CR3, TABLES), (layout.CR4, CR4), (layout.EFER, EFER),
+                             (layout.CPL, 3)):
+            plane.set(field, value)
+        for number in SEGMENTS:
+            plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
+            plane.set(layout.seg(number, layout.SEG_ATTR), DATA_ATTR)
+            plane.set(layout.seg(number, layout.SEG_SELECTOR), USER_DATA)
+        plane.set(layout.seg(layout.CS, layout.SEG_SELECTOR), USER_CODE)
+        plane.use_set(layout.SET_USER)
+        plane.flush()
+
+    def write_code(self, slot_offset: int, code: bytes) -> None:
+        """Put bytes at an offset of the CODE area. `forget` must follow before they run."""
+        at = offset_of(CODE) + slot_offset
+        self.block.view[at:at + len(code)] = code
+
+    def forget(self) -> None:
+        """Drop everything decoded."""
+        self.engine.translator.flush()
+        self.plane.flush()
+
+    def run(self, case: Case, rip: int) -> Outcome:
+        """Execute the instruction at `rip`. UnimplementedCase: the engine lacks it."""
+        plane = self.plane
+        words = plane.words
+        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = case.registers
+        plane.set(layout.RIP, rip)
+        plane.set(layout.RFL, case.flags & ~STATUS)
+        self._put_status(case.flags)
+        plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
+        plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
+        plane.set(layout.MODE, MODES[case.bits])
+        plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if case.bits == 64 else CODE32_ATTR)
+        plane.set(layout.BUDGET, 1)
+        plane.set(layout.FAULT_PENDING, 0)
+        plane.set(layout.RESUME, 0)
+        plane.set(layout.SHADOW, 0)
+        fault, address = None, 0
+        while True:
+            status = self.engine.run(plane.address)
+            if status == exits.DECODE:
+                for page in self.engine.translator.decode(plane.get(layout.WALK_GPA), plane.get(layout.MODE), None):
+                    self.engine.withdraw_writes(plane.address, page)
+            elif status == exits.RUNTIME and plane.get(layout.FAULT_PENDING):
+                fault = plane.get(layout.FAULT_VECTOR)
+                address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
+                break
+            elif status == exits.UNIMPLEMENTED:
+                raise UnimplementedCase(case.describe())
+            elif status == exits.EVENT:
+                break
+            else:
+                raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
+        registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
+        return Outcome(registers, plane.get(layout.RIP), self._flags(), fault, address)
+
+    def _put_status(self, flags: int) -> None:
+        """The six status flags in their lazy form (jit/flags.py)."""
+        cf, of, sf = flags & 1, flags >> 11 & 1, flags >> 7 & 1
+        plane = self.plane
+        plane.set(layout.RES, 0 if flags & 0x40 else 0x100)
+        plane.set(layout.AUX, (cf ^ of) << 63 | flags & 0x10)
+        plane.set(layout.CARRY, cf | sf << 1 | (~flags >> 2 & 1) << 8)
+
+    def _flags(self) -> int:
+        """RFLAGS from the lazy form."""
+        plane = self.plane
+        res, aux, carry = plane.get(layout.RES), plane.get(layout.AUX), plane.get(layout.CARRY)
+        cf = carry & 1
+        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
+        sf = res >> 63 ^ carry >> 1 & 1
+        of = aux >> 63 ^ cf
+        return (plane.get(layout.RFL) & ~STATUS | 2 | cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7
+                | of << 11)
+
+    @property
+    def arena(self) -> int:
+        """Host address of the arena's bytes."""
+        return self.block.address
+
+
+def address_of(buffer: object) -> int:
+    """Address of a writable buffer's first byte."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))  # type: ignore[arg-type]
