@@ -66,6 +66,8 @@ def round_at(sign, exponent, high, low, cw, drop):
             return sig, (sign << 15) | (1 if sig < 0 else 0), flags
         flags = UE
         exponent += WRAP
+        if exponent <= 0:                                   # FSCALE alone goes as far
+            return 0, sign << 15, UE | PE
     if carry:
         sig = SIGN
         exponent += 1
@@ -74,6 +76,8 @@ def round_at(sign, exponent, high, low, cw, drop):
             return overflow(sign, drop, rc)
         flags |= OE
         exponent -= WRAP
+        if exponent >= EXP_MAX:
+            return SIGN, (sign << 15) | EXP_MAX, OE | PE | C1
     if fraction != 0:
         flags |= PE | (C1 if up else 0)
     return sig, (sign << 15) | exponent, flags

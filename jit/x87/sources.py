@@ -9,3 +9,7 @@
 SOURCE_SHIFT, POPS_SHIFT, FROM_SHIFT = 3, 6, 8
 SWAP, VARIANT, TO_RFLAGS = 1 << 11, 1 << 12, 1 << 13
 FROM_REGISTER, FROM_F32, FROM_F64, FROM_I16, FROM_I32, FROM_I64, FROM_ZERO = 0, 1, 2, 3, 4, 5, 6
+
+# Where a store goes to: TO_* and the bytes it writes
+TO_F32, TO_F64, TO_F80, TO_I16, TO_I32, TO_I64, TO_DECIMAL = 0, 1, 2, 3, 4, 5, 6
+TRUNCATE = VARIANT          # FISTTP
