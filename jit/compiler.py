@@ -24,6 +24,7 @@ STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
 REGION_CALLS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe")
+REGION_PREFIXES = ("llvm.", "strata_x87_")          # functions that see no state, so that it may stay in registers
 PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
@@ -87,7 +88,7 @@ class Compiler:
             found = self.bitcode(name)
             module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
             known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
-                f.name in REGION_CALLS or f.name.startswith("llvm.") for f in module.functions if f.is_declaration)
+                f.name in REGION_CALLS or f.name.startswith(REGION_PREFIXES) for f in module.functions if f.is_declaration)
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
-             "segment", "string", "system", "far", "interrupt", "io")
+             "segment", "string", "system", "far", "interrupt", "io", "x87", "mmx")
 
 
 class Op(NamedTuple):

@@ -20,6 +20,7 @@ from jit import (
     tlb,
 )
 from jit.semantics import io
+from jit.x87 import functions as x87
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
@@ -63,4 +64,5 @@ FUNCTIONS = {
     "fast_call": (fastcall.fast_call, _STATE),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
+    **x87.FUNCTIONS,
 }

@@ -87,3 +87,12 @@ def round_at(sign, exponent, high, low, cw, drop):
 def round_result(sign, exponent, high, low, cw):
     """`round_at` the precision that FCW selects."""
     return round_at(sign, exponent, high, low, cw, dropped(cw))
+
+
+@inline
+def round_as_inexact(sign, exponent, high, low, cw):
+    """A result that is close enough to be taken as it is, but counts as inexact."""
+    sig, top, flags = round_at(sign, exponent, high, low, cw, 0)
+    if exponent <= 0 and cw & UE:
+        flags |= UE
+    return sig, top, flags | PE
