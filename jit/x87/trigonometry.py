@@ -24,6 +24,7 @@ from jit.x87.reduction import RANGE, reduced
 from jit.x87.rounding import round_as_inexact, round_at
 from jit.x87.series import fraction, normal, polynomial, product, reciprocal
 from jit.x87.sources import COSINE, SINE
+from jit.x87.wide import sub128
 from jit.x87.stack import (
     OVERFLOW,
     UNDERFLOW,
@@ -41,6 +42,7 @@ from jit.x87.stack import (
 )
 
 TERMS = 17
+NEARLY_EQUAL = -33                      # exponent below which they take the tangent as just below the angle
 UNCHANGED = -68                         # exponent below which processors take sine and tangent as the angle, cosine as 1
 
 
@@ -184,6 +186,9 @@ def tangent(sig, top, cw):
         return round_as_inexact(sign_of(top), exponent, high, 0, cw)
     quadrant, sign, h, low, x = reduced(high, exponent - BIAS)
     negative = sign_of(top) ^ sign
+    if x < NEARLY_EQUAL and quadrant & 1 == 0:
+        h, low, x = normal(*sub128(h, low, 0, 1), x)
+        return round_at(negative, x + BIAS, h, low | 1, cw, 0)
     sh, sl, sx = sine_of(h, low, x)
     ch, cl, cx = cosine_of(h, low, x)
     if quadrant & 1:
