@@ -43,7 +43,7 @@ def reset(plane: Plane) -> None:
     plane.set(layout.PAT, PAT_RESET)
     plane.set(layout.XCR0, 1)
     for field in (layout.ACTIVITY, layout.INTERRUPT, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW,
-                  layout.FAULT_PENDING, layout.RESUME, layout.FAULT_DEPTH, layout.IO_DONE, layout.IO_NEXT):
+                  layout.FAULT_PENDING, layout.FAULT_EXT, layout.RESUME, layout.IO_DONE, layout.IO_NEXT):
         plane.set(field, 0)
     plane.update_mode()
     plane.flush()

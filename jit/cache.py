@@ -12,12 +12,15 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
 
 KEEP = 4        # directories of other versions that are kept
+CLAIM_SECONDS = 60
+WAIT_STEP = 0.002
 
 
 class Compiled(NamedTuple):
@@ -48,6 +51,17 @@ def fingerprint() -> str:
     versions = (sys.version, *(importlib.metadata.version(p) for p in ("numba", "llvmlite", "numpy")))
     digest.update(repr((versions, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())).encode())
     return digest.hexdigest()[:24]
+
+
+def _alive(claim: Path) -> bool:
+    """Whether the process that wrote a claim still runs, and has not sat on it for too long."""
+    try:
+        if time.time() - claim.stat().st_mtime > CLAIM_SECONDS:
+            return False
+        os.kill(int(claim.read_text() or os.getpid()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class Cache:
@@ -82,6 +96,35 @@ class Cache:
             path.unlink(missing_ok=True)
             return None
         return Compiled(*marshal.loads(blob[32:]))
+
+    def claim(self, name: str) -> bool:
+        """Announce that this process compiles the function: False when another living one already does."""
+        if not self.usable:
+            return True
+        path = self.directory / f".claim-{name}"
+        for _ in range(2):
+            try:
+                with open(path, "x") as file:
+                    file.write(str(os.getpid()))
+                return True
+            except FileExistsError:
+                if _alive(path):
+                    return False
+                path.unlink(missing_ok=True)
+            except OSError:
+                return True
+        return True
+
+    def wait(self, name: str) -> Compiled | None:
+        """The function once the process that claimed it has stored it; None when it gave up."""
+        path = self.directory / f".claim-{name}"
+        while path.exists() and _alive(path):
+            time.sleep(WAIT_STEP)
+        return self.get(name)
+
+    def release(self, name: str) -> None:
+        """End a claim."""
+        (self.directory / f".claim-{name}").unlink(missing_ok=True)
 
     def put(self, name: str, compiled: Compiled) -> None:
         """Store a function; failure to write is no error."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import llvmlite.binding as llvm
 import numpy as np
 
-from jit import exits
+from jit import exits, warm
 from jit.cache import Cache, Compiled
 from jit.registry import COND, END, JUMP, OPS, PLAIN, SEMANTICS
 from jit.threaded import Wrapper, build_exit
@@ -23,8 +23,8 @@ MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
-REGION_CALLS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe")
-REGION_PREFIXES = ("llvm.", "strata_x87_")          # functions that see no state, so that it may stay in registers
+SLOW_PATHS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe", "strata_slow_loadv", "strata_slow_storev")
+PURE = "strata_pure_"                               # runtime functions that never see the plane's state
 PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
@@ -32,7 +32,9 @@ INLINED = ("jump_cached", "fall_through")           # runtime functions that eve
 class Compiler:
     """One per process: LLVM's target machine and code memory, the handler table and the runtime functions."""
 
-    def __init__(self, cache: Cache | None = None) -> None:
+    def __init__(self, cache: Cache | None = None, help_wanted: bool = True) -> None:
+        """`help_wanted`: when something must be compiled, start a process that compiles ahead (jit/warm.py)."""
+        self.help_wanted = help_wanted
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.target = llvm.Target.from_default_triple().create_target_machine(
@@ -82,13 +84,15 @@ class Compiler:
         return self.compiled["op." + name]
 
     def compilable(self, name: str) -> bool:
-        """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for."""
+        """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for, and
+        functions of no state, through whose argument LLVM would lose sight of the registers."""
         known = self._compilable.get(name)
         if known is None:
             found = self.bitcode(name)
             module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
             known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
-                f.name in REGION_CALLS or f.name.startswith(REGION_PREFIXES) for f in module.functions if f.is_declaration)
+                f.name in SLOW_PATHS or f.name.startswith(("llvm.", PURE))
+                for f in module.functions if f.is_declaration)
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:
@@ -105,13 +109,29 @@ class Compiler:
         if found is None:
             if self.progress:
                 self.progress(f"compiling {key[3:]}")
-            found = build()
-            self.built += 1
-            self.cache.put(key, found)
+            found = self._compile(key, build)
         self.compiled[key] = found
         for name in found.needs:
             self.function(name)
+            if PREFIX + name in SLOW_PATHS[-2:]:
+                self.function(name.replace("slow", "region"))
         return self.add_object(found.object, found.symbol)
+
+    def _compile(self, key: str, build: Callable[[], Compiled]) -> Compiled:
+        """Build a function, or wait for the process that already does."""
+        if self.built == 0 and self.help_wanted:
+            warm.start()
+        if not self.cache.claim(key):
+            found = self.cache.wait(key)
+            if found is not None:
+                return found
+        try:
+            found = build()
+            self.built += 1
+            self.cache.put(key, found)
+            return found
+        finally:
+            self.cache.release(key)
 
     def _build_op(self, name: str) -> Compiled:
         symbol = "op." + name

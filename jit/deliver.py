@@ -57,6 +57,7 @@ def deliver(st):
         if kind == KIND_FAULT and vector != DB:
             how |= ENTER_RESUME
         wr64(st, FAULT_EXT, 1)
+        wr64(st, FAULT_PENDING, 0)      # a task switch may leave a fault of the new task pending
         status = enter(st, vector, how, rd64(st, FAULT_ERROR))
         wr64(st, FAULT_EXT, 0)
         if status == OK:
@@ -65,6 +66,7 @@ def deliver(st):
             if vector == DB and kind <= KIND_TRAP:
                 wr64(st, DR7, rd64(st, DR7) & ~DR7_GD)
             return OK
+        wr64(st, FAULT_PENDING, 1)
         if status != FAULT:
             return status
         remember_address(st)

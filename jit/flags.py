@@ -74,6 +74,14 @@ def set_result(st, extended, cf, of, af):
 
 
 @inline
+def set_without_parity(st, extended, cf):
+    """ZF and SF from a result, and CF; OF, AF and PF are cleared."""
+    wr64(st, RES, extended)
+    wr64(st, AUX, cf << 63)
+    wr64(st, CARRY, cf | (((extended & 0xFF) ^ 1) << 8))
+
+
+@inline
 def get_cf(st):
     return rd64(st, CARRY) & 1
 

@@ -6,7 +6,19 @@ force, so the caller enters the new privilege level first.
 
 from numba import types
 
-from jit.access import load, probe, store
+from jit.access import load, probe, slow_load, store
+from jit.descriptor import (
+    BIG,
+    PRESENT,
+    attributes,
+    base_of,
+    fetch,
+    is_null,
+    is_writable_data,
+    limit_of,
+    privilege,
+    touch,
+)
 from jit.exits import OK
 from jit.fault import SS as STACK_EXCEPTION
 from jit.fault import TS, fault_with_code, selector_fault
@@ -34,12 +46,11 @@ from jit.layout import (
     gpr,
     seg,
 )
-from jit.access import slow_load
-from jit.descriptor import BIG, PRESENT, attributes, base_of, fetch, is_null, is_writable_data, limit_of, privilege, touch
-from jit.mode import long_mode_active, select_tlb
+from jit.mode import long_mode_active
 from jit.native import inline, rd64, ult, wr64
 from jit.semantics.segmentation import READ, WRITE, limit_allows, type_allows
 from jit.slow import STACK, SUPERVISOR, is_canonical
+from jit.tlb import select_set
 
 RSP = gpr(4)
 _FRAME = types.int64(types.voidptr, types.int64, types.int64)
@@ -245,4 +256,4 @@ def find_inner_stack(st, level):
 def enter_privilege(st, level):
     """Make memory accesses those of a privilege level."""
     wr64(st, CPL, level)
-    select_tlb(st)
+    select_set(st)

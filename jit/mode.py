@@ -4,17 +4,12 @@ lies, and which TLB set serves it. Everything that changes one of those calls `u
 from numba import types
 
 from jit.exits import OK
-from jit.flags import AC
 from jit.layout import (
-    CPL,
     CR0,
-    CR4,
     CS,
     CS_BASE,
     EFER,
-    JUMP_CACHE,
     JUMP_KEY,
-    JUMPS,
     MODE,
     MODE_16,
     MODE_32,
@@ -25,18 +20,12 @@ from jit.layout import (
     SEG_ATTR,
     SEG_BASE,
     SEG_LIMIT,
-    SET_BYTES,
-    SET_SMAP,
-    SET_SUPERVISOR,
-    SET_USER,
-    SETS,
     SS,
-    TLB,
-    TLB_SET,
     seg,
 )
 from jit.native import inline, rd64, shr, wr64
-from jit.paging import CR4_SMAP, EFER_LMA
+from jit.paging import EFER_LMA
+from jit.tlb import select_set
 
 CR0_PE, CR0_AM = 1, 1 << 18
 VM = 1 << 17                            # RFLAGS
@@ -79,21 +68,6 @@ def code_key(st, mode):
     return key | HASHED | (shr(digest, 40) << 32)
 
 
-@inline
-def select_tlb(st):
-    """Put the TLB set in force that fits CPL, CR4.SMAP and EFLAGS.AC (SDM Vol. 3A 4.6)."""
-    number = SET_SUPERVISOR
-    if rd64(st, CPL) == 3:
-        number = SET_USER
-    elif rd64(st, CR4) & CR4_SMAP and not rd64(st, RFL) & AC:
-        number = SET_SMAP
-    if number != rd64(st, TLB_SET) or rd64(st, TLB) == 0:
-        base = rd64(st, SETS) + number * SET_BYTES
-        wr64(st, TLB_SET, number)
-        wr64(st, TLB, base)
-        wr64(st, JUMPS, base + JUMP_CACHE)
-
-
 def update_mode(st):
     """Recompute MODE, CS_BASE, JUMP_KEY and the TLB set. Always OK."""
     attr = rd64(st, seg(CS, SEG_ATTR))
@@ -110,5 +84,5 @@ def update_mode(st):
     wr64(st, MODE, mode)
     wr64(st, CS_BASE, base)
     wr64(st, JUMP_KEY, code_key(st, mode))
-    select_tlb(st)
+    select_set(st)
     return OK

@@ -25,8 +25,15 @@ I64 = ir.IntType(64)
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A numba function that other semantics call; LLVM inlines it."""
-    return njit(**INLINE_OPTIONS)(function)
+    """A numba function that other semantics call; LLVM inlines it.
+
+    It is typed once, for int64: numba would otherwise compile it anew for each literal that a caller passes.
+    """
+    dispatcher = njit(**INLINE_OPTIONS)(function)
+    resolve = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda args, kws: resolve([types.unliteral(a) for a in args], kws)
+    return dispatcher
+
 
 
 register_jitable(layout.seg)                                    # compiled code may compute offsets by these

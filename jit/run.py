@@ -65,8 +65,8 @@ from jit.layout import (
 )
 from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
 from jit.paging import EXECUTE
-from jit.slow import is_canonical
 from jit.slots import call_slot
+from jit.slow import is_canonical
 from jit.tlb import set_address
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
@@ -220,7 +220,6 @@ def deliver_pending(st):
     wr64(st, IO_NEXT, 0)
     status = call_slot(st, run_slots.DELIVER)
     if status == OK:
-        wr64(st, FAULT_PENDING, 0)
         wr64(st, IO_DONE, 0)
         storm = rd64(st, IDLE_FAULTS) + 1
         wr64(st, IDLE_FAULTS, storm)

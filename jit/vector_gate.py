@@ -8,14 +8,11 @@ would have all their code decoded twice.
 
 from jit.layout import CR0, CR4, VECTOR_GATE, XCR0
 from jit.native import inline, rd64, shr, wr64
+from jit.semantics.wiring import EMULATE, NO_AVX, NO_AVX512, NO_SSE, SWITCHED
 
 CR0_EM, CR0_TS = 4, 8
 CR4_OSFXSR, CR4_OSXSAVE = 1 << 9, 1 << 18
 XCR0_AVX, XCR0_AVX512 = 6, 0xE6
-
-EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
-# Masks of the reasons for #UD; SWITCHED gives #NM after them. MMX faults by EMULATE alone.
-MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 
 
 @inline

@@ -20,6 +20,7 @@ from emu.decode.operands import (
 )
 
 MASK64 = (1 << 64) - 1
+STACK_BASES = (Register.SP, Register.BP, Register.ESP, Register.EBP, Register.RSP, Register.RBP)
 
 
 class Uop(NamedTuple):
@@ -85,7 +86,7 @@ class Emitter:
         effective address is in the OFFSET slot."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
-        if segment == Register.SS:
+        if self._in_stack_segment(insn):
             b |= STACK_SEGMENT
         if a == layout.gpr(4):
             imm += stack_bias
@@ -103,6 +104,13 @@ class Emitter:
             b |= WRITE_ACCESS
         self.op(f"linear_seg.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
+
+    def _in_stack_segment(self, insn: Instruction) -> bool:
+        """Whether the memory operand is in SS. 64-bit mode ignores overrides other than FS and GS, so there the base
+        register decides (SDM Vol. 1 3.3.4)."""
+        if self.bits != 64:
+            return insn.memory_segment == Register.SS
+        return insn.memory_segment not in (Register.FS, Register.GS) and insn.memory_base in STACK_BASES
 
     def load(self, insn: Instruction, width: int, into: int = TMP[0]) -> int:
         """Load the memory operand into a slot; gives the slot."""

@@ -25,7 +25,15 @@ def cmpxchg(e: Emitter, insn: Instruction) -> None:
 @lowers(Mnemonic.XADD)
 def xadd(e: Emitter, insn: Instruction) -> None:
     width = operand_width(insn, 0)
-    e.modify(insn, width, lambda d: e.op(f"xadd.{width}", d, GPR_SLOT[insn.op1_register][0]))
+    source = GPR_SLOT[insn.op1_register][0]
+    if insn.op0_kind == REGISTER:
+        e.op(f"xadd.{width}", GPR_SLOT[insn.op0_register][0], source)
+        return
+    address = e.address(insn, width // 8, write=True)
+    e.op(f"load_rw.{width}", TMP[0], *address)
+    e.op(f"xadd_sum.{width}", TMP[1], source, TMP[0])
+    e.op(f"store.{width}", TMP[1], *address)
+    e.op(f"xadd.{width}", TMP[0], source)
 
 
 @lowers(Mnemonic.CMPXCHG8B, Mnemonic.CMPXCHG16B)

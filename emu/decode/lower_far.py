@@ -45,7 +45,7 @@ def far_return(e: Emitter, insn: Instruction) -> None:
 
 
 
-@lowers(Mnemonic.IRETD, Mnemonic.IRETQ)
+@lowers(Mnemonic.IRET, Mnemonic.IRETD, Mnemonic.IRETQ)
 def iret(e: Emitter, insn: Instruction) -> None:
     e.end()
     e.op(f"iret.{'long' if e.bits == 64 else 'legacy'}", imm=_LETTERS[code_name(insn.code)[4]])

@@ -1,11 +1,11 @@
 """Port input and output."""
 
 from iced_x86 import Instruction, Mnemonic, OpKind, Register
-from jit import layout
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
 from emu.decode.operands import GPR_SLOT, SEGMENT_NUMBER, operand_width
+from jit import layout
 
 _INS = {Mnemonic.INSB: 8, Mnemonic.INSW: 16, Mnemonic.INSD: 32}
 _OUTS = {Mnemonic.OUTSB: 8, Mnemonic.OUTSW: 16, Mnemonic.OUTSD: 32}

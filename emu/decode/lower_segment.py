@@ -1,12 +1,12 @@
 """Segment registers: MOV, PUSH, POP, LDS and the like."""
 
 from iced_x86 import Code, Instruction, Mnemonic
-from jit import layout
 
 from emu.decode.emitter import Address, Emitter
 from emu.decode.lowering import lowers, lowers_code
 from emu.decode.names import code_name
 from emu.decode.operands import GPR_SLOT, REGISTER, SEGMENT_NUMBER, TMP, operand_width
+from jit import layout
 
 _CODES = {name: getattr(Code, name) for name in dir(Code) if name.isupper()}
 _PUSHES = [c for n, c in _CODES.items() if n[:4] == "PUSH" and n[5:] in ("_CS", "_DS", "_ES", "_FS", "_GS", "_SS")]

@@ -1,13 +1,13 @@
 """System instructions."""
 
 from iced_x86 import Code, Instruction, Mnemonic, Register
-from jit import layout
 
 from emu.decode.emitter import Address, Emitter
 from emu.decode.lower_segment import selector_slot, store_word
 from emu.decode.lowering import lowers, lowers_code
 from emu.decode.names import code_name, mnemonic_name
 from emu.decode.operands import GPR_SLOT, TMP, operand_width
+from jit import layout
 
 _CONTROL = {0: layout.CR0, 2: layout.CR2, 3: layout.CR3, 4: layout.CR4, 8: layout.CR8}
 _TABLES = {"GDT": layout.GDTR_BASE, "IDT": layout.IDTR_BASE}
@@ -38,28 +38,23 @@ def caches(e: Emitter, insn: Instruction) -> None:
     e.op("privileged")
 
 
-@lowers(Mnemonic.UD0, Mnemonic.UD1, Mnemonic.UD2)
-def undefined(e: Emitter, insn: Instruction) -> None:
-    e.end()
-    e.op("undefined")
-
-
-# --- control and debug registers -----------------------------------------------------------------------------------------
+# --- control and debug registers ---------------------------------------------
 
 
 @lowers_code(Code.MOV_R32_CR, Code.MOV_R64_CR, Code.MOV_CR_R32, Code.MOV_CR_R64)
 def mov_control(e: Emitter, insn: Instruction) -> None:
-    e.end()
     writes = insn.op1_register in GPR_SLOT
     register, control = (insn.op1_register, insn.op0_register) if writes else (insn.op0_register, insn.op1_register)
     number = control - Register.CR0
     if number not in _CONTROL:
         e.op("undefined")
+        e.end()
         return
     slot, width = GPR_SLOT[register]
     e.op("privileged")
     if writes:
         e.op(f"write_cr.{width}", number, slot)
+        e.end()
     else:
         e.op(f"mov.{width}", slot, _CONTROL[number])
 
@@ -102,7 +97,7 @@ def invlpg(e: Emitter, insn: Instruction) -> None:
     e.op("invlpg", 0, *e.address(insn, 1))
 
 
-# --- descriptor tables ---------------------------------------------------------------------------------------------------
+# --- descriptor tables ---------------------------------------------
 
 
 @lowers(Mnemonic.LGDT, Mnemonic.LIDT)
@@ -155,7 +150,7 @@ def arpl(e: Emitter, insn: Instruction) -> None:
     e.modify(insn, 16, lambda d: e.op("arpl", d, GPR_SLOT[insn.op1_register][0]))
 
 
-# --- segment bases, access control ---------------------------------------------------------------------------------------
+# --- segment bases, access control ---------------------------------------------
 
 
 @lowers(Mnemonic.SWAPGS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, Instruction
 from jit import pmap, uops
+from jit.registry import PLAIN
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
@@ -146,8 +147,9 @@ class Translator:
         if not starts:
             return self._decode_across(page, gpa, next_page)
         end = starts[-1][0] + starts[-1][1]
-        if not emitter.ended:
-            emitter.op("goto", a=int(emitter.bits == 64), imm=end, target=end if end < PAGE and emitter.flat else None)
+        # Also after a branch, where it is never reached: no record may run into what is not one.
+        emitter.op("goto", a=int(emitter.bits == 64), imm=end,
+                   target=end if end < PAGE and emitter.flat and not emitter.ended else None)
         self._place(page, emitter.uops, starts)
         return [page.gpa] if self._mark(gpa, end - offset) else []
 
@@ -162,8 +164,7 @@ class Translator:
         emitter.op("check_next_page", imm=next_page)
         self._lower(emitter, insn, data)
         emitter.instruction = 1
-        if not emitter.ended:
-            emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
+        emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
         self._place(page, emitter.uops, [(insn.ip, insn.len)])
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []
@@ -198,6 +199,8 @@ class Translator:
     def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int]]) -> None:
         address = self._allocate(len(block) * uops.SIZE)
         page.records.append((address, len(block)))
+        last = block[-1].name
+        assert self.compiler.op_id(last) >= 0 and self.compiler.compiled["op." + last].kind != PLAIN, last
         total, previous = len(starts), -1
         ids, table = self.compiler.op_id, self.compiler.table
         for index, uop in enumerate(block):

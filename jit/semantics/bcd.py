@@ -5,7 +5,7 @@ Flags that the manual leaves undefined are as current processors leave them.
 
 from jit.exits import OK
 from jit.fault import DE, fault
-from jit.flags import get_af, get_cf, set_result
+from jit.flags import get_af, get_cf, set_add, set_result
 from jit.layout import gpr
 from jit.native import rd8, rd16, sx8, udiv, urem, wr8, wr16
 from jit.registry import op
@@ -78,9 +78,10 @@ def aam(st, d, a, b, imm):
 @op("aad")
 def aad(st, d, a, b, imm):
     """`imm`: the base."""
-    r = rd8(st, RAX) + rd8(st, AH) * imm
+    x, y = rd8(st, RAX), rd8(st, AH) * imm & 0xFF
+    r = x + y
     wr16(st, RAX, r & 0xFF)
-    set_result(st, sx8(r), 0, 0, 0)
+    set_add(st, x, y, r, sx8(r), 8)
     return OK
 
 

@@ -1,14 +1,17 @@
 """Bit instructions (SDM Vol. 2: BT/BTS/BTR/BTC, BSF, BSR, TZCNT, LZCNT, POPCNT, ANDN, BEXTR, BLSI, BLSMSK, BLSR, BZHI,
 PDEP, PEXT, CRC32).
 
-Flags that the manual leaves undefined are as current processors leave them.
+Flags that the manual leaves undefined are as current processors leave them: BT and its kin keep them, BSF and BSR
+set PF from the result and clear the others, the rest clear PF too.
 """
 
 from jit.exits import OK
-from jit.flags import set_cf, set_logic, set_result, set_zf, sign_extend
+from jit.flags import set_cf, set_logic, set_without_parity, sign_extend
 from jit.native import ctlz, ctpop, cttz, inline, shr, wr64
 from jit.registry import op
 from jit.semantics.operands import OFFSET, WIDE, WIDTHS, effective, read, truncate, write
+
+NONZERO = 0x100                     # in a flag result: neither SF nor PF depends on it
 
 
 @op("bit_offset", *WIDE)
@@ -46,9 +49,12 @@ def bsf(width):
     """A zero source leaves the destination alone."""
     def bsf(st, d, a, b, imm):
         x = read(st, a, width)
-        if x != 0:
-            write(st, d, width, cttz(x))
-        set_zf(st, 1 if x == 0 else 0)
+        if x == 0:
+            set_logic(st, 0)
+            return OK
+        r = cttz(x)
+        write(st, d, width, r)
+        set_logic(st, r | NONZERO)
         return OK
     return bsf
 
@@ -57,9 +63,12 @@ def bsf(width):
 def bsr(width):
     def bsr(st, d, a, b, imm):
         x = read(st, a, width)
-        if x != 0:
-            write(st, d, width, 63 - ctlz(x))
-        set_zf(st, 1 if x == 0 else 0)
+        if x == 0:
+            set_logic(st, 0)
+            return OK
+        r = 63 - ctlz(x)
+        write(st, d, width, r)
+        set_logic(st, r | NONZERO)
         return OK
     return bsr
 
@@ -70,7 +79,7 @@ def tzcnt(width):
         x = read(st, a, width)
         r = cttz(x) if x != 0 else width
         write(st, d, width, r)
-        set_result(st, r, 1 if x == 0 else 0, 0, 0)
+        set_without_parity(st, r, 1 if x == 0 else 0)
         return OK
     return tzcnt
 
@@ -81,7 +90,7 @@ def lzcnt(width):
         x = read(st, a, width)
         r = ctlz(x) - (64 - width)
         write(st, d, width, r)
-        set_result(st, r, 1 if x == 0 else 0, 0, 0)
+        set_without_parity(st, r, 1 if x == 0 else 0)
         return OK
     return lzcnt
 
@@ -91,7 +100,7 @@ def popcnt(width):
     def popcnt(st, d, a, b, imm):
         r = ctpop(read(st, a, width))
         write(st, d, width, r)
-        set_logic(st, r)
+        set_without_parity(st, r, 0)
         return OK
     return popcnt
 
@@ -101,7 +110,7 @@ def andn(width):
     def andn(st, d, a, b, imm):
         r = ~read(st, a, width) & read(st, b, width)
         write(st, d, width, r)
-        set_logic(st, sign_extend(r, width))
+        set_without_parity(st, sign_extend(r, width), 0)
         return OK
     return andn
 
@@ -120,7 +129,7 @@ def bextr(width):
         x = read(st, a, width)
         r = low_bits(shr(x, start) if start < width else 0, length, width)
         write(st, d, width, r)
-        set_logic(st, sign_extend(r, width))
+        set_without_parity(st, 1 if r != 0 else 0, 0)       # SF too is clear
         return OK
     return bextr
 
@@ -131,7 +140,7 @@ def bzhi(width):
         count = read(st, b, 8)
         r = low_bits(read(st, a, width), count, width)
         write(st, d, width, r)
-        set_result(st, sign_extend(r, width), 1 if count >= width else 0, 0, 0)
+        set_without_parity(st, sign_extend(r, width), 1 if count >= width else 0)
         return OK
     return bzhi
 
@@ -144,7 +153,7 @@ def _lowest_bit(name, combine, carry_when_zero):
             r = combine(x)
             write(st, d, width, r)
             zero = 1 if x == 0 else 0
-            set_result(st, sign_extend(r, width), zero if carry_when_zero else zero ^ 1, 0, 0)
+            set_without_parity(st, sign_extend(r, width), zero if carry_when_zero else zero ^ 1)
             return OK
         return lowest_bit
 

@@ -109,15 +109,15 @@ def call(width, stack):
 
 @op("call_reg", *((w, s) for w in WIDE for s in WIDE), kind=JUMP)
 def call_register(width, stack):
-    """`a`: slot of the target; `imm` + PAGE_RIP is the return address."""
+    """`a`: slot of the target; `imm` + PAGE_RIP is the return address, which is pushed before the target is checked."""
     def call_register(st, d, a, b, imm):
-        rip = rd64(st, RIP)
-        status = jump_to(st, read(st, a, width), width)
-        if status != OK:
-            return status
+        target, pointer = read(st, a, width), stack_pointer(st, stack)
         status = push_value(st, rd64(st, PAGE_RIP) + imm, width, stack)
         if status != OK:
-            wr64(st, RIP, rip)
+            return status
+        status = jump_to(st, target, width)
+        if status != OK:
+            set_stack_pointer(st, pointer, stack)
         return status
     return call_register
 

@@ -53,6 +53,15 @@ def xadd(width):
     return xadd
 
 
+@op("xadd_sum", *WIDTHS)
+def xadd_sum(width):
+    """d = the sum alone, for the store that must precede `xadd`: the address may depend on a."""
+    def xadd_sum(st, d, a, b, imm):
+        write(st, d, width, read(st, a, width) + read(st, b, width))
+        return OK
+    return xadd_sum
+
+
 @op("cmpxchg8b")
 def cmpxchg8b(st, d, a, b, imm):
     linear = effective(st, a, b, imm)

@@ -1,5 +1,6 @@
 """Instructions on the flags themselves (SDM Vol. 2: LAHF, SAHF, CLC/STC/CMC, CLD/STD, PUSHF, POPF)."""
 
+from jit.eflags import get_flags, io_privilege
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import (
@@ -28,11 +29,11 @@ from jit.flags import (
     set_status,
 )
 from jit.layout import CPL, CR4, RFL, gpr
-from jit.native import inline, rd8, rd64, shr, wr8, wr64
+from jit.native import inline, rd8, rd64, wr8, wr64
 from jit.registry import END, op
 from jit.semantics.operands import WIDE
-from jit.semantics.stacking import peek, push_value, set_stack_pointer, stack_pointer
 from jit.tlb import select_set
+from jit.semantics.stacking import peek, push_value, set_stack_pointer, stack_pointer
 
 AH = gpr(0) + 1
 CR4_VME = 1
@@ -73,11 +74,6 @@ def put_df(st, d, a, b, imm):
 
 
 @inline
-def io_privilege(st):
-    return shr(rd64(st, RFL), 12) & 3
-
-
-@inline
 def restricted(st):
     """Virtual-8086 mode with IOPL below 3, where PUSHF and POPF need the help of a monitor or of CR4.VME."""
     return rd64(st, RFL) & VM != 0 and io_privilege(st) != 3
@@ -86,7 +82,7 @@ def restricted(st):
 @op("pushf", *((w, s) for w in WIDE for s in WIDE))
 def pushf(width, stack):
     def pushf(st, d, a, b, imm):
-        flags = (rd64(st, RFL) & ~(STATUS | VM | RF)) | get_status(st) | FIXED
+        flags = get_flags(st) & ~(VM | RF)
         if restricted(st):
             if width != 16 or rd64(st, CR4) & CR4_VME == 0:
                 return general_protection(st, 0)

@@ -49,13 +49,18 @@ def enter(width, stack):
     def enter(st, d, a, b, imm):
         level = shr(imm, 16) & 31
         old, top = read(st, RBP, stack), stack_pointer(st, stack)
-        status = OK
-        for i in range(1, level):                   # everything that can fault comes first
+        status = may_write(st, top - size, size, stack)         # everything that can fault comes first, in order
+        if status != OK:
+            return status
+        for i in range(1, level):
             _, status = read_at(st, old - i * size, size, stack)
             if status != OK:
                 return status
-        for i in range(1, level + 2 if level else 2):
-            status = may_write(st, top - i * size, size, stack)
+            status = may_write(st, top - (i + 1) * size, size, stack)
+            if status != OK:
+                return status
+        if level:
+            status = may_write(st, top - (level + 1) * size, size, stack)
             if status != OK:
                 return status
         frame = top - size

@@ -166,7 +166,7 @@ def touch(st, d, a, b, imm):
     linear = effective(st, a, b, imm)
     if ld64(data_entry(st, linear) + TLB_READ) == linear & PAGE_MASK:
         return OK
-    linear = wrap(st, linear)
+    linear = wrap(st, linear, hint(b))
     status = check_address(st, linear, 1, hint(b))
     if status != OK:
         return status

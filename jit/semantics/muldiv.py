@@ -1,7 +1,7 @@
 """Multiplication and division (SDM Vol. 2: MUL, IMUL, MULX, DIV, IDIV, CBW/CWDE/CDQE, CWD/CDQ/CQO).
 
-The flags that a multiplication leaves undefined follow the low half of the product, with AF clear, and a division
-keeps all flags but AF, as current processors do.
+The manual leaves flags undefined. As on current processors, a multiplication sets SF and PF from the low half of the
+product and clears AF and ZF, and a division keeps them all.
 """
 
 from jit.exits import OK
@@ -13,6 +13,7 @@ from jit.registry import op
 from jit.semantics.operands import WIDE, WIDTHS, read, truncate, write
 
 RAX, RDX = gpr(0), gpr(2)
+NONZERO = 0x100                     # in a flag result: neither SF nor PF depends on it
 
 
 @inline
@@ -39,7 +40,7 @@ def mul(width):
         high = umulh(x, y) if width == 64 else truncate(shr(low, width), width)
         write_pair(st, width, high, low)
         overflow = 1 if high != 0 else 0
-        set_result(st, sign_extend(low, width), overflow, overflow, 0)
+        set_result(st, sign_extend(low, width) | NONZERO, overflow, overflow, 0)
         return OK
     return mul
 
@@ -58,7 +59,7 @@ def imul_accumulator(width):
         x, y = sign_extend(read(st, RAX, width), width), sign_extend(read(st, a, width), width)
         low, high, overflow = signed_product(x, y, width)
         write_pair(st, width, high, low)
-        set_result(st, sign_extend(low, width), overflow, overflow, 0)
+        set_result(st, sign_extend(low, width) | NONZERO, overflow, overflow, 0)
         return OK
     return imul_accumulator
 
@@ -70,7 +71,7 @@ def imul(width):
         x, y = sign_extend(read(st, a, width), width), sign_extend(read(st, b, width) + imm, width)
         low, high, overflow = signed_product(x, y, width)
         write(st, d, width, low)
-        set_result(st, sign_extend(low, width), overflow, overflow, 0)
+        set_result(st, sign_extend(low, width) | NONZERO, overflow, overflow, 0)
         return OK
     return imul
 

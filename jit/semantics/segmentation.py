@@ -16,12 +16,13 @@ BIG = 0x4000                                        # D/B
 
 @inline
 def limit_allows(attr, limit, offset, size):
-    """Whether `size` bytes at `offset` lie inside the segment; expand-down data segments lie above their limit."""
+    """Whether `size` bytes at `offset` lie inside the segment; expand-down data segments lie above their limit. An
+    access to a 4 GiB segment may wrap around its end."""
     last = offset + size - 1
     if attr & (CODE_SEGMENT | EXPAND_DOWN) == EXPAND_DOWN:
         top = 0xFFFFFFFF if attr & BIG else 0xFFFF
         return ult(limit, offset) and not ult(top, last)
-    return not ult(limit, last)
+    return limit == 0xFFFFFFFF or not ult(limit, last)
 
 
 @inline

@@ -1,15 +1,16 @@
 """Shifts and rotates (SDM Vol. 2: SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD, SARX/SHLX/SHRX, RORX).
 
 Operands: d = destination, a = what is shifted, b + imm = the count, of which only the low 5 bits (6 for 64-bit
-operands) matter. A count of 0 changes no flag. Where the manual leaves OF or AF undefined, current processors do what
-is written here.
+operands) matter. A count of 0 changes no flag. The manual defines OF for a count of 1 only; current Intel processors
+set it, whatever the count, as a shift of the same operand by 1 would (but see `set_rotated`). Shifts clear AF.
 """
 
 from jit.exits import OK
-from jit.flags import get_cf, set_cf_of, set_result, sign_extend
+from jit.flags import get_cf, set_cf, set_cf_of, set_result, sign_extend
+from jit.layout import ZERO
 from jit.native import inline, shr
 from jit.registry import op
-from jit.semantics.operands import WIDE, WIDTHS, read, truncate, write
+from jit.semantics.operands import WIDE, WIDTHS, read, write
 
 
 @inline
@@ -22,6 +23,12 @@ def top_bit(value, width):
     return shr(value, width - 1) & 1
 
 
+@inline
+def top_bits_differ(x, width):
+    """OF of a shift to the left by 1: whether the sign changes."""
+    return top_bit(x, width) ^ top_bit(x, width - 1)
+
+
 @op("shl", *WIDTHS)
 def shl(width):
     def shl(st, d, a, b, imm):
@@ -31,7 +38,7 @@ def shl(width):
         write(st, d, width, r)
         if n != 0:
             cf = shr(x, 64 - n) & 1 if width == 64 else shr(r, width) & 1
-            set_result(st, sign_extend(r, width), cf, top_bit(r, width) ^ cf, 0)
+            set_result(st, sign_extend(r, width), cf, top_bits_differ(x, width), 0)
         return OK
     return shl
 
@@ -70,6 +77,15 @@ def rotate_left(x, n, width):
     return (x << n) | shr(x, width - n)
 
 
+@inline
+def set_rotated(st, d, b, n, cf, of):
+    """Flags of ROL and ROR by n != 0. Where a register is rotated by an immediate other than 1, OF stays."""
+    if b == ZERO and n != 1 and d < ZERO:
+        set_cf(st, cf)
+    else:
+        set_cf_of(st, cf, of)
+
+
 @op("rol", *WIDTHS)
 def rol(width):
     def rol(st, d, a, b, imm):
@@ -78,7 +94,7 @@ def rol(width):
         r = rotate_left(x, n & (width - 1), width)
         write(st, d, width, r)
         if n != 0:
-            set_cf_of(st, r & 1, top_bit(r, width) ^ (r & 1))
+            set_rotated(st, d, b, n, r & 1, top_bits_differ(x, width))
         return OK
     return rol
 
@@ -91,34 +107,25 @@ def ror(width):
         r = rotate_left(x, -n & (width - 1), width)
         write(st, d, width, r)
         if n != 0:
-            cf = top_bit(r, width)
-            set_cf_of(st, cf, cf ^ top_bit(r, width - 1))
+            set_rotated(st, d, b, n, top_bit(r, width), top_bit(x, width) ^ (x & 1))
         return OK
     return ror
 
 
-@inline
-def rotate_left_carry(x, cf, n, width):
-    """(result, CF) of rotating CF:x, `width` + 1 bits, left by 0 <= n <= width."""
-    if n == 0:
-        return x, cf
-    if width == 64:
-        low = (x << n) | (cf << (n - 1))
-        return low | (shr(x, 65 - n) if n > 1 else 0), shr(x, 64 - n) & 1
-    wide = truncate(x | (cf << width), width + 1)
-    r = (wide << n) | shr(wide, width + 1 - n)
-    return r, shr(r, width) & 1
-
-
 @op("rcl", *WIDTHS)
 def rcl(width):
+    """Rotates CF and the operand, `width` + 1 bits, so a count of their number or 0 changes nothing."""
     def rcl(st, d, a, b, imm):
-        n = shift_count(st, b, imm, width)
-        turns = n % (width + 1)
-        r, cf = rotate_left_carry(read(st, a, width), get_cf(st), turns, width)
+        x = read(st, a, width)
+        n = shift_count(st, b, imm, width) % (width + 1)
+        if n == 0:
+            write(st, d, width, x)
+            return OK
+        carry = get_cf(st)
+        over = width + 1 - n                        # how far what leaves on the left is moved
+        r = (x << n) | (carry << (n - 1)) | (shr(x, over) if over < 64 else 0)
         write(st, d, width, r)
-        if n != 0:
-            set_cf_of(st, cf, top_bit(r, width) ^ cf)
+        set_cf_of(st, shr(x, width - n) & 1, top_bits_differ(x, width))
         return OK
     return rcl
 
@@ -126,12 +133,16 @@ def rcl(width):
 @op("rcr", *WIDTHS)
 def rcr(width):
     def rcr(st, d, a, b, imm):
-        n = shift_count(st, b, imm, width)
-        turns = n % (width + 1)
-        r, cf = rotate_left_carry(read(st, a, width), get_cf(st), width + 1 - turns if turns else 0, width)
+        x = read(st, a, width)
+        n = shift_count(st, b, imm, width) % (width + 1)
+        if n == 0:
+            write(st, d, width, x)
+            return OK
+        carry = get_cf(st)
+        over = width + 1 - n
+        r = shr(x, n) | (carry << (width - n)) | (x << over if over < 64 else 0)
         write(st, d, width, r)
-        if n != 0:
-            set_cf_of(st, cf, top_bit(r, width) ^ top_bit(r, width - 1))
+        set_cf_of(st, shr(x, n - 1) & 1, top_bit(x, width) ^ carry)
         return OK
     return rcr
 
@@ -154,7 +165,7 @@ def shld(width):
             r = (x << n) | shr(fill, width - n)
             cf = shr(x, width - n) & 1
         write(st, d, width, r)
-        set_result(st, sign_extend(r, width), cf, top_bit(r, width) ^ top_bit(x, width), 0)
+        set_result(st, sign_extend(r, width), cf, top_bits_differ(x, width), 0)
         return OK
     return shld
 
@@ -175,7 +186,7 @@ def shrd(width):
             wide = x
             r = shr(x, n) | (fill << (width - n))
         write(st, d, width, r)
-        set_result(st, sign_extend(r, width), shr(wide, n - 1) & 1, top_bit(r, width) ^ top_bit(x, width), 0)
+        set_result(st, sign_extend(r, width), shr(wide, n - 1) & 1, top_bit(x, width) ^ (fill & 1), 0)
         return OK
     return shrd
 

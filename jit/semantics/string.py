@@ -11,7 +11,7 @@ those pages are plain memory, and in the budget, which each iteration counts aga
 
 from jit.access import PAGE, PAGE_MASK, data_entry, load, load_host, store, store_host
 from jit.exits import OK, TAKEN
-from jit.flags import DF, get_zf, set_sub, sign_extend
+from jit.flags import DF, set_sub, sign_extend
 from jit.layout import ES, REP_LEFT, RFL, TLB_ADDEND, TLB_READ, TLB_WRITE, ZERO, gpr
 from jit.native import inline, ld64, memmove, memset, rd64, udiv, ult, wr64
 from jit.registry import REP, op
@@ -102,25 +102,20 @@ def compare(st, x, y, width):
 
 
 @inline
-def scas_once(st, size, bits, long):
+def scas_operands(st, size, bits, long):
+    """(accumulator, element, status) of SCAS."""
     value, status = load_destination(st, size, bits, long)
-    if status == OK:
-        compare(st, read(st, RAX, 8 * size), value, 8 * size)
-        advance(st, RDI, size, bits)
-    return status
+    return read(st, RAX, 8 * size), value, status
 
 
 @inline
-def cmps_once(st, segment, size, bits, long):
-    x, status = load_source(st, segment, size, bits, long)
-    if status != OK:
-        return status
+def cmps_operands(st, segment, size, bits, long):
+    """(source element, destination element, status) of CMPS."""
     y, status = load_destination(st, size, bits, long)
-    if status == OK:
-        compare(st, x, y, 8 * size)
-        advance(st, RSI, size, bits)
-        advance(st, RDI, size, bits)
-    return status
+    if status != OK:
+        return 0, 0, status
+    x, status = load_source(st, segment, size, bits, long)
+    return x, y, status
 
 
 @op("movs", *VARIANTS)
@@ -155,7 +150,11 @@ def scas(width, address):
     bits, long = split(address)
 
     def scas(st, d, a, b, imm):
-        return scas_once(st, width // 8, bits, long)
+        x, y, status = scas_operands(st, width // 8, bits, long)
+        if status == OK:
+            compare(st, x, y, width)
+            advance(st, RDI, width // 8, bits)
+        return status
     return scas
 
 
@@ -164,11 +163,23 @@ def cmps(width, address):
     bits, long = split(address)
 
     def cmps(st, d, a, b, imm):
-        return cmps_once(st, a, width // 8, bits, long)
+        x, y, status = cmps_operands(st, a, width // 8, bits, long)
+        if status == OK:
+            compare(st, x, y, width)
+            advance(st, RSI, width // 8, bits)
+            advance(st, RDI, width // 8, bits)
+        return status
     return cmps
 
 
 # --- repetition ---------------------------------------------------------------------------------------------------------
+
+
+@inline
+def no_iteration(st, bits):
+    """A count of 0: with a 32-bit address size the upper half of RCX is cleared all the same."""
+    write(st, RCX, bits, 0)
+    return OK
 
 
 @inline
@@ -242,7 +253,7 @@ def rep_movs(width, address):
     def rep_movs(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         n = run_length(st, count)
         if n > 1:
             source, to = read(st, RSI, bits), read(st, RDI, bits)
@@ -275,7 +286,7 @@ def rep_stos(width, address):
     def rep_stos(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         n = run_length(st, count)
         if n > 1:
             to = read(st, RDI, bits)
@@ -301,7 +312,7 @@ def rep_lods(width, address):
     def rep_lods(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
+            return no_iteration(st, bits)
         status = lods_once(st, a, width // 8, bits, long)
         if status != OK:
             return status
@@ -309,20 +320,30 @@ def rep_lods(width, address):
     return rep_lods
 
 
+@inline
+def compare_and_count(st, x, y, count, width, bits, while_zf):
+    """The end of an iteration of REPE (while_zf 1) or REPNE (0). Only the last one sets the flags: an interrupt or
+    fault between iterations finds those from before the instruction."""
+    write(st, RCX, bits, count - 1)
+    if count != 1 and (1 if x == y else 0) == while_zf:
+        return TAKEN
+    compare(st, x, y, width)
+    return OK
+
+
 @op("rep_scas", *((w, a, z) for w, a in VARIANTS for z in (0, 1)), kind=REP)
 def rep_scas(width, address, while_zf):
-    """REPNE (while_zf 0) and REPE (1)."""
     bits, long = split(address)
 
     def rep_scas(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
-        status = scas_once(st, width // 8, bits, long)
+            return no_iteration(st, bits)
+        x, y, status = scas_operands(st, width // 8, bits, long)
         if status != OK:
             return status
-        status = count_down(st, count, bits)
-        return status if get_zf(st) == while_zf else OK
+        advance(st, RDI, width // 8, bits)
+        return compare_and_count(st, x, y, count, width, bits, while_zf)
     return rep_scas
 
 
@@ -333,10 +354,11 @@ def rep_cmps(width, address, while_zf):
     def rep_cmps(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return OK
-        status = cmps_once(st, a, width // 8, bits, long)
+            return no_iteration(st, bits)
+        x, y, status = cmps_operands(st, a, width // 8, bits, long)
         if status != OK:
             return status
-        status = count_down(st, count, bits)
-        return status if get_zf(st) == while_zf else OK
+        advance(st, RSI, width // 8, bits)
+        advance(st, RDI, width // 8, bits)
+        return compare_and_count(st, x, y, count, width, bits, while_zf)
     return rep_cmps

@@ -5,7 +5,7 @@ from jit.access import probe, store, translate
 from jit.control_registers import check_debug_access
 from jit.exits import OK
 from jit.fault import general_protection, undefined_opcode
-from jit.flags import AC, VM, ZF, get_status, set_status
+from jit.flags import AC, VM, set_zf
 from jit.layout import (
     ARG,
     CPL,
@@ -29,7 +29,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import CR0_PE, refresh
-from jit.native import inline, rd16, rd32, rd64, shr, wr64
+from jit.native import rd16, rd32, rd64, shr, wr64
 from jit.paging import EXECUTE
 from jit.registry import END, op
 from jit.semantics.operands import effective, read, write
@@ -68,7 +68,7 @@ def check_next_page(st, d, a, b, imm):
     return OK if rd64(st, WALK_GPA) == imm else exits.SHORT
 
 
-# --- checks that precede an instruction's own work -------------------------------------------------------------------
+# --- checks that precede an instruction's own work ---------------------------------------------
 
 
 @op("privileged")
@@ -100,7 +100,7 @@ def hlt(st, d, a, b, imm):
     return exits.HALT
 
 
-# --- control and debug registers -----------------------------------------------------------------------------------------
+# --- control and debug registers ---------------------------------------------
 
 
 @op("write_cr", 32, 64, kind=END)
@@ -153,7 +153,7 @@ def invlpg(st, d, a, b, imm):
     return OK
 
 
-# --- descriptor tables ---------------------------------------------------------------------------------------------------
+# --- descriptor tables ---------------------------------------------
 
 
 @op("load_table", 24, 32, 64, kind=END)
@@ -193,11 +193,6 @@ def load_system(st, d, a, b, imm):
     return call_with(st, run_slots.LOAD_SYSTEM, d, rd16(st, a), 0)
 
 
-@inline
-def set_zf(st, value):
-    set_status(st, (get_status(st) & ~ZF) | (ZF if value else 0))
-
-
 @op("inspect", *((k, w) for k in ("verr", "verw", "lar", "lsl") for w in (16, 32, 64)))
 def inspect(name, width):
     """VERR, VERW, LAR, LSL of the selector in slot a: ZF says whether it is valid, LAR and LSL then write d."""
@@ -210,7 +205,7 @@ def inspect(name, width):
         valid = rd64(st, ARG + 24)
         if valid and number >= 2:
             write(st, d, width, rd64(st, ARG + 16))
-        set_zf(st, valid)
+        set_zf(st, 1 if valid else 0)
         return OK
     return inspect
 
@@ -222,11 +217,11 @@ def arpl(st, d, a, b, imm):
     lower = selector & 3 < rpl
     if lower:
         write(st, d, 16, (selector & ~3) | rpl)
-    set_zf(st, lower)
+    set_zf(st, 1 if lower else 0)
     return OK
 
 
-# --- model-specific and extended registers -----------------------------------------------------------------------------------
+# --- model-specific and extended registers ---------------------------------------------
 
 
 @op("rdmsr", kind=END)

@@ -17,7 +17,8 @@ from jit.layout import CR0, FPU, PAGE_RIP, SELF, VECTOR_GATE
 from jit.native import inline, ld16, ld64, rd64, shr, state_at, st64, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
-from jit.vector_gate import CR0_TS, EMULATE, SWITCHED
+from jit.semantics.wiring import EMULATE, SWITCHED
+from jit.vector_gate import CR0_TS
 from jit.x87 import control
 from jit.x87.format import C0, C2, C3, ES
 from jit.x87.pop import OUT_HIGH, OUT_LOW
@@ -34,6 +35,7 @@ from jit.x87.sources import (
 )
 
 CR0_MP, CR0_NE = 1 << 1, 1 << 5
+PURE = "strata_pure_x87_"               # regions may call these
 _WORD3 = types.int64(types.int64, types.int64, types.int64)
 _WORD2 = types.int64(types.int64, types.int64)
 WORKERS = ("add", "multiply", "divide", "compare", "sqrt", "round", "sign", "examine", "scale", "extract", "remainder",
@@ -43,11 +45,11 @@ PLAIN_WORKERS = tuple(w for w in WORKERS if w not in ("compare", "push_extended"
 
 
 def external(name: str) -> types.ExternalFunction:
-    return types.ExternalFunction("strata_x87_" + name, _WORD3)
+    return types.ExternalFunction(PURE + name, _WORD3)
 
 
-narrow = types.ExternalFunction("strata_x87_narrow", _WORD2)
-stored = types.ExternalFunction("strata_x87_stored", _WORD2)
+narrow = types.ExternalFunction(PURE + "narrow", _WORD2)
+stored = types.ExternalFunction(PURE + "stored", _WORD2)
 compare_worker, move_worker = external("compare"), external("move")
 
 

@@ -1,6 +1,6 @@
 """The x87 runtime functions for jit/runtime.py: name -> (function, signature).
 
-Those named `x87_...` take the address of the FPU file and values, so that compiled regions may call them; those named
+Those named `pure_...` take the address of the FPU file and values, so that compiled regions may call them; those named
 `fpu_...` take the state.
 """
 
@@ -37,7 +37,7 @@ _STORE = types.int64(types.int64, types.int64)
 _STATE = types.int64(types.voidptr, types.int64, types.int64)
 
 FUNCTIONS = {
-    **{f.__name__: (f, _WORKER) for f in _WORKERS},
-    **{f.__name__: (f, _STORE) for f in _STORES},
+    **{"pure_" + f.__name__: (f, _WORKER) for f in _WORKERS},
+    **{"pure_" + f.__name__: (f, _STORE) for f in _STORES},
     **{f.__name__: (f, _STATE) for f in _ENVIRONMENT},
 }

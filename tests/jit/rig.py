@@ -59,26 +59,23 @@ class Rig:
         self.set("dr6", 0xFFFF0FF0)
         self.set("dr7", 0x400)
         self.set("cr0", 0x10)
-        self.set("rflags_other", 2)
+        self.set("flags", 2)
         getattr(self, "_" + mode)(cpl)
         if paging and mode != "long":
             self.page_tables()
         self.plane.update_mode()
 
-    # --- state ------------------------------------------------------------------------------------------------------
+    # --- state ---------------------------------------------
 
     def get(self, name: str) -> int:
         """A register or field by name: a GPR, "cs.base", "rip", "flags", or any name of jit/layout.py."""
         if name == "flags":
-            rfl, res, aux = (self.plane.get(o) for o in (layout.RFL, layout.RES, layout.AUX))
-            return rfl & ~0x8D5 | 2 | _status(res, aux)
+            return self.plane.rflags
         return self.plane.get(self._offset(name))
 
     def set(self, name: str, value: int) -> None:
         if name == "flags":
-            self.plane.set(layout.RFL, value & ~0x8D5)
-            self.plane.set(layout.RES, 0 if value & 0x40 else 0x100)
-            self.plane.set(layout.AUX, (value & 1) << 63 | ((value ^ value >> 11) & 1) << 62)
+            self.plane.rflags = value
             return
         self.plane.set(self._offset(name), value)
 
@@ -103,7 +100,7 @@ class Rig:
         names += [s + p for s in SEGMENT_NAMES for p in ("", ".base", ".limit", ".attr")]
         return {n: self.get(n) for n in names}
 
-    # --- memory -------------------------------------------------------------------------------------------------------
+    # --- memory ---------------------------------------------
 
     def write(self, at: int, value: int, size: int = 8) -> None:
         self.memory.write(at, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
@@ -135,7 +132,7 @@ class Rig:
             self.write(TABLES + 0x1000 + 4 * (linear >> 12), linear & -0x1000 | flags, 4)
         self.plane.flush()
 
-    # --- modes ----------------------------------------------------------------------------------------------------------
+    # --- modes ---------------------------------------------
 
     def _real(self, cpl: int) -> None:
         for name in SEGMENT_NAMES[:6]:
@@ -221,16 +218,19 @@ class Rig:
         self.set("efer", EFER_LME | EFER_LMA)
         self.set("cr0", self.get("cr0") | CR0_PG)
 
-    # --- running -------------------------------------------------------------------------------------------------------------
+    # --- running ---------------------------------------------
 
     def code(self, data: bytes | str, at: int = CODE) -> None:
         """Put code (hex text or bytes) at a physical address."""
         self.memory.write(at, bytes.fromhex(data) if isinstance(data, str) else data)
+        self.engine.translator.flush()
+        self.plane.flush()
 
     def run(self, code: bytes | str | None = None, budget: int = 100) -> int:
-        """Run until HLT, the end of the budget, or an exit that Python does not serve here."""
+        """Run until HLT, the end of the budget, or an exit that Python does not serve here; `code` is run at CODE."""
         if code is not None:
             self.code(code)
+            self.set("rip", CODE - self.get("code_base"))
         self.plane.set(layout.BUDGET, budget)
         for _ in range(1000):
             status = self.engine.run(self.plane.address)
@@ -287,10 +287,3 @@ class Rig:
     def _next_page(self) -> int | None:
         """GPA of the page after the one RIP is in; tests map linear addresses to themselves."""
         return ((self.get("rip") + self.get("code_base")) & -0x1000) + 0x1000
-
-
-def _status(res: int, aux: int) -> int:
-    """The six status flags from the lazy pair (jit/flags.py)."""
-    cf, top = aux >> 63 & 1, aux >> 62 & 1
-    parity = bin((res ^ aux >> 8) & 0xFF).count("1") & 1 ^ 1
-    return cf | parity << 2 | (aux >> 3 & 1) << 4 | (res == 0) << 6 | (res >> 63 ^ aux & 1) << 7 | (cf ^ top) << 11

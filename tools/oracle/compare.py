@@ -7,18 +7,21 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, MUTABLE, SLOT, SLOTS, offset_of
-from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome
+from iced_x86 import Instruction
+
+from tools.oracle import quirks
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, MUTABLE, SLOT, SLOTS, offset_of
+from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome, VectorState
 from tools.oracle.encode import decode
 from tools.oracle.generate import contents
-from tools.oracle.guest import Guest, UnimplementedCase, address_of
+from tools.oracle.guest import JUMP, Guest, UnimplementedCase, address_of
 from tools.oracle.host import Host
 from tools.oracle.undefined_flags import ignored_flags
 
 COMPARED_FLAGS = 0x4CD5 | 0x3000 | 0x200        # status, IF, DF, IOPL, NT; tracing itself uses TF and RF
 TF = 0x100
+RSP = 4
 HLT = b"\xf4"
-ALIASES = {(13, 5), (13, 4)}                    # Linux reports #BR and #OF as it does #GP: (host, engine)
 _libc = ctypes.CDLL(None)
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _libc.memcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -61,7 +64,7 @@ class Comparison:
 
     def _batch(self, batch: list[Case]) -> Iterator[Difference]:
         for slot, case in enumerate(batch):
-            code = case.code.ljust(SLOT, HLT)
+            code = (case.code + JUMP).ljust(SLOT, HLT)
             self.host.write_code(slot * SLOT, code)
             self.guest.write_code(slot * SLOT, code)
         self.guest.forget()
@@ -74,42 +77,54 @@ class Comparison:
         for memory in (self._host_memory, self._guest_memory):
             _libc.memcpy(memory, self._initial, self._size)
             for at, data in case.pokes:
-                for area in AREAS[1:]:
-                    if area.address <= at and at + len(data) <= area.end:
-                        offset = offset_of(area) - MUTABLE[0] + at - area.address
-                        ctypes.memmove(memory + offset, data, len(data))
+                if any(area.address <= at and at + len(data) <= area.end for area in AREAS[1:]):
+                    ctypes.memmove(memory + self._offset(at), data, len(data))
 
     def _one(self, case: Case, rip: int) -> Difference | None:
+        encoded = decode(case.code, case.bits)
+        assert encoded is not None, case.describe()
         self._reset(case)
         self.count += 1
         host = self.host.run(case, rip)
+        if quirks.pushes_trap_flag(encoded.insn) and host.fault is None:
+            self._clear_pushed_trap_flag(host.registers[RSP])
         try:
             guest = self.guest.run(case, rip)
         except UnimplementedCase:
-            self.unimplemented.add(str(self._text(case)))
+            self.unimplemented.add(str(encoded.insn))
             return None
-        what = self._differs(case, host, guest)
-        return Difference(self._text(case), what, case) if what else None
+        what = self._differs(encoded.insn, host, guest)
+        return Difference(str(encoded.insn), what, case) if what else None
 
-    def _text(self, case: Case) -> str:
-        encoded = decode(case.code, case.bits)
-        return str(encoded.insn) if encoded else "(bad)"
+    def _clear_pushed_trap_flag(self, pointer: int) -> None:
+        at = MUTABLE[0] + self._offset(pointer + 1)
+        self.host.memory[at] &= ~(TF >> 8)
 
-    def _differs(self, case: Case, host: Outcome, guest: Outcome) -> str:
-        if host.fault != guest.fault and (host.fault, guest.fault) not in ALIASES:
+    @staticmethod
+    def _offset(address: int) -> int:
+        """Where an address of the arena's mutable areas lies in them."""
+        area = next(a for a in AREAS[1:] if a.address <= address < a.end)
+        return offset_of(area) - MUTABLE[0] + address - area.address
+
+    def _differs(self, insn: Instruction, host: Outcome, guest: Outcome) -> str:
+        if host.fault != guest.fault and (host.fault, guest.fault) not in quirks.SAME_SIGNAL:
             return f"exception {_fault(host)} != {_fault(guest)}"
         if host.fault == 14 and host.address != guest.address:
             return f"page-fault address {host.address:x} != {guest.address:x}"
         if host.rip != guest.rip:
             return f"rip {host.rip:x} != {guest.rip:x}"
+        faulted = host.fault is not None
+        mask = quirks.register_mask(insn, faulted)
         for name, x, y in zip(GPR_NAMES, host.registers, guest.registers, strict=True):
-            if x != y:
+            if (x ^ y) & mask:
                 return f"{name} {x:x} != {y:x}"
-        encoded = decode(case.code, case.bits)
-        compared = COMPARED_FLAGS & ~(ignored_flags(encoded.insn.mnemonic) if encoded else 0)
+        compared = COMPARED_FLAGS & ~ignored_flags(insn.mnemonic)
         if (host.flags ^ guest.flags) & compared:
             return f"flags {host.flags & compared:x} != {guest.flags & compared:x}"
-        if _libc.memcmp(self._host_memory, self._guest_memory, self._size):
+        if host.vector and guest.vector and (found := _vector_difference(host.vector, guest.vector)):
+            return found
+        if (quirks.compares_memory(insn, faulted)
+                and _libc.memcmp(self._host_memory, self._guest_memory, self._size)):
             return self._memory_difference()
         return ""
 
@@ -126,3 +141,20 @@ class Comparison:
 
 def _fault(outcome: Outcome) -> str:
     return "none" if outcome.fault is None else VECTOR_NAMES.get(outcome.fault, str(outcome.fault))
+
+
+def _vector_difference(host: VectorState, guest: VectorState) -> str:
+    for n in range(16):
+        x, y = (s.ymm[32 * n:32 * n + 32][::-1].hex() for s in (host, guest))
+        if x != y:
+            return f"ymm{n} {x} != {y}"
+    if host.mxcsr != guest.mxcsr:
+        return f"mxcsr {host.mxcsr:x} != {guest.mxcsr:x}"
+    for n in range(8):
+        x, y = (s.st[16 * n:16 * n + 10][::-1].hex() for s in (host, guest))
+        if x != y:
+            return f"x87 register {n} {x} != {y}"
+    for name in ("fcw", "fsw", "ftw"):
+        if getattr(host, name) != getattr(guest, name):
+            return f"{name} {getattr(host, name):x} != {getattr(guest, name):x}"
+    return ""

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator
 from random import Random
 
-from emu.decode import lowering
-from emu.decode.names import code_name, mnemonic_name
 from iced_x86 import Code, CpuidFeature, EncodingKind, OpCodeInfo, OpCodeOperandKind
 
+from emu.decode import lowering
+from emu.decode.names import code_name, mnemonic_name
 from tools.oracle.arena import CODE, SLOT, SLOTS
 from tools.oracle.case import Case
 from tools.oracle.compare import Comparison
@@ -22,12 +22,14 @@ from tools.oracle.generate import Builder
 from tools.oracle.guest import Guest
 from tools.oracle.host import Host, HostUnavailable, cpu_flags
 
-# Instructions that user mode cannot run, or whose answer is the machine's own.
-EXCLUDED = {"HLT", "RDPID", "SYSCALL", "SYSENTER", "SYSRET", "SYSEXIT", "CPUID", "RDTSC", "RDTSCP", "INT", "INT1", "INT3",
-            "INTO", "IN", "OUT", "INSB", "INSW", "INSD", "OUTSB", "OUTSW", "OUTSD", "CLI", "STI", "SALC"}
-_PLAIN = ("R8", "R16", "R32", "R64", "IMM", "AL", "AX", "EAX", "RAX", "CL", "DX", "MEM", "BR", "ES_RDI", "SEG_R", "NONE")
+FAMILIES = {f"emu.decode.lower_{name}" for name in (
+    "move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string")}
+EXCLUDED = {"RDPID", "SALC"}        # the machine's own answer; not in Intel's manual
+_PLAIN = ("R8", "R16", "R32", "R64", "IMM", "AL", "AX", "EAX", "RAX", "CL", "DX", "MEM", "BR", "ES_RDI", "SEG_RSI",
+          "SEG_RBX_AL", "SEG_RDI", "NONE")
 _FEATURES = {"ADX": "adx", "BMI1": "bmi1", "BMI2": "bmi2", "MOVBE": "movbe", "POPCNT": "popcnt", "LZCNT": "abm",
-             "SSE4_2": "sse4_2", "CLWB": "clwb", "CLFLUSHOPT": "clflushopt", "MOVDIRI": "movdiri", "CX8": "cx8",
+             "SSE4_2": "sse4_2", "CLWB": "clwb", "CLFLUSHOPT": "clflushopt", "MOVDIRI": "movdiri",
+             "SERIALIZE": "serialize", "PREFETCHITI": "prefetchiti", "PREFETCHW": "3dnowprefetch", "CX8": "cx8",
              "CMPXCHG16B": "cx16", "CLDEMOTE": "cldemote", "RDPID": "rdpid"}
 _FEATURE_NAMES = {getattr(CpuidFeature, n): n for n in dir(CpuidFeature) if not n.startswith("_")}
 
@@ -46,28 +48,19 @@ def integer_codes(bits: int) -> list[int]:
     found = []
     for name in dir(Code):
         code = getattr(Code, name)
-        if name.startswith("_") or not isinstance(code, int) or code not in _candidates():
+        if name.startswith("_") or not isinstance(code, int):
             continue
         info = OpCodeInfo(code)
+        function = lowering.CODES.get(code) or lowering.TABLE.get(info.mnemonic)
+        if function is None or function.__module__ not in FAMILIES:
+            continue
         kinds = [_OPERANDS[kind] for kind in info.op_kinds()]
         if (info.encoding in (EncodingKind.LEGACY, EncodingKind.VEX) and available(code, bits)
                 and all(kind.startswith(_PLAIN) and "VSIB" not in kind and "MPX" not in kind for kind in kinds)
-                and not name.startswith("RESERVEDNOP") and mnemonic_name(info.mnemonic) not in EXCLUDED):
+                and not name.startswith(("RESERVEDNOP", "CALL_M", "JMP_M"))         # far branches
+                and mnemonic_name(info.mnemonic) not in EXCLUDED):
             found.append(code)
     return found
-
-
-def _candidates() -> set[int]:
-    if not _known:
-        for name in dir(Code):
-            code = getattr(Code, name)
-            if not name.startswith("_") and isinstance(code, int) and (
-                    code in lowering.CODES or OpCodeInfo(code).mnemonic in lowering.TABLE):
-                _known.add(code)
-    return _known
-
-
-_known: set[int] = set()
 
 
 def lacking(code: int, bits: int, flags: set[str]) -> str | None:

@@ -1,0 +1,32 @@
+"""Where host and engine may differ without either being wrong: traces of single-stepping, and what a faulting
+instruction leaves behind that no program relies on."""
+
+from iced_x86 import Instruction, Mnemonic, OpKind
+
+MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
+# Linux reports #BR and #OF as it does #GP: (host, engine)
+SAME_SIGNAL = {(13, 5), (13, 4)}
+# These push before they find that they fault; what is below RSP then means nothing.
+_PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
+_PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
+_POPS_EARLY = {Mnemonic.POPA, Mnemonic.POPAD}
+_NARROW = {OpKind.MEMORY_SEG_ESI, OpKind.MEMORY_ESEDI}
+
+
+def pushes_trap_flag(insn: Instruction) -> bool:
+    """Whether the host's memory holds the TF with which it was stepped, in the second byte at RSP."""
+    return insn.mnemonic in _PUSH_FLAGS
+
+
+def compares_memory(insn: Instruction, faulted: bool) -> bool:
+    return not (faulted and insn.mnemonic in _PUSHES_EARLY)
+
+
+def register_mask(insn: Instruction, faulted: bool) -> int:
+    """The bits of general registers that count. POPA may have loaded some before it faults; a repeated instruction
+    with a 32-bit address size clears the upper halves of its registers even where its first iteration faults."""
+    if faulted and insn.mnemonic in _POPS_EARLY:
+        return 0
+    if faulted and any(insn.op_kind(i) in _NARROW for i in range(insn.op_count)):
+        return MASK32
+    return MASK64
