@@ -25,6 +25,7 @@ from jit import (
     vector_access,
 )
 from jit.semantics import io
+from jit.x87 import functions as x87
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
@@ -80,4 +81,5 @@ FUNCTIONS = {
     "inspect": (inspect.inspect, _STATE),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
+    **x87.FUNCTIONS,
 }
