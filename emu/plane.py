@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
-from jit import exits, layout
+from jit import exits, fpu_layout, layout
 
 from emu.mem.ram import PAGE, HostBlock
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CR4_BASELINE = 0x0031_0FFC       # TSD to UMIP without VME and PVI; FSGSBASE, SMEP, SMAP
 EFER_BASELINE = 0x901            # SCE, LME, NXE
 PAT_RESET = 0x0007_0406_0007_0406       # SDM Vol. 3A 11.12.4
+STATUS_FLAGS = 0x8D5             # CF PF AF ZF SF OF: held apart, in the lazy form of jit/flags.py
+RFLAGS_FIXED = 2
 RFLAGS_TF, DR6_BS, DB = 1 << 8, 1 << 14, 1
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENT_NAMES = "es cs ss ds fs gs ldtr tr".split()
@@ -32,10 +34,13 @@ class Plane:
         self.block = HostBlock((layout.STATE_BYTES + PAGE - 1) // PAGE * PAGE)
         self.sets = HostBlock((layout.TLB_SETS * layout.SET_BYTES + PAGE - 1) // PAGE * PAGE)
         self.address = self.block.address
+        self.fpu_block = HostBlock((fpu_layout.FPU_BYTES + PAGE - 1) // PAGE * PAGE)
         self.words = (ctypes.c_uint64 * (layout.STATE_BYTES // 8)).from_address(self.address)
         for field, value in engine.constants().items():
             self.set(field, value)
         self.set(layout.SELF, self.address)
+        self.use_fpu(self.fpu_block.address)
+        self.reset_fpu()
         self.set(layout.SETS, self.sets.address)
         self.set(layout.PHYS_MASK, (1 << 46) - 1)
         self.set(layout.A20_MASK, (1 << 64) - 1)
@@ -63,6 +68,43 @@ class Plane:
         """An 8-byte field, signed."""
         value = self.get(offset)
         return value - (1 << 64) if value >> 63 else value
+
+    @property
+    def rflags(self) -> int:
+        """RFLAGS. Writing it changes no mode: call `update_mode` where VM or AC may have changed."""
+        res, aux, carry = self.get(layout.RES), self.get(layout.AUX), self.get(layout.CARRY)
+        cf, sf = carry & 1, res >> 63 ^ carry >> 1 & 1
+        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
+        of = aux >> 63 ^ cf
+        status = cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7 | of << 11
+        return self.get(layout.RFL) & ~STATUS_FLAGS | RFLAGS_FIXED | status
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        cf, sf, of = value & 1, value >> 7 & 1, value >> 11 & 1
+        self.set(layout.RFL, value & ~STATUS_FLAGS | RFLAGS_FIXED)
+        self.set(layout.RES, 0 if value & 0x40 else 0x100)
+        self.set(layout.AUX, (cf ^ of) << 63 | value & 0x10)
+        self.set(layout.CARRY, cf | sf << 1 | (~value >> 2 & 1) << 8)
+
+    def use_fpu(self, address: int) -> None:
+        """Work on the FPU file at a host address: this plane's own, or one that planes share."""
+        self.set(layout.FPU, address)
+        self.fpu_words = (ctypes.c_uint64 * (fpu_layout.FPU_BYTES // 8)).from_address(address)
+
+    def reset_fpu(self) -> None:
+        """The FPU file as after power-up (SDM Vol. 3A table 9-1)."""
+        ctypes.memset(self.get(layout.FPU), 0, fpu_layout.FPU_BYTES)
+        for offset, value in fpu_layout.RESET.items():
+            self.fpu_set(offset, value)
+
+    def fpu_get(self, offset: int) -> int:
+        """An 8-byte word of the FPU file, unsigned; `offset` as in jit/fpu_layout.py."""
+        return self.fpu_words[offset >> 3]
+
+    def fpu_set(self, offset: int, value: int) -> None:
+        """Write an 8-byte word of the FPU file."""
+        self.fpu_words[offset >> 3] = value & 0xFFFF_FFFF_FFFF_FFFF
 
     def update_mode(self) -> None:
         """Recompute what follows from control registers, CS, SS, CPL and RFLAGS after writing any of them."""

@@ -24,7 +24,8 @@ MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
-REGION_CALLS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe")
+SLOW_PATHS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe", "strata_slow_loadv", "strata_slow_storev")
+PURE = "strata_pure_"                               # runtime functions that never see the plane's state
 PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines
 
@@ -85,14 +86,15 @@ class Compiler:
 
     def compilable(self, name: str) -> bool:
         """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for, and
-        touches only what they have of the state."""
+        functions of no state, through whose argument LLVM would lose sight of the registers, and touches only what
+        regions have of the state."""
         known = self._compilable.get(name)
         if known is None:
             found = self.bitcode(name)
             module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
             known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
-                f.name in REGION_CALLS or f.name.startswith("llvm.") for f in module.functions if f.is_declaration) \
-                and keeps_to_view(str(module))
+                f.name in SLOW_PATHS or f.name.startswith(("llvm.", PURE))
+                for f in module.functions if f.is_declaration) and keeps_to_view(str(module))
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:
@@ -113,6 +115,8 @@ class Compiler:
         self.compiled[key] = found
         for name in found.needs:
             self.function(name)
+            if PREFIX + name in SLOW_PATHS[-2:]:
+                self.function(name.replace("slow", "region"))
         return self.add_object(found.object, found.symbol)
 
     def _compile(self, key: str, build: Callable[[], Compiled]) -> Compiled:

@@ -44,6 +44,8 @@ SLOW_VALUE = _at("slow_value")      # what a slow load read
 SELF = _at("self")                  # address of this block (a compiled region works on a copy)
 TLB = _at("tlb")                    # address of the TLB set in force (by CPL and SMAP)
 JUMPS = _at("jumps")                # address of the jump cache in force
+FPU = _at("fpu")                    # address of the FPU file (jit/fpu_layout.py)
+VECTOR_GATE = _at("vector_gate")    # why x87, SSE or AVX instructions fault now: bits of jit/vector_gate.py
 HOT_END = _end                      # a region copies [0, HOT_END) in and out
 
 # --- segments: selector, base, limit, attributes (descriptor bytes 5 and 6: P DPL S type | G D L AVL in bits 15-12) --

@@ -9,6 +9,7 @@ from numba import cfunc, types
 from numba.core import config
 
 from jit import native
+from jit.vector import VectorHandler
 
 # The compiler optimises once everything is linked; twice would only cost start-up time.
 config.OPT = config._OptLevel(0)
@@ -35,9 +36,11 @@ def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
     return text
 
 
-def handler_module(function: Callable[..., Any], name: str) -> tuple[str, str]:
-    """(symbol, LLVM text) of a handler."""
+def handler_module(function: Any, name: str) -> tuple[str, str]:
+    """(symbol, LLVM text) of a handler: a Python function, or an object that writes its own module."""
     symbol = "h." + name
+    if isinstance(function, VectorHandler):
+        return symbol, function.text(symbol)
     return symbol, _compile(function, HANDLER, f'"{symbol}"')
 
 

@@ -25,6 +25,7 @@ from jit.layout import (
 )
 from jit.native import inline, rd64, shr, wr64
 from jit.paging import EFER_LMA
+from jit.vector_gate import update_gate
 from jit.tlb import select_set
 
 CR0_PE, CR0_AM = 1, 1 << 18
@@ -69,7 +70,7 @@ def code_key(st, mode):
 
 
 def update_mode(st):
-    """Recompute MODE, CS_BASE, JUMP_KEY and the TLB set. Always OK."""
+    """Recompute MODE, CS_BASE, JUMP_KEY, the TLB set and VECTOR_GATE. Always OK."""
     attr = rd64(st, seg(CS, SEG_ATTR))
     if rd64(st, EFER) & EFER_LMA and attr & LONG:
         mode = MODE_64
@@ -85,4 +86,5 @@ def update_mode(st):
     wr64(st, CS_BASE, base)
     wr64(st, JUMP_KEY, code_key(st, mode))
     select_set(st)
+    update_gate(st)
     return OK

@@ -24,6 +24,7 @@ from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
 FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py
+VECTOR_PATHS = ("region_loadv", "region_storev")                # likewise; compiled with the first micro-op that needs them
 
 
 class Uop(NamedTuple):
@@ -180,12 +181,18 @@ class RegionBuilder(Wrapper):
 
     def _fast_paths(self) -> None:
         """Give the names that handlers call on a TLB miss the region's meaning."""
-        kind = ir.FunctionType(I64, [PTR, I64, I64])
-        for access in ("load", "store", "probe"):
+        for access in ("load", "store", "probe", "loadv", "storev"):
+            kind = ir.FunctionType(I64, [PTR, I64, I64, I64] if access.endswith("v") else [PTR, I64, I64])
+            if access.endswith("v") and not self.uses(f"slow_{access}"):
+                continue
             function = ir.Function(self.module, kind, name=f"strata_slow_{access}")
             fast = ir.Function(self.module, kind, name=f"strata_region_{access}")
             inner = ir.IRBuilder(function.append_basic_block())
             inner.ret(inner.call(fast, function.args))
+
+    def uses(self, function: str) -> bool:
+        """Whether a handler in the region calls the runtime function."""
+        return any(function in self.compiler.bitcode(name).needs for name in self.handlers)
 
     def _copy_state(self, to: ir.Value, origin: ir.Value, size: int) -> None:
         copy = self.module.declare_intrinsic("llvm.memcpy", [PTR, PTR, I64])
@@ -315,7 +322,8 @@ def compile_region(compiler: Compiler, plan: Plan, symbol: str,
     builder = kind(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
-    parts += [compiler.compiled["fn." + name].bitcode for name in (*FAST_PATHS, "jump_cached")]
+    used = [name for name in VECTOR_PATHS if builder.uses(name.replace("region", "slow"))]
+    parts += [compiler.compiled["fn." + name].bitcode for name in (*FAST_PATHS, *used, "jump_cached")]
     module = llvm.parse_assembly(text)
     for part in parts:
         module.link_in(llvm.parse_bitcode(part))

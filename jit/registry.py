@@ -18,15 +18,17 @@ from typing import Any, NamedTuple
 
 PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
-             "segment", "string", "system", "far", "interrupt", "io")
+             "segment", "string", "system", "far", "interrupt", "io", "hypercall", "vector_move", "vector_integer",
+             "vector_shuffle", "vector_state", "x87")
 
 
 class Op(NamedTuple):
-    """A micro-op before it is compiled: `build()` gives the Python function that numba compiles."""
+    """A micro-op before it is compiled: `build()` gives the Python function that numba compiles, or the object that
+    writes its LLVM module (jit/vector.py)."""
 
     name: str
     kind: str
-    build: Callable[[], Callable[..., Any]]
+    build: Callable[[], Any]
 
 
 OPS: dict[str, Op] = {}
@@ -40,14 +42,15 @@ def op(name: str, *variants: Any, kind: str = PLAIN) -> Callable[[Callable[..., 
     """
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         if not variants:
-            _add(Op(name, kind, lambda: function))
+            add(name, kind, lambda: function)
         for variant in variants:
             parts = variant if isinstance(variant, tuple) else (variant,)
-            _add(Op(".".join((name, *map(str, parts))), kind, lambda parts=parts: function(*parts)))
+            add(".".join((name, *map(str, parts))), kind, lambda parts=parts: function(*parts))
         return function
     return register
 
 
-def _add(entry: Op) -> None:
-    assert entry.name not in OPS, f"{entry.name} is defined twice"
-    OPS[entry.name] = entry
+def add(name: str, kind: str, build: Callable[[], Any]) -> None:
+    """Register one micro-op."""
+    assert name not in OPS, f"{name} is defined twice"
+    OPS[name] = Op(name, kind, build)

@@ -11,6 +11,7 @@ from jit import (
     fastcall,
     frame,
     gate,
+    group,
     inspect,
     interrupt_return,
     mode,
@@ -21,10 +22,13 @@ from jit import (
     slow,
     task,
     tlb,
+    vector_access,
 )
 from jit.semantics import io
+from jit.x87 import functions as x87
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
+_VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
 
 FUNCTIONS = {
@@ -35,12 +39,17 @@ FUNCTIONS = {
     "jump_cached": (run.jump_cached, _STATE),
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),
+    "run_group": (group.run_group, _STATE),
     "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),
     "flush_all": (tlb.flush_all_translations, _STATE),
     "region_fill": (region_access.region_fill, types.int64(types.int64, types.int64, types.int64)),
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),
+    "slow_loadv": (vector_access.slow_loadv, _VECTOR_ACCESS),
+    "slow_storev": (vector_access.slow_storev, _VECTOR_ACCESS),
+    "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
+    "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
     "update_mode": (mode.update_mode, _STATE),
     "read_descriptor": (descriptor.read_descriptor, _ACCESS),
     "mark_accessed": (descriptor.mark_accessed, _STATE),
@@ -72,4 +81,5 @@ FUNCTIONS = {
     "inspect": (inspect.inspect, _STATE),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
+    **x87.FUNCTIONS,
 }

@@ -8,6 +8,7 @@ change of CPL changes a pointer and flushes nothing.
 from jit import pmap
 from jit.access import PAGE_MASK
 from jit.exits import OK
+from jit.fault import general_protection
 from jit.flags import AC
 from jit.layout import (
     A20_MASK,
@@ -40,7 +41,7 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import inline, ld64, rd64, shr, st64, wr64
-from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, host_page, walk
+from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, walk
 
 
 @inline
@@ -56,6 +57,8 @@ def translate(st, linear, access, tlb_set):
     page = linear & PAGE_MASK
     gpa = rd64(st, WALK_GPA) & rd64(st, A20_MASK)
     backing = host_page(st, gpa)
+    if access == WRITE and backing & pmap.GUARDED:
+        return general_protection(st, 0)
     base = set_address(st, tlb_set)
     if access == EXECUTE:
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)

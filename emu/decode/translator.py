@@ -183,6 +183,7 @@ class Translator:
     def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> None:
         function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
         before = len(emitter.uops)
+        emitter.data = data
         try:
             if function is None:
                 raise lowering.NotImplementedInstruction

@@ -281,6 +281,7 @@ def xsetbv(st, d, a, b, imm):
             or value & 6 == 4):
         return general_protection(st, 0)
     wr64(st, XCR0, value)
+    refresh(st)
     return OK
 
 

@@ -1,4 +1,5 @@
-"""How operand word B of a memory micro-op is packed; the decoder writes it, `jit/semantics` reads it.
+"""How operand word B of a memory micro-op is packed, and the bits of VECTOR_GATE: the decoder writes them,
+`jit/semantics` reads them.
 
 Kept apart from the semantics so that the decoder need not import numba.
 """
@@ -9,3 +10,8 @@ STACK_SEGMENT = 0x4000  # bit 14: the segment is SS (in 64-bit mode a non-canoni
 WRITE_ACCESS = 0x8000   # bit 15: the access writes
 SEGMENT_SHIFT = 16      # linear_seg: segment register number in bits 18:16; linear_base: slot of the base in 31:16
 SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24
+
+# VECTOR_GATE (jit/vector_gate.py): CR0.EM, CR0.TS, no CR4.OSFXSR, AVX or AVX-512 state not enabled
+EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
+# Reasons for #UD by family (SDM Vol. 3A 2.5, 13.1; Vol. 2A tables 2-18 ff.); SWITCHED gives #NM after them
+MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512

@@ -3,7 +3,26 @@
 from typing import NamedTuple
 
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
-VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: "#SS", 13: "#GP", 14: "#PF", 17: "#AC"}
+VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC",
+                19: "#XM"}
+
+
+class VectorState(NamedTuple):
+    """The FPU file's part of a state: MXCSR, YMM0-15 (32 bytes each), and the x87 registers in physical order (10 of
+    every 16 bytes) with FCW, FSW and the abridged tag word."""
+
+    mxcsr: int
+    ymm: bytes
+    st: bytes
+    fcw: int = 0x37F
+    fsw: int = 0
+    ftw: int = 0
+
+    def describe(self) -> str:
+        """The registers that are not zero."""
+        parts = [f"ymm{n}={self.ymm[32 * n:32 * n + 32][::-1].hex()}" for n in range(16)]
+        parts += [f"mm{n}={self.st[16 * n:16 * n + 10][::-1].hex()}" for n in range(8)]
+        return " ".join((f"mxcsr={self.mxcsr:x}", *(p for p in parts if set(p.partition("=")[2]) != {"0"})))
 
 
 class Case(NamedTuple):
@@ -16,13 +35,15 @@ class Case(NamedTuple):
     fs_base: int
     gs_base: int
     pokes: tuple[tuple[int, bytes], ...] = ()   # memory that differs from the arena's contents
+    vector: VectorState | None = None           # None: the instruction does not touch it
 
     def describe(self) -> str:
         """One line from which the case can be built again."""
         registers = " ".join(f"{n}={v:x}" for n, v in zip(GPR_NAMES, self.registers, strict=True))
         pokes = "".join(f" [{at:x}]={data.hex()}" for at, data in self.pokes)
+        vector = f" {self.vector.describe()}" if self.vector else ""
         return (f"{self.bits}-bit {self.code.hex()} {registers} flags={self.flags:x} fs={self.fs_base:x} "
-                f"gs={self.gs_base:x}{pokes}")
+                f"gs={self.gs_base:x}{pokes}{vector}")
 
 
 class Outcome(NamedTuple):
@@ -34,3 +55,4 @@ class Outcome(NamedTuple):
     flags: int
     fault: int | None = None
     address: int = 0
+    vector: VectorState | None = None

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from iced_x86 import Instruction
 
 from tools.oracle import quirks
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, MUTABLE, SLOT, SLOTS, offset_of
-from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, MUTABLE, SLOT, SLOTS, offset_of
+from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome, VectorState
 from tools.oracle.encode import decode
 from tools.oracle.generate import contents
-from tools.oracle.guest import Guest, UnimplementedCase, address_of
+from tools.oracle.guest import JUMP, Guest, UnimplementedCase, address_of
 from tools.oracle.host import Host
 from tools.oracle.undefined_flags import ignored_flags
 
@@ -64,7 +64,7 @@ class Comparison:
 
     def _batch(self, batch: list[Case]) -> Iterator[Difference]:
         for slot, case in enumerate(batch):
-            code = case.code.ljust(SLOT, HLT)
+            code = (case.code + JUMP).ljust(SLOT, HLT)
             self.host.write_code(slot * SLOT, code)
             self.guest.write_code(slot * SLOT, code)
         self.guest.forget()
@@ -121,6 +121,8 @@ class Comparison:
         compared = COMPARED_FLAGS & ~ignored_flags(insn.mnemonic)
         if (host.flags ^ guest.flags) & compared:
             return f"flags {host.flags & compared:x} != {guest.flags & compared:x}"
+        if host.vector and guest.vector and (found := _vector_difference(host.vector, guest.vector)):
+            return found
         if (quirks.compares_memory(insn, faulted)
                 and _libc.memcmp(self._host_memory, self._guest_memory, self._size)):
             return self._memory_difference()
@@ -139,3 +141,20 @@ class Comparison:
 
 def _fault(outcome: Outcome) -> str:
     return "none" if outcome.fault is None else VECTOR_NAMES.get(outcome.fault, str(outcome.fault))
+
+
+def _vector_difference(host: VectorState, guest: VectorState) -> str:
+    for n in range(16):
+        x, y = (s.ymm[32 * n:32 * n + 32][::-1].hex() for s in (host, guest))
+        if x != y:
+            return f"ymm{n} {x} != {y}"
+    if host.mxcsr != guest.mxcsr:
+        return f"mxcsr {host.mxcsr:x} != {guest.mxcsr:x}"
+    for n in range(8):
+        x, y = (s.st[16 * n:16 * n + 10][::-1].hex() for s in (host, guest))
+        if x != y:
+            return f"x87 register {n} {x} != {y}"
+    for name in ("fcw", "fsw", "ftw"):
+        if getattr(host, name) != getattr(guest, name):
+            return f"{name} {getattr(host, name):x} != {getattr(guest, name):x}"
+    return ""

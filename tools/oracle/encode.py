@@ -91,7 +91,7 @@ def _legacy(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
     prefixes = []
     if info.mandatory_prefix in _MANDATORY:
         prefixes.append(_MANDATORY[info.mandatory_prefix])
-    if rng.random() < 0.4:
+    if info.mandatory_prefix == MandatoryPrefix.NONE and rng.random() < 0.4:
         prefixes.append(0x66)
     if rng.random() < 0.1:
         prefixes.append(ADDRESS_SIZE)
@@ -109,7 +109,8 @@ def _legacy(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
 def _vex(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
     high = rng.randrange(8) << 5 if bits == 64 else 0xE0
     second = high | _VEX_MAP[info.table]
-    third = rng.randrange(2) << 7 | rng.randrange(16) << 3 | _VEX_PP.get(info.mandatory_prefix, 0)
+    vvvv = rng.choice((15, rng.randrange(16)))          # 15 where there is no such operand
+    third = rng.randrange(2) << 7 | vvvv << 3 | info.l << 2 | _VEX_PP.get(info.mandatory_prefix, 0)
     if bits == 32:
         third |= 0x40
     segment = bytes((rng.choice(_SEGMENTS),)) if rng.random() < 0.1 else b""

@@ -132,11 +132,15 @@ class Builder:
         if insn.memory_segment in (Register.FS, Register.GS) and register == RSI and self.rng.random() < 0.8:
             self.registers[register] = self.rng.randrange(2000)
 
+    def target(self) -> int:
+        """Where the memory operand lies."""
+        return address(self.rng, DATA, self.bits)
+
     def _memory(self, insn: Instruction, rip: int) -> None:
         """Make the effective address a chosen one, by the base, the index or the displacement."""
         rng, registers = self.rng, self.registers
         base, index = insn.memory_base, insn.memory_index
-        target = address(rng, DATA, self.bits)
+        target = self.target()
         if self.bits == 64 and insn.memory_segment in (Register.FS, Register.GS):
             target -= self.fs_base if insn.memory_segment == Register.FS else self.gs_base
         if insn.mnemonic == Mnemonic.XLATB:

@@ -7,24 +7,23 @@ import ctypes
 from emu.engine import Engine
 from emu.mem.ram import HostBlock, PhysicalMemory
 from emu.plane import Plane
-from jit import exits, layout, pmap, run_slots
+from jit import exits, fpu_layout, layout, pmap, run_slots
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
+from tools.oracle.case import Case, Outcome, VectorState
 
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, PAGE, TOP, Area, offset_of
-from tools.oracle.case import Case, Outcome
-
-STATUS = 0x8D5                  # CF PF AF ZF SF OF
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
 CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
-CR4 = 0x6A0                     # OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
+CR4 = 0x4_06A0                  # OSXSAVE OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
 EFER = 0xD01                    # NXE LMA LME SCE
 USER_CODE, USER_DATA = 0x33, 0x2B
 FLAT = 0xFFFF_FFFF
 CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
+JUMP = b"\xeb\0"                # to the next instruction
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
-class UnimplementedCase(Exception):  # noqa: N818 - an outcome
+class UnimplementedCase(Exception):
     """The engine lacks the instruction."""
 
 
@@ -41,6 +40,7 @@ class Guest:
         for area in AREAS:
             self._map(area)
         self.engine = Engine(self.memory, mode)
+        self.in_regions = mode == "blocks"      # then a jump follows each instruction, to end its block
         self.engine.runtime[run_slots.DELIVER] = 0          # a fault then comes out instead of being delivered
         self.plane = Plane(self.engine)
         self._start()
@@ -63,7 +63,7 @@ class Guest:
     def _start(self) -> None:
         plane = self.plane
         for field, value in ((layout.CR0, CR0), (layout.CR3, TABLES), (layout.CR4, CR4), (layout.EFER, EFER),
-                             (layout.CPL, 3)):
+                             (layout.CPL, 3), (layout.XCR0, 7)):
             plane.set(field, value)
         for number in SEGMENTS:
             plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
@@ -94,23 +94,26 @@ class Guest:
         """Execute the instruction at `rip`. UnimplementedCase: the engine lacks it."""
         plane = self.plane
         words = plane.words
-        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = case.registers
+        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = list(case.registers)
         plane.set(layout.RIP, rip)
-        plane.set(layout.RFL, case.flags & ~STATUS)
-        self._put_status(case.flags)
+        plane.rflags = case.flags
         plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
         self._set_code_size(case.bits)
-        plane.set(layout.BUDGET, 1)
+        plane.set(layout.BUDGET, 2 if self.in_regions else 1)
         plane.set(layout.FAULT_PENDING, 0)
         plane.set(layout.RESUME, 0)
         plane.set(layout.SHADOW, 0)
+        if case.vector:
+            self._put_vector(case.vector)
         fault, address = None, 0
         while True:
             status = self.engine.run(plane.address)
             if status == exits.DECODE:
                 for page in self.engine.translator.decode(plane.get(layout.WALK_GPA), plane.get(layout.MODE), None):
                     self.engine.withdraw_writes(plane.address, page)
+                if self.in_regions:
+                    self._compile(rip)
             elif status == exits.RUNTIME and plane.get(layout.FAULT_PENDING):
                 fault = plane.get(layout.FAULT_VECTOR)
                 address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
@@ -122,26 +125,37 @@ class Guest:
             else:
                 raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
         registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
-        return Outcome(registers, plane.get(layout.RIP), self._flags(), fault, address)
+        end = plane.get(layout.RIP)
+        if self.in_regions and fault is None:
+            end -= len(JUMP)
+        vector = self._vector() if case.vector else None
+        return Outcome(registers, end, plane.rflags, fault, address, vector)
 
-    def _put_status(self, flags: int) -> None:
-        """The six status flags in their lazy form (jit/flags.py)."""
-        cf, of, sf = flags & 1, flags >> 11 & 1, flags >> 7 & 1
+    def _put_vector(self, state: VectorState) -> None:
+        """The FPU file from a case; the upper halves of the ZMM registers become zero."""
         plane = self.plane
-        plane.set(layout.RES, 0 if flags & 0x40 else 0x100)
-        plane.set(layout.AUX, (cf ^ of) << 63 | flags & 0x10)
-        plane.set(layout.CARRY, cf | sf << 1 | (~flags >> 2 & 1) << 8)
+        fpu = plane.get(layout.FPU)
+        for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
+                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw)):
+            plane.fpu_set(field, value)
+        ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
+        for number in range(16):
+            register = state.ymm[32 * number:32 * number + 32] + bytes(32)
+            ctypes.memmove(fpu + fpu_layout.xmm(number), register, 64)
 
-    def _flags(self) -> int:
-        """RFLAGS from the lazy form."""
+    def _vector(self) -> VectorState:
         plane = self.plane
-        res, aux, carry = plane.get(layout.RES), plane.get(layout.AUX), plane.get(layout.CARRY)
-        cf = carry & 1
-        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
-        sf = res >> 63 ^ carry >> 1 & 1
-        of = aux >> 63 ^ cf
-        return (plane.get(layout.RFL) & ~STATUS | 2 | cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7
-                | of << 11)
+        fpu = plane.get(layout.FPU)
+        ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
+        return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
+                           plane.fpu_get(fpu_layout.FCW), plane.fpu_get(fpu_layout.FSW), plane.fpu_get(fpu_layout.FTW))
+
+    def _compile(self, rip: int) -> None:
+        """Put a region at the instruction that was just decoded."""
+        mode = self.plane.get(layout.MODE)
+        page = self.engine.translator.page(rip & -PAGE, mode)
+        if page.table[rip % PAGE]:
+            self.engine.regions.hot(page.table[rip % PAGE], rip, mode)
 
     @property
     def arena(self) -> int:

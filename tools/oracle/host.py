@@ -12,14 +12,16 @@ import os
 import platform
 import signal
 
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, offset_of
 from tools.oracle.case import Case, Outcome
+from tools.oracle.xstate import ExtendedState
 
 PTRACE_TRACEME, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS = 0, 9, 12, 13
 PTRACE_SETOPTIONS, PTRACE_GETSIGINFO, PTRACE_O_EXITKILL = 0x4200, 0x4202, 0x100000
 MAP_FIXED_NOREPLACE = 0x100000
 MAP_SHARED, PROT_READ, PROT_WRITE, PROT_EXEC = 1, 1, 2, 4
-SI_KERNEL, BUS_ADRALN = 0x80, 1
+PTRACE_GETREGSET, PTRACE_SETREGSET, NT_X86_XSTATE = 0x4204, 0x4205, 0x202
+SI_KERNEL, BUS_ADRALN, FPE_INTDIV = 0x80, 1, 1
 USER_CS64, USER_CS32, USER_DS = 0x33, 0x23, 0x2B
 MASK32 = 0xFFFFFFFF
 
@@ -33,7 +35,7 @@ class UserRegs(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in USER_REGS]
 
 
-class HostUnavailable(Exception):  # noqa: N818 - the outcome of looking, not a failure
+class HostUnavailable(Exception):
     """The host cannot serve as an oracle; the message says why."""
 
 
@@ -56,6 +58,7 @@ class Host:
         self._regs = UserRegs()
         self._before = UserRegs()
         self._info = (ctypes.c_int32 * 32)()
+        self._extended = ExtendedState()
         self.child = os.fork()
         if self.child == 0:
             self._serve(file)
@@ -67,6 +70,9 @@ class Host:
             raise HostUnavailable(why.get(os.waitstatus_to_exitcode(status), f"the child ended, status {status:#x}"))
         self._ptrace(PTRACE_SETOPTIONS, PTRACE_O_EXITKILL)
         self._ptrace(PTRACE_GETREGS, ctypes.addressof(self._before))
+        self._extended.allow_all()
+        self._ptrace(PTRACE_GETREGSET, self._extended.io_vector, NT_X86_XSTATE)
+        self._extended.start()
 
     def _serve(self, file: int) -> None:
         """The child's side: map the arena and stop. Never returns."""
@@ -83,8 +89,8 @@ class Host:
         finally:
             os._exit(3)
 
-    def _ptrace(self, request: int, data: int) -> None:
-        if self._libc.ptrace(request, self.child, None, data) != 0:
+    def _ptrace(self, request: int, data: int, address: int | None = None) -> None:
+        if self._libc.ptrace(request, self.child, address, data) != 0:
             raise HostUnavailable(f"ptrace request {request:#x}: {os.strerror(ctypes.get_errno())}")
 
     def run(self, case: Case, rip: int) -> Outcome:
@@ -101,6 +107,9 @@ class Host:
         else:
             regs.cs = USER_CS64
         self._ptrace(PTRACE_SETREGS, ctypes.addressof(regs))
+        if case.vector:
+            self._extended.put(case.vector)
+            self._ptrace(PTRACE_SETREGSET, self._extended.io_vector, NT_X86_XSTATE)
         self._ptrace(PTRACE_SINGLESTEP, 0)
         _, status = os.waitpid(self.child, 0)
         if not os.WIFSTOPPED(status):
@@ -112,7 +121,11 @@ class Host:
             fault, address = self._exception(os.WSTOPSIG(status))
         registers = (regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi,
                      regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15)
-        return Outcome(registers, regs.rip, regs.eflags, fault, address)
+        vector = None
+        if case.vector:
+            self._ptrace(PTRACE_GETREGSET, self._extended.io_vector, NT_X86_XSTATE)
+            vector = self._extended.get()
+        return Outcome(registers, regs.rip, regs.eflags, fault, address, vector)
 
     def _exception(self, number: int) -> tuple[int, int]:
         """(vector, address of a page fault) behind a signal (Linux arch/x86/kernel/traps.c)."""
@@ -126,7 +139,7 @@ class Host:
         if number == signal.SIGBUS:
             return (17 if code == BUS_ADRALN else 12), 0
         if number == signal.SIGFPE:
-            return 0, 0
+            return (0 if code == FPE_INTDIV else 19), 0
         if number == signal.SIGILL:
             return 6, 0
         raise HostUnavailable(f"the child stopped with signal {number}")

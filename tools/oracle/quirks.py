@@ -23,8 +23,8 @@ def compares_memory(insn: Instruction, faulted: bool) -> bool:
 
 
 def register_mask(insn: Instruction, faulted: bool) -> int:
-    """The bits of general registers that count. POPA may have loaded some before it faults; a repeated instruction with a 32-bit address size clears the upper
-    halves of its registers even where its first iteration faults."""
+    """The bits of general registers that count. POPA may have loaded some before it faults; a repeated instruction
+    with a 32-bit address size clears the upper halves of its registers even where its first iteration faults."""
     if faulted and insn.mnemonic in _POPS_EARLY:
         return 0
     if faulted and any(insn.op_kind(i) in _NARROW for i in range(insn.op_count)):
