@@ -68,7 +68,7 @@ class Memory(NamedTuple):
     """A memory operand."""
 
     base: int = Register.NONE
-    index: int = Register.NONE
+    index_register: int = Register.NONE
     scale: int = 1
     displacement: int = 0
     size: int = 0               # of the displacement, as iced counts it
@@ -148,7 +148,7 @@ class Maker:
 
     def _address(self, insn: Instruction, index: int | None) -> None:
         operand = self.memory(index)
-        insn.memory_base, insn.memory_index = operand.base, operand.index
+        insn.memory_base, insn.memory_index = operand.base, operand.index_register
         insn.memory_index_scale, insn.memory_displ_size = operand.scale, operand.size
         insn.memory_displacement = operand.displacement & (1 << self.bits) - 1
         insn.segment_prefix = operand.segment
