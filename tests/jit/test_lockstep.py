@@ -94,7 +94,7 @@ def test_programs_use_every_kind_of_instruction():
 
 
 def test_a_wrong_engine_is_found_and_the_program_shrunk(interpreter):
-    """The second world changes RCX behind the engine's back after slices that end at an odd address."""
+    """The second world changes RCX behind the engine's back where no instruction stopped a slice."""
     class Wrong(World):
         def go(self, budget):
             status = super().go(budget)
