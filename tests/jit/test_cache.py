@@ -105,7 +105,7 @@ print(compiler.address("add.64") != 0, compiler.built)
 
 
 def run(directory, wait=True):
-    environment = dict(os.environ, STRATA_CACHE=str(directory), PYTHONPATH=str(TOP))
+    environment = dict(os.environ, STRATA_CACHE=str(directory), STRATA_COMPILE_AHEAD="0", PYTHONPATH=str(TOP))
     child = subprocess.Popen([sys.executable, "-c", RUN], cwd=TOP, env=environment, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return finish(child) if wait else child
@@ -129,3 +129,16 @@ def test_two_processes_compile_the_same_at_once(tmp_path):
     for path in files:
         path.write_bytes(path.read_bytes()[:-7])
     assert run(tmp_path) == len(files)
+
+
+def test_a_claim_is_held_by_one_process_and_dies_with_it(tmp_path):
+    """Only one process compiles a function at a time; a claim whose process is gone counts for nothing."""
+    cache = Cache(tmp_path / "x")
+    assert cache.claim("op.add.64")
+    assert not cache.claim("op.add.64")
+    cache.release("op.add.64")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "x" / ".claim-op.add.64").write_text(str(gone.pid))
+    assert cache.wait("op.add.64") is None
+    assert cache.claim("op.add.64")
