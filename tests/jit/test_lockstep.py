@@ -94,7 +94,7 @@ def test_programs_use_every_kind_of_instruction():
 
 
 def test_a_wrong_engine_is_found_and_the_program_shrunk(interpreter):
-    """The second world counts its last register up behind the engine's back after each slice."""
+    """The second world changes RCX behind the engine's back where no instruction stopped a slice."""
     class Wrong(World):
         def go(self, budget):
             status = super().go(budget)
@@ -107,7 +107,7 @@ def test_a_wrong_engine_is_found_and_the_program_shrunk(interpreter):
     def fails(candidate):
         return lockstep(candidate, interpreter, wrong, 2000).difference is not None
     result = lockstep(program, interpreter, wrong, 2000)
-    assert result.difference and list(result.difference.fields) == ["rcx"]
+    assert result.difference and "rcx" in result.difference.fields
     short = shrink(program, fails)
     assert fails(short) and len(short.items) < len(program.items) / 4
     shown = command.report(short, result.difference, None, ("interp", "blocks"))

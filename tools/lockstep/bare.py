@@ -48,6 +48,7 @@ class Bare:
         for field in map(layout.FIELDS.__getitem__, CLEARED):
             for at in range(field.offset, field.offset + field.size * field.count, 8):
                 plane.set(at, 0)
+        plane.reset_fpu()
         self.mode(64)
         self.engine.regions.sampling(plane)
         self.devices.clear()

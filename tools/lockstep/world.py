@@ -7,7 +7,7 @@ import hashlib
 
 from emu.mem.ram import PAGE
 from emu.plane import GPR_NAMES
-from jit import layout
+from jit import fpu_layout, layout
 from tools.lockstep.bare import NAMES, Bare, status_flags
 from tools.lockstep.program import Program
 from tools.lockstep.tables import NX, RW, P, Tables
@@ -94,6 +94,8 @@ class World:
         for at in range(layout.SEG, layout.SEG + 8 * layout.SEG_BYTES, 8):
             found[f"segment[{(at - layout.SEG) // 8}]"] = plane.get(at)
         found["devices"] = self.bare.device_trace
+        for at in range(0, fpu_layout.TMPV, 8):
+            found[f"fpu[{at}]"] = plane.fpu_get(at)
         return found
 
     def brief(self) -> tuple[int | bytes, ...]:
