@@ -23,6 +23,7 @@ from jit import (
     task,
     tlb,
     vector_access,
+    watch,
 )
 from jit.semantics import io
 from jit.x87 import functions as x87
@@ -79,6 +80,8 @@ FUNCTIONS = {
     "task_return": (task.task_return, _STATE),
     "gate_call": (gate.gate_call, _STATE),
     "inspect": (inspect.inspect, _STATE),
+    "matching_breakpoints": (watch.matching_breakpoints,
+                             types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
     **x87.FUNCTIONS,
