@@ -7,7 +7,7 @@ where an exception is unmasked; then MXCSR has its flags and the destination is 
 
 from jit.fpu_layout import MXCSR, SLOW_RESULT
 from jit.native import inline, ld32, ld64, memmove, shr, st32, st64
-from jit.semantics.wiring import ADD, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
+from jit.semantics.wiring import ADD, ADDSUB, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
 from jit.softfloat import (
     DAZ,
     DE,
@@ -198,12 +198,14 @@ def pure_arithmetic(fpu, code, d, a, b):
     operation, width, count = code & 0xFF, shr(code, 8) & 0xFF, shr(code, 16) & 0xFF
     m, top = (23, 255) if width == 4 else (52, 2047)
     total = 0
-    for at in range(0, count * width, width):
+    for number in range(count):
+        at = number * width
         y = element(fpu + b + at, width)
         if operation == ROOT:
             bits, flags = square_root(y, m, top, mxcsr)
         else:
-            bits, flags = arithmetic(operation, element(fpu + a + at, width), y, m, top, mxcsr)
+            step = (SUB if number & 1 == 0 else ADD) if operation == ADDSUB else operation
+            bits, flags = arithmetic(step, element(fpu + a + at, width), y, m, top, mxcsr)
         total |= flags
         set_element(fpu + SLOW_RESULT + at, width, bits)
     return deliver(fpu, code, d, a, total, mxcsr)
@@ -229,7 +231,8 @@ def pure_compare(fpu, code, d, a, b, predicate):
     width, count = shr(code, 8) & 0xFF, shr(code, 16) & 0xFF
     m, top = (23, 255) if width == 4 else (52, 2047)
     total = 0
-    for at in range(0, count * width, width):
+    for number in range(count):
+        at = number * width
         found, flags = relation(element(fpu + a + at, width), element(fpu + b + at, width), m, top, mxcsr,
                                 predicate & 16)
         total |= flags

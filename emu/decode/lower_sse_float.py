@@ -22,16 +22,17 @@ def width(f: Form, name: str) -> int:
     return 8 if name.endswith("sd") else f.size(0)
 
 
-@lowers(*mnemonics(*(n + s for n in ("ADD", "SUB", "MUL", "DIV", "MIN", "MAX") for s in SUFFIXES)))
+@lowers(*mnemonics(*(n + s for n in ("ADD", "SUB", "MUL", "DIV", "MIN", "MAX") for s in SUFFIXES)),
+        *mnemonics(*(n + s for n in ("ADDSUB", "HADD", "HSUB", "DP") for s in ("PS", "PD"))))
 def arithmetic(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     name = operation(insn)
     d, a, b = f.binary()
-    e.op(f"{name}.{width(f, name)}", d, a, b)
+    e.op(f"{name}.{width(f, name)}", d, a, b, f.immediate)
     f.finish(d, f.size(0))
 
 
-@lowers(*mnemonics(*("SQRT" + s for s in SUFFIXES)))
+@lowers(*mnemonics(*("SQRT" + s for s in SUFFIXES), "RCPPS", "RCPSS", "RSQRTPS", "RSQRTSS"))
 def root(e: Emitter, insn: Instruction) -> None:
     """The VEX form of a scalar one has a register for the rest of the destination."""
     f = Form(e, insn)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from jit import exits, layout
-from jit.fpu_layout import MXCSR
-from jit.semantics.wiring import ADD, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
+from jit.fpu_layout import MXCSR, tmpv
+from jit.semantics.wiring import ADD, ADDSUB, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
+from jit.semantics.vector_integer import neighbours
 from jit.vector import F32, F64, I1, I32, I64, Kernel, constant, define, vector
 
 UD, XM = 6, 19
@@ -128,11 +129,14 @@ def arithmetic(real: ir.Type, scalar: bool, operation: int) -> Callable[[Kernel]
         lanes, b = Lanes(k, real, scalar), k.b
         x, xi = lanes.load(k.a)
         y, yi = lanes.load(k.c)
-        result = {ADD: b.fadd, SUB: b.fsub, MUL: b.fmul, DIV: b.fdiv}[operation](x, y)
+        if operation == ADDSUB:
+            result = k.shuffle(b.fsub(x, y), b.fadd(x, y), [i + lanes.count * (i & 1) for i in range(lanes.count)])
+        else:
+            result = {ADD: b.fadd, SUB: b.fsub, MUL: b.fmul, DIV: b.fdiv}[operation](x, y)
         bits = lanes.bits(result)
         zero_x, zero_y = lanes.zero(xi), lanes.zero(yi)
         good = lanes.safely_normal(bits)
-        if operation in (ADD, SUB):
+        if operation in (ADD, SUB, ADDSUB):
             good = b.or_(good, lanes.zero(bits))
         else:
             good = b.or_(good, zero_x if operation == DIV else b.or_(zero_x, zero_y))
@@ -141,6 +145,36 @@ def arithmetic(real: ir.Type, scalar: bool, operation: int) -> Callable[[Kernel]
         good = b.and_(good, second if operation == DIV else b.or_(second, zero_y))
         otherwise(k, b.and_(usual_mode(k), lanes.all(good)), lambda: lanes.store(bits), "pure_arithmetic",
                   lanes.code(operation), k.d, k.a, k.c)
+    return emit
+
+
+def horizontal(real: ir.Type, operation: int) -> Callable[[Kernel], None]:
+    """HADDPS and the like: neighbours of A, then of B, within each 128-bit lane, as operands of their own."""
+    operate = arithmetic(real, False, operation)
+
+    def emit(k: Kernel) -> None:
+        lanes = Lanes(k, real, False)
+        x, y = k.load(k.a, lanes.whole), k.load(k.c, lanes.whole)
+        for part, temporary in enumerate((tmpv(2), tmpv(3))):
+            k.store(I64(temporary), k.shuffle(x, y, neighbours(k, lanes.count, part)))
+        k.a, k.c = I64(tmpv(2)), I64(tmpv(3))
+        operate(k)
+    return emit
+
+
+def dot(real: ir.Type) -> Callable[[Kernel], None]:
+    """DPPS, DPPD: the exact function does it all."""
+    def emit(k: Kernel) -> None:
+        lanes = Lanes(k, real, False)
+        otherwise(k, I1(0), lambda: None, "pure_dot", lanes.code(0), k.d, k.a, k.c, k.imm)
+    return emit
+
+
+def estimate(scalar: bool, operation: int) -> Callable[[Kernel], None]:
+    """RCPPS, RSQRTPS."""
+    def emit(k: Kernel) -> None:
+        lanes = Lanes(k, F32, scalar)
+        otherwise(k, I1(0), lambda: None, "pure_estimate", lanes.code(operation), k.d, k.a, k.c)
     return emit
 
 
@@ -230,6 +264,14 @@ for _suffix, _real, _scalar in (("ps", F32, False), ("pd", F64, False), ("ss", F
     _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32)
     for _name, _operation in (("add", ADD), ("sub", SUB), ("mul", MUL), ("div", DIV)):
         define(_name + _suffix, arithmetic(_real, _scalar, _operation), *_sizes)
+    if not _scalar:
+        define("addsub" + _suffix, arithmetic(_real, False, ADDSUB), *_sizes)
+        define("hadd" + _suffix, horizontal(_real, ADD), *_sizes)
+        define("hsub" + _suffix, horizontal(_real, SUB), *_sizes)
+        define("dp" + _suffix, dot(_real), *_sizes)
+    if _real is F32:
+        define("rcp" + _suffix, estimate(_scalar, 0), *_sizes)
+        define("rsqrt" + _suffix, estimate(_scalar, 1), *_sizes)
     define("min" + _suffix, extreme(_real, _scalar, MIN), *_sizes)
     define("max" + _suffix, extreme(_real, _scalar, MAX), *_sizes)
     define("sqrt" + _suffix, root(_real, _scalar), *_sizes)
