@@ -136,7 +136,8 @@ class Guest:
         plane = self.plane
         fpu = plane.get(layout.FPU)
         for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
-                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw)):
+                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw), (fpu_layout.FOP, 0),
+                             (fpu_layout.FIP, 0), (fpu_layout.FDP, 0), (fpu_layout.FCS, 0), (fpu_layout.FDS, 0)):
             plane.fpu_set(field, value)
         ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
         for number in range(16):

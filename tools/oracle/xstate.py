@@ -41,6 +41,7 @@ class ExtendedState:
         """Fill the image for a write."""
         image = bytearray(self._initial)
         top = state.fsw >> 11 & 7
+        image[:MXCSR] = bytes(MXCSR)
         struct.pack_into("<HHB", image, FCW, state.fcw, state.fsw, state.ftw)
         struct.pack_into("<I", image, MXCSR, state.mxcsr)
         struct.pack_into("<Q", image, XSTATE_BV, X87 | SSE | AVX)
