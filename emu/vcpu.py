@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
-from jit import exits, group_layout, layout
 
 from emu.decode.names import mnemonic_name
 from emu.group import Group
@@ -18,6 +17,7 @@ from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
+from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -80,7 +80,7 @@ class VCpu:
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
 
-    # --- running ------------------------------------------------------------------------------------------------------------
+    # --- running -----------------------------------------------------------------------------------------------------
 
     def run(self, budget: int) -> int:
         """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle. Gives the number
@@ -162,7 +162,7 @@ class VCpu:
         insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
         return f"{insn}" if insn else f"bytes {data[:4].hex()}"
 
-    # --- exits --------------------------------------------------------------------------------------------------------------------
+    # --- exits -------------------------------------------------------------------------------------------------------
 
     def _decode(self, plane: Plane) -> None:
         gpa = plane.get(layout.WALK_GPA)

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from emu.decode import lowering
-from emu.decode.names import code_name
 from iced_x86 import Code, EncodingKind, Instruction, MemorySize, Mnemonic, OpCodeInfo, Register
 
+from emu.decode import lowering
+from emu.decode.names import code_name
 from tools.oracle.arena import CODE, SLOT, SLOTS
 from tools.oracle.case import Case, Outcome, VectorState
 from tools.oracle.compare import Comparison
@@ -54,7 +54,8 @@ def extended(rng: Random) -> bytes:
         significand |= 1 << 63
     elif rng.random() < 0.7:
         significand &= (1 << 63) - 1
-    return (significand & (1 << 64) - 1).to_bytes(8, "little") + (exponent | rng.getrandbits(1) << 15).to_bytes(2, "little")
+    return (significand & (1 << 64) - 1).to_bytes(8, "little") + (exponent | rng.getrandbits(1) << 15).to_bytes(2,
+    "little")
 
 
 class X87Builder(Builder):
