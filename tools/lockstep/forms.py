@@ -36,7 +36,8 @@ STRUCTURED = {Mnemonic.CALL, Mnemonic.RET, Mnemonic.JMP, Mnemonic.LEAVE, Mnemoni
               Mnemonic.POPFQ, Mnemonic.POPA, Mnemonic.POPAD, Mnemonic.INT, Mnemonic.INT1, Mnemonic.INT3,
               Mnemonic.INTO, Mnemonic.RDTSC, Mnemonic.RDTSCP}
 # Families by what a program may draw: the rest needs descriptor tables or ports.
-INTEGER = frozenset(("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string"))
+INTEGER = frozenset(("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack",
+                     "string"))
 VECTOR = frozenset(("sse_move", "sse_integer", "sse_shuffle", "sse_float", "avx", "x87"))
 
 
