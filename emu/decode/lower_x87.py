@@ -6,7 +6,7 @@ from jit.x87 import sources as x87
 
 from emu.decode.emitter import Address, Emitter, address_bits
 from emu.decode.lowering import NotImplementedInstruction, lowers
-from emu.decode.operands import GPR_SLOT, MEMORY, TMP
+from emu.decode.operands import GPR_SLOT, MEMORY, SEGMENT_NUMBER, TMP
 
 POINTER = TMP[6]                # effective address of the memory operand, which becomes FDP
 _FROM = {MemorySize.FLOAT32: (x87.FROM_F32, 32), MemorySize.FLOAT64: (x87.FROM_F64, 64),
@@ -57,19 +57,20 @@ def stack_number(register: int) -> int:
     return register - Register.ST0
 
 
-def where(e: Emitter, insn: Instruction) -> int:
+def where(e: Emitter, insn: Instruction, control: int = 0) -> int:
     """The immediate that tells FIP and FOP: FOP is the low three bits of the opcode and ModRM (SDM Vol. 1 8.1.9)."""
     at = next(i for i, byte in enumerate(e.data) if 0xD8 <= byte <= 0xDF)
     opcode = (e.data[at] & 7) << 8 | e.data[at + 1]
-    return insn.ip & x87.WHERE_OFFSET | (x87.WHERE_NARROW if e.bits != 64 else 0) | opcode << x87.OPCODE_SHIFT
+    return insn.ip & x87.WHERE_OFFSET | (x87.WHERE_NARROW if e.bits != 64 else 0) | opcode << x87.OPCODE_SHIFT | \
+        control << x87.CONTROL_SHIFT
 
 
-def operand_address(e: Emitter, insn: Instruction, size: int, write: bool = False, waits: bool = True) -> Address:
+def operand_address(e: Emitter, insn: Instruction, size: int) -> Address:
     """Operand words of the memory operand, after the checks that come before it and noting its offset."""
-    e.op("x87_ready" if waits else "x87_ready_unwaiting")
+    e.op("x87_ready")
     bits = address_bits(insn, e.bits)
     e.op(f"lea{'' if bits == 64 else bits}.64", POINTER, *e.effective(insn))
-    return e.address(insn, size, write=write)
+    return e.address(insn, size)
 
 
 def loaded(e: Emitter, insn: Instruction) -> int:
@@ -83,12 +84,12 @@ def loaded(e: Emitter, insn: Instruction) -> int:
 def arithmetic(e: Emitter, insn: Instruction) -> None:
     worker, control = _ARITHMETIC[insn.mnemonic]
     if insn.op0_kind == MEMORY:
-        e.op(f"x87.{worker}", control | loaded(e, insn), TMP[0], POINTER, where(e, insn))
+        e.op(f"x87.{worker}", 0, TMP[0], POINTER, where(e, insn, control | loaded(e, insn)))
         return
     control |= stack_number(insn.op0_register) | stack_number(insn.op1_register) << x87.SOURCE_SHIFT
     if insn.mnemonic in _POPPING:
         control |= 1 << x87.POPS_SHIFT
-    e.op(f"x87.{worker}", control, layout.ZERO, 0, where(e, insn))
+    e.op(f"x87.{worker}", 0, layout.ZERO, 0, where(e, insn, control))
 
 
 @lowers(*_COMPARE)
@@ -96,36 +97,36 @@ def compare(e: Emitter, insn: Instruction) -> None:
     pops, control = _COMPARE[insn.mnemonic]
     control |= pops << x87.POPS_SHIFT
     if insn.op_count and insn.op0_kind == MEMORY:
-        e.op("x87_compare", control | loaded(e, insn), TMP[0], POINTER, where(e, insn))
+        e.op("x87_compare", 0, TMP[0], POINTER, where(e, insn, control | loaded(e, insn)))
         return
     other = stack_number(insn.op_register(insn.op_count - 1)) if insn.op_count else 1
-    e.op("x87_compare", control | other << x87.SOURCE_SHIFT, layout.ZERO, 0, where(e, insn))
+    e.op("x87_compare", 0, layout.ZERO, 0, where(e, insn, control | other << x87.SOURCE_SHIFT))
 
 
 @lowers(Mnemonic.FTST)
 def test(e: Emitter, insn: Instruction) -> None:
-    e.op("x87_compare", x87.FROM_ZERO << x87.FROM_SHIFT, layout.ZERO, 0, where(e, insn))
+    e.op("x87_compare", 0, layout.ZERO, 0, where(e, insn, x87.FROM_ZERO << x87.FROM_SHIFT))
 
 
 @lowers(*_COMPARE_FLAGS)
 def compare_flags(e: Emitter, insn: Instruction) -> None:
     pops, control = _COMPARE_FLAGS[insn.mnemonic]
     control |= pops << x87.POPS_SHIFT | x87.TO_RFLAGS | stack_number(insn.op1_register) << x87.SOURCE_SHIFT
-    e.op("x87_compare_flags", control, layout.ZERO, 0, where(e, insn))
+    e.op("x87_compare_flags", 0, layout.ZERO, 0, where(e, insn, control))
 
 
 @lowers(*_ON_STACK_TOP)
 def on_stack_top(e: Emitter, insn: Instruction) -> None:
     worker, control = _ON_STACK_TOP[insn.mnemonic]
-    e.op(f"x87.{worker}", control, layout.ZERO, 0, where(e, insn))
+    e.op(f"x87.{worker}", 0, layout.ZERO, 0, where(e, insn, control))
 
 
 @lowers(Mnemonic.FLD, Mnemonic.FILD, Mnemonic.FBLD)
 def push(e: Emitter, insn: Instruction) -> None:
     if insn.op0_kind != MEMORY:
-        e.op("x87.push_register", stack_number(insn.op0_register), layout.ZERO, 0, where(e, insn))
+        e.op("x87.push_register", 0, layout.ZERO, 0, where(e, insn, stack_number(insn.op0_register)))
     elif insn.memory_size in _FROM:
-        e.op("x87.push", loaded(e, insn), TMP[0], POINTER, where(e, insn))
+        e.op("x87.push", 0, TMP[0], POINTER, where(e, insn, loaded(e, insn)))
     else:
         a, b, imm = operand_address(e, insn, 10)
         e.op("load.64", TMP[0], a, b, imm)
@@ -141,31 +142,39 @@ def store(e: Emitter, insn: Instruction) -> None:
     if insn.mnemonic == Mnemonic.FISTTP:
         control |= x87.TRUNCATE
     if insn.op0_kind != MEMORY:
-        e.op("x87.store_register", control | stack_number(insn.op0_register), layout.ZERO, 0, where(e, insn))
+        e.op("x87.store_register", 0, layout.ZERO, 0, where(e, insn, control | stack_number(insn.op0_register)))
         return
     to = _TO[insn.memory_size]
-    e.op(f"x87_store.{to}", control, *operand_address(e, insn, _TO_BYTES[to], write=True))
-    e.op("x87_stored", control, layout.ZERO, POINTER, where(e, insn))
+    segment = 0 if e.bits == 64 else SEGMENT_NUMBER[insn.memory_segment] + 1
+    address = operand_address(e, insn, _TO_BYTES[to])
+    e.op(f"x87_store.{to}", (x87.STORE_TRUNCATES if control & x87.TRUNCATE else 0)
+         | segment << x87.STORE_SEGMENT_SHIFT, *address)
+    e.op("x87_stored", 0, layout.ZERO, POINTER, where(e, insn, control))
 
 
 @lowers(Mnemonic.FXCH)
 def exchange(e: Emitter, insn: Instruction) -> None:
-    e.op("x87.exchange", stack_number(insn.op1_register), layout.ZERO, 0, where(e, insn))
+    e.op("x87.exchange", 0, layout.ZERO, 0, where(e, insn, stack_number(insn.op1_register)))
 
 
 @lowers(*_CONDITIONS)
 def conditional_move(e: Emitter, insn: Instruction) -> None:
-    e.op(f"x87_move.{_CONDITIONS[insn.mnemonic]}", stack_number(insn.op1_register), layout.ZERO, 0, where(e, insn))
+    e.op(f"x87_move.{_CONDITIONS[insn.mnemonic]}", 0, layout.ZERO, 0, where(e, insn, stack_number(insn.op1_register)))
 
 
-@lowers(Mnemonic.FFREE, Mnemonic.FFREEP, Mnemonic.FINCSTP, Mnemonic.FDECSTP, Mnemonic.FNOP, *_IGNORED)
+@lowers(Mnemonic.FFREE, Mnemonic.FFREEP, Mnemonic.FINCSTP, Mnemonic.FDECSTP, Mnemonic.FNOP)
 def adjust(e: Emitter, insn: Instruction) -> None:
-    """FNENI, FNDISI and FNSETPM of older coprocessors do nothing (SDM Vol. 3B 22.18.9)."""
     control = {Mnemonic.FINCSTP: x87.ROTATE_UP, Mnemonic.FDECSTP: x87.ROTATE_DOWN, Mnemonic.FFREE: x87.FREE,
                Mnemonic.FFREEP: x87.FREE_POP}.get(insn.mnemonic, 0)
     if control & (x87.FREE | x87.FREE_POP):
         control |= stack_number(insn.op0_register)
-    e.op("x87_adjust", control, layout.ZERO, 0, where(e, insn))
+    e.op("x87_adjust", 0, layout.ZERO, 0, where(e, insn, control))
+
+
+@lowers(*_IGNORED)
+def ignored(e: Emitter, insn: Instruction) -> None:
+    """FNENI, FNDISI and FNSETPM of older coprocessors do nothing (SDM Vol. 3B 22.18.9)."""
+    e.op("x87_ready_unwaiting")
 
 
 @lowers(Mnemonic.WAIT)

@@ -1,8 +1,9 @@
 """Micro-ops of the x87 instructions (SDM Vol. 2A; Vol. 1 chapter 8). The work is in jit/x87, called as runtime functions
-of the FPU file's address alone, so that regions may hold the calls.
+of the FPU file's address and values alone, so that regions may hold the calls.
 
 A register instruction is one micro-op. One with a memory operand starts with `x87_ready`, as #NM and #MF come before
-the operand's faults (SDM Vol. 3A table 6-2). The immediate says where the instruction is (jit/x87/sources.py).
+the operand's faults (SDM Vol. 3A table 6-2). The immediate says where the instruction is and what it does
+(jit/x87/sources.py).
 """
 
 from numba import types
@@ -10,13 +11,14 @@ from numba import types
 from jit import exits
 from jit.access import probe, store
 from jit.exits import OK
-from jit.fault import MF, NM, fault
+from jit.fault import MF, NM, fault, general_protection, stack_fault
 from jit.flags import CF, PF, ZF, condition, set_status
 from jit.fpu_layout import FCW, FDP, FIP, FOP, FSW
-from jit.layout import CR0, FPU, PAGE_RIP, SELF, VECTOR_GATE
+from jit.layout import CR0, FPU, PAGE_RIP, SEG, SEG_ATTR, SEG_BYTES, SELF, SS, VECTOR_GATE
 from jit.native import inline, ld16, ld64, rd64, shr, state_at, st64, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
+from jit.semantics.segmentation import WRITE, type_allows
 from jit.semantics.wiring import EMULATE, SWITCHED
 from jit.vector_gate import CR0_TS
 from jit.x87 import control
@@ -24,12 +26,16 @@ from jit.x87.format import C0, C2, C3, ES
 from jit.x87.pop import OUT_HIGH, OUT_LOW
 from jit.x87.sources import (
     FROM_SHIFT,
+    CONTROL_SHIFT,
     OPCODE_SHIFT,
+    STORE_SEGMENT_SHIFT,
+    STORE_TRUNCATES,
     TO_DECIMAL,
     TO_F32,
     TO_F80,
     TO_I16,
     TO_I32,
+    TRUNCATE,
     WHERE_NARROW,
     WHERE_OFFSET,
 )
@@ -86,6 +92,12 @@ def ready_unwaiting(st):
 
 
 @inline
+def how(imm):
+    """The control word."""
+    return shr(imm, CONTROL_SHIFT)
+
+
+@inline
 def note(st, f, where):
     """FIP."""
     ip = rd64(st, PAGE_RIP) + (where & WHERE_OFFSET)
@@ -113,7 +125,7 @@ def x87_ready_unwaiting(st, d, a, b, imm):
 
 @op("x87", *PLAIN_WORKERS)
 def x87_operation(name):
-    """d: how (jit/x87/sources.py); a: slot of the memory operand's bits; b: slot of its address, 0 without one."""
+    """a: slot of the memory operand's bits; b: slot of its address, 0 without one."""
     worker = external(name)
 
     def x87_operation(st, d, a, b, imm):
@@ -122,7 +134,7 @@ def x87_operation(name):
             return status
         f = rd64(st, FPU)
         note(st, f, imm)
-        if worker(f, d, rd64(st, a)) != 0:
+        if worker(f, how(imm), rd64(st, a)) != 0:
             note_error(st, f, imm, b)
         return OK
     return x87_operation
@@ -135,7 +147,7 @@ def x87_compare(st, d, a, b, imm):
         return status
     f = rd64(st, FPU)
     note(st, f, imm)
-    if compare_worker(f, d, rd64(st, a)) & 1:
+    if compare_worker(f, how(imm), rd64(st, a)) & 1:
         note_error(st, f, imm, b)
     return OK
 
@@ -148,7 +160,7 @@ def x87_compare_flags(st, d, a, b, imm):
         return status
     f = rd64(st, FPU)
     note(st, f, imm)
-    result = compare_worker(f, d, 0)
+    result = compare_worker(f, how(imm), 0)
     if result & 1:
         note_error(st, f, imm, 0)
     set_status(st, (CF if result & C0 else 0) | (PF if result & C2 else 0) | (ZF if result & C3 else 0))
@@ -181,7 +193,7 @@ def x87_move(code):
             return status
         f = rd64(st, FPU)
         note(st, f, imm)
-        if move_worker(f, d, condition(st, code)) != 0:
+        if move_worker(f, how(imm), condition(st, code)) != 0:
             note_error(st, f, imm, 0)
         return OK
     return x87_move
@@ -208,7 +220,8 @@ def size_of(to: int) -> int:
 
 @op("x87_store", *range(7))
 def x87_store(to):
-    """A store of kind TO_*; it commits in `x87_stored`, which must follow."""
+    """A store of kind TO_*; it commits in `x87_stored`, which must follow. That the segment is writable is checked here,
+    as an unmasked exception that keeps the store from happening comes first."""
     size = size_of(to)
 
     def x87_store(st, d, a, b, imm):
@@ -216,8 +229,11 @@ def x87_store(to):
         if status != OK:
             return status
         f = rd64(st, FPU)
-        if narrow(f, d | (to << FROM_SHIFT)) == 0:
+        if narrow(f, (TRUNCATE if d & STORE_TRUNCATES else 0) | (to << FROM_SHIFT)) == 0:
             return OK
+        segment = shr(d, STORE_SEGMENT_SHIFT)
+        if segment != 0 and not type_allows(rd64(st, SEG + SEG_BYTES * (segment - 1) + SEG_ATTR), WRITE):
+            return stack_fault(st, 0) if segment - 1 == SS else general_protection(st, 0)
         return store_out(st, effective(st, a, b, imm), size, hint(b), f)
     return x87_store
 
@@ -226,21 +242,21 @@ def x87_store(to):
 def x87_stored(st, d, a, b, imm):
     f = rd64(st, FPU)
     note(st, f, imm)
-    if stored(f, d) != 0:
+    if stored(f, how(imm)) != 0:
         note_error(st, f, imm, b)
     return OK
 
 
 @op("x87_adjust")
 def x87_adjust(st, d, a, b, imm):
-    """FFREE, FFREEP, FINCSTP, FDECSTP, and FNOP with d = 0."""
+    """FFREE, FFREEP, FINCSTP, FDECSTP, and FNOP with nothing to do."""
     status = ready(st)
     if status != OK:
         return status
     f = rd64(st, FPU)
     note(st, f, imm)
-    if d != 0:
-        control.adjust(f, d)
+    if how(imm) != 0:
+        control.adjust(f, how(imm))
     return OK
 
 

@@ -51,10 +51,11 @@ def fpu_store_environment(st, linear, control):
     wide, pointers = control & ENV_WIDE != 0, protected(st)
     size = 4 if wide else 2
     total = ENV_BYTES[control & 3]
-    for at in range(0, total, 8):
-        status = probe(st, linear + at, min(8, total - at), control & STACK)
-        if status != OK:
-            return status
+    status = probe(st, linear, size, control & STACK)
+    if status == OK:
+        status = probe(st, linear + total - 1, 1, control & STACK)
+    if status != OK:
+        return status
     for n in range(7):
         status = store(st, linear + n * size, size, control & STACK, environment_word(f, n, wide, pointers))
         if status != OK:
@@ -83,20 +84,17 @@ def load_word(st, linear, n, size, control):
     return load(st, linear + n * size, size, control & STACK)
 
 
-@inline
-def check_readable(st, linear, total, flags):
-    for at in range(0, total, 8):
-        value, status = load(st, linear + at, min(8, total - at), flags)
-        if status != OK:
-            return status
-    return OK
-
-
 def fpu_load_environment(st, linear, control):
     """FLDENV, FRSTOR."""
     f = rd64(st, FPU)
     wide, pointers = control & ENV_WIDE != 0, protected(st)
     size = 4 if wide else 2
+    cw, status = load(st, linear, size, control & STACK)
+    if status != OK:
+        return status
+    cw, status = load(st, linear + ENV_BYTES[control & 3] - 1, 1, control & STACK)
+    if status != OK:
+        return status
     cw, status = load_word(st, linear, 0, size, control)
     if status != OK:
         return status
@@ -120,9 +118,6 @@ def fpu_load_environment(st, linear, control):
         return status
     first = linear + 7 * size
     if control & ENV_REGISTERS:
-        status = check_readable(st, first, 80, control & STACK)
-        if status != OK:
-            return status
         for i in range(8):
             sig, status = load(st, first + 10 * i, 8, control & STACK)
             if status != OK:

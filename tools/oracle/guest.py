@@ -136,7 +136,9 @@ class Guest:
         plane = self.plane
         fpu = plane.get(layout.FPU)
         for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
-                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw)):
+                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw), (fpu_layout.FOP, state.fop),
+                             (fpu_layout.FIP, state.fip), (fpu_layout.FDP, state.fdp), (fpu_layout.FCS, 0),
+                             (fpu_layout.FDS, 0)):
             plane.fpu_set(field, value)
         ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
         for number in range(16):
@@ -148,7 +150,8 @@ class Guest:
         fpu = plane.get(layout.FPU)
         ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
         return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
-                           plane.fpu_get(fpu_layout.FCW), plane.fpu_get(fpu_layout.FSW), plane.fpu_get(fpu_layout.FTW))
+                           *(plane.fpu_get(word) for word in (fpu_layout.FCW, fpu_layout.FSW, fpu_layout.FTW, fpu_layout.FOP,
+                                                              fpu_layout.FIP, fpu_layout.FDP)))
 
     def _compile(self, rip: int) -> None:
         """Put a region at the instruction that was just decoded."""
