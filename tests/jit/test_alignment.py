@@ -129,3 +129,13 @@ def test_a_far_pointer_needs_the_alignment_of_its_offset() -> None:
         rig.set("rbx", DATA + at)
         rig.step("c403")                                        # LES eax, [ebx]
         assert rig.vector() == vector
+
+
+def test_the_fpu_state_image_needs_the_alignment_of_its_words() -> None:
+    """FNSAVE: 4 bytes, though its registers lie 10 bytes apart (SDM Vol. 3A table 6-7)."""
+    for at, vector in ((4, None), (2, AC)):
+        rig = checked()
+        rig.set("rbx", DATA + at)
+        rig.step("dd33")
+        assert rig.vector() == vector
+        assert bool(rig.read(DATA + at)) == (vector is None)
