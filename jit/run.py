@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
-from jit.exits import FAULT, KIND_BREAKPOINT, KIND_FAULT, KIND_NMI, OK
+from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
@@ -27,7 +27,6 @@ from jit.layout import (
     CS,
     CS_BASE,
     DEBUG_HITS,
-    DR6,
     EXIT,
     EXIT_UOP,
     FAULT_KIND,
@@ -74,7 +73,7 @@ from jit.paging import EXECUTE
 from jit.slots import call_slot
 from jit.slow import is_canonical
 from jit.tlb import set_address
-from jit.watch import at_instruction, instruction_breakpoints, report_hits
+from jit.watch import break_at, instruction_breakpoints, report_hits
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
 SAMPLE_MAX = 1 << 20
@@ -272,14 +271,7 @@ def instruction_breakpoint(st: State, shadow: int) -> bool:
     """Whether an instruction breakpoint faults at RIP: not while RF is set, nor after MOV SS (SDM Vol. 3B 17.3.1.1)."""
     if rd64(st, RFL) & RF or shadow == SHADOW_STACK:
         return False
-    hits = at_instruction(st, linear_rip(st, rd64(st, RIP)))
-    if hits == 0:
-        return False
-    wr64(st, DR6, rd64(st, DR6) | hits)
-    fault(st, DB)
-    wr64(st, FAULT_KIND, KIND_BREAKPOINT)
-    wr64(st, FAULT_PENDING, 1)
-    return True
+    return break_at(st, linear_rip(st, rd64(st, RIP)))
 
 
 @inline

@@ -37,6 +37,7 @@ from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
 from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
+ALIGNED = 0x400         # added to a size: part of a larger operand, whose alignment has been checked
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
 
 
@@ -136,10 +137,10 @@ def tlb_set_for(st: State, flags: int) -> int:
 
 
 @inline
-def check_alignment(st: State, linear: int, size: int, tlb_set: int) -> int:
+def check_alignment(st, linear, size, flags, tlb_set):
     """#AC(0) for an operand that is not aligned to its size, or to 8 where it is larger (SDM Vol. 3A table 6-7). It
     comes before #PF, as on AMD processors; the SDM leaves the order open."""
-    if tlb_set == SET_ALIGN:
+    if tlb_set == SET_ALIGN and flags & ALIGNED == 0:
         mask = 7 if size >= 8 else 3 if size >= 4 else size - 1
         if linear & mask:
             return fault_with_code(st, AC, 0)
@@ -158,7 +159,7 @@ def slow_load(st: State, linear: int, size_and_flags: int) -> int:
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status == OK:
-        status = check_alignment(st, linear, size, tlb_set)
+        status = check_alignment(st, linear, size, size_and_flags, tlb_set)
     if status == OK:
         status = note_hits(st, linear, size, ON_ACCESS)
     if status != OK:
@@ -192,7 +193,7 @@ def slow_store(st: State, linear: int, size_and_flags: int) -> int:
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status == OK:
-        status = check_alignment(st, linear, size, tlb_set)
+        status = check_alignment(st, linear, size, size_and_flags, tlb_set)
     if status == OK:
         status = note_hits(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:
@@ -226,7 +227,7 @@ def slow_probe(st: State, linear: int, size_and_flags: int) -> int:
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status == OK:
-        status = check_alignment(st, linear, size, tlb_set)
+        status = check_alignment(st, linear, size, size_and_flags, tlb_set)
     if status == OK:
         status = may_hit(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:

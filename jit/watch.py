@@ -8,9 +8,10 @@ instruction is complete. That works only when nothing follows the instruction in
 
 from numba import types
 
-from jit.exits import AGAIN, OK
-from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR6, DR7
-from jit.native import State, inline, rd64, shr, ult, wr64
+from jit.exits import AGAIN, KIND_BREAKPOINT, OK
+from jit.fault import DB, fault
+from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR6, DR7, FAULT_KIND, FAULT_PENDING
+from jit.native import inline, rd64, shr, ult, wr64
 
 ENABLED = 0xFF                          # DR7: L0 to G3
 ON_EXECUTE, ON_WRITE, ON_PORT, ON_ACCESS = 1, 2, 4, 8   # sets of R/W fields: 1 << the field's value
@@ -61,9 +62,16 @@ def instruction_breakpoints(st: State) -> bool:
 
 
 @inline
-def at_instruction(st: State, linear: int) -> int:
-    """DR6 bits of the instruction breakpoints at a linear address."""
-    return _matching(st, linear, 1, ON_EXECUTE)
+def break_at(st, linear):
+    """Whether an instruction breakpoint lies at a linear address; its #DB is then pending."""
+    hits = _matching(st, linear, 1, ON_EXECUTE)
+    if hits == 0:
+        return False
+    wr64(st, DR6, rd64(st, DR6) | hits)
+    fault(st, DB)
+    wr64(st, FAULT_KIND, KIND_BREAKPOINT)
+    wr64(st, FAULT_PENDING, 1)
+    return True
 
 
 @inline

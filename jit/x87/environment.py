@@ -9,8 +9,8 @@ from jit.exits import OK
 from jit.fpu_layout import FCS, FCW, FDP, FDS, FIP, FOP, FSW, ST
 from jit.layout import FPU
 from jit.mode import protected
-from jit.native import State, inline, ld16, ld64, rd64, shr, st16, st64
-from jit.slow import STACK
+from jit.native import inline, ld16, ld64, rd64, shr, st16, st64
+from jit.slow import ALIGNED, STACK
 from jit.x87.control import FCW_FIXED, FCW_WRITABLE, full_tags, initialise, load_tags, summarised
 from jit.x87.format import EXCEPTIONS
 from jit.x87.sources import ENV_BYTES, ENV_REGISTERS, ENV_WIDE
@@ -69,9 +69,9 @@ def fpu_store_environment(st: State, linear: int, control: int) -> int:
     at = linear + 7 * size
     for i in range(8):
         register = f + ST + (number(fsw, i) << 4)
-        status = store(st, at, 8, control & STACK, ld64(register))
+        status = store(st, at, 8, control & STACK | ALIGNED, ld64(register))
         if status == OK:
-            status = store(st, at + 8, 2, control & STACK, ld16(register + 8))
+            status = store(st, at + 8, 2, control & STACK | ALIGNED, ld16(register + 8))
         if status != OK:
             return status
         at += 10
@@ -119,10 +119,10 @@ def fpu_load_environment(st: State, linear: int, control: int) -> int:
     first = linear + 7 * size
     if control & ENV_REGISTERS:
         for i in range(8):
-            sig, status = load(st, first + 10 * i, 8, control & STACK)
+            sig, status = load(st, first + 10 * i, 8, control & STACK | ALIGNED)
             if status != OK:
                 return status
-            top, status = load(st, first + 10 * i + 8, 2, control & STACK)
+            top, status = load(st, first + 10 * i + 8, 2, control & STACK | ALIGNED)
             if status != OK:
                 return status
             register = f + ST + (number(fsw, i) << 4)
