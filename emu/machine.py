@@ -289,6 +289,8 @@ class Machine:
     def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
         """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""
         bus = self.pc.bus
+        if kind in (exits.IO_PORT_READ, exits.IO_PORT_WRITE):
+            self.clock.skip_to(self.clock.now + self.clock.model.port_ns)
         if kind == exits.IO_PORT_READ:
             return bus.port_read(address, size)
         if kind == exits.IO_PORT_WRITE:

@@ -101,6 +101,7 @@ class VCpu:
                 machine.clock.advance(start + done)
             self._serve[status](plane)
             plane = self.plane
+            budget = self._follow_clock(plane, start, budget)
             if machine.stopping or plane.get(layout.ACTIVITY) != RUNNING:
                 break
             if machine.reschedule:
@@ -112,6 +113,22 @@ class VCpu:
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
         return done
+
+    def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:
+        """After Python has acted in a slice of `budget` instructions: the TSC follows time that a device took, and the
+        slice ends where an event is due now. Gives the new length."""
+        clock = self.machine.clock
+        done = budget - plane.signed(layout.BUDGET)
+        if start + done > clock.icount:
+            clock.advance(start + done)
+        due = clock.deadline_icount()
+        if due is not None and due < start + budget:
+            budget = max(due - start, done)
+            self._slice = budget
+            self.group.set(group_layout.SLICE_END, start + budget)
+            plane.set(layout.BUDGET, budget - done)
+        plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
+        return budget
 
     def retired(self) -> int:
         """Instructions retired, those of the current time slice included."""

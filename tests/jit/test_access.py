@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from jit import exits, layout, pmap
 
+from jit import exits, layout, pmap
 from tests.jit.bare import DATA, fresh, put
 from tools.lockstep.tables import RW, P, Tables
 

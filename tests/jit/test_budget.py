@@ -1,7 +1,7 @@
 """A run stops after exactly the instructions it was given, wherever that is, in every engine mode."""
 import pytest
-from jit import exits, layout
 
+from jit import exits, layout
 from tests.jit.bare import CODE, MODES, fresh, put
 
 NOPS = "90" * 12 + "f4"

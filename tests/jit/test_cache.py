@@ -98,13 +98,14 @@ def test_old_versions_are_pruned_and_the_newest_kept(tmp_path):
 
 
 RUN = """
-from jit.compiler import compiler
-print(compiler().address("add.64") != 0, compiler().built)
+from jit.compiler import Compiler
+compiler = Compiler(help_wanted=False)
+print(compiler.address("add.64") != 0, compiler.built)
 """
 
 
 def run(directory, wait=True):
-    environment = dict(os.environ, STRATA_CACHE=str(directory), PYTHONPATH=str(TOP))
+    environment = dict(os.environ, STRATA_CACHE=str(directory), STRATA_COMPILE_AHEAD="0", PYTHONPATH=str(TOP))
     child = subprocess.Popen([sys.executable, "-c", RUN], cwd=TOP, env=environment, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return finish(child) if wait else child
@@ -124,7 +125,20 @@ def test_two_processes_compile_the_same_at_once(tmp_path):
     first, second = run(tmp_path, False), run(tmp_path, False)
     assert finish(first) + finish(second) > 0
     assert run(tmp_path) == 0
-    files = list(tmp_path.glob("*/*"))
+    files = list(tmp_path.glob("*/[!.]*"))
     for path in files:
         path.write_bytes(path.read_bytes()[:-7])
     assert run(tmp_path) == len(files)
+
+
+def test_a_claim_is_held_by_one_process_and_dies_with_it(tmp_path):
+    """Only one process compiles a function at a time; a claim whose process is gone counts for nothing."""
+    cache = Cache(tmp_path / "x")
+    assert cache.claim("op.add.64")
+    assert not cache.claim("op.add.64")
+    cache.release("op.add.64")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "x" / ".claim-op.add.64").write_text(str(gone.pid))
+    assert cache.wait("op.add.64") is None
+    assert cache.claim("op.add.64")

@@ -1,6 +1,10 @@
 """Random programs in two engines must agree in everything at every stop (tools/lockstep)."""
+import itertools
+import time
+
 import pytest
 
+from emu import regions
 from tools.lockstep import __main__ as command
 from tools.lockstep import counting
 from tools.lockstep.compare import agree_at_end, lockstep
@@ -44,16 +48,37 @@ def test_blocks_agree_with_the_interpreter(interpreter, blocks, request):
     assert counting.ran() - before > total / 2              # the comparison was of compiled code
 
 
-def test_auto_is_deterministic(interpreter):
+def test_auto_is_deterministic(interpreter, monkeypatch):
     """When a background compile is ready must make no difference to the guest."""
-    auto = World("auto")
+    monkeypatch.setitem(regions.SAMPLING, "auto", (256, 2))
+
+    class Patient(World):
+        """Gives the compiling thread time, so that regions are put in place in the middle of a program."""
+
+        def go(self, budget):
+            if self.bare.engine.regions.busy:
+                time.sleep(0.01)
+            return super().go(budget)
+    auto = Patient("auto")
     try:
-        for seed in range(500, 506):
-            found = agree_at_end(generate(seed), interpreter, auto, EACH)
+        for seed in calm(interpreter, 5):
+            found = agree_at_end(generate(seed), interpreter, auto, 50 * EACH)
             assert not found, f"seed {seed}: {found}"
-        assert auto.bare.engine.regions.compiled > 0
+        assert auto.bare.engine.regions.compiled > 1
     finally:
         auto.bare.engine.regions.close()
+
+
+def calm(world, count):
+    """Seeds of programs that hardly fault, so that time passes in compiled code."""
+    found = []
+    for seed in itertools.count(500):
+        program = generate(seed)
+        result = lockstep(program, world, world, 3000, 3000)
+        if result.faults < 3 and not program.changes_itself:
+            found.append(seed)
+            if len(found) == count:
+                return found
 
 
 def test_a_seed_gives_the_same_program():
@@ -69,7 +94,7 @@ def test_programs_use_every_kind_of_instruction():
 
 
 def test_a_wrong_engine_is_found_and_the_program_shrunk(interpreter):
-    """The second world counts its last register up behind the engine's back after each slice."""
+    """The second world changes RCX behind the engine's back where no instruction stopped a slice."""
     class Wrong(World):
         def go(self, budget):
             status = super().go(budget)
@@ -82,7 +107,7 @@ def test_a_wrong_engine_is_found_and_the_program_shrunk(interpreter):
     def fails(candidate):
         return lockstep(candidate, interpreter, wrong, 2000).difference is not None
     result = lockstep(program, interpreter, wrong, 2000)
-    assert result.difference and list(result.difference.fields) == ["rcx"]
+    assert result.difference and "rcx" in result.difference.fields
     short = shrink(program, fails)
     assert fails(short) and len(short.items) < len(program.items) / 4
     shown = command.report(short, result.difference, None, ("interp", "blocks"))

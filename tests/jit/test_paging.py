@@ -2,8 +2,8 @@
 import itertools
 
 import pytest
-from jit import exits, layout
 
+from jit import exits, layout
 from tests.jit.bare import fresh
 from tools.lockstep.tables import CR0_PE, CR0_PG, CR0_WP, EFER_NXE, NX, PS, RW, US, A, D, G, P, Tables
 

@@ -3,11 +3,11 @@ import ctypes
 import threading
 
 import pytest
+
 from jit import exits, layout, uops
 from jit.region_view import VIEW_END, keeps_to_view
-
 from tests.jit.bare import CODE, DATA, fresh, put
-from tools.lockstep.tables import RW, P, Tables
+from tools.lockstep.tables import Tables
 
 LOOP = "48ffc0 48ffcf 75f8 f4"            # L: inc rax; dec rdi; jnz L; hlt
 

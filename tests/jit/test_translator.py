@@ -2,8 +2,8 @@
 import ctypes
 
 import pytest
-from jit import exits, layout, pmap, uops
 
+from jit import exits, layout, pmap, uops
 from tests.jit.bare import CODE, DATA, fresh, put
 from tools.lockstep.tables import NX, RW, P, Tables
 

@@ -35,6 +35,7 @@ class Bare:
         self.engine = Engine(self.memory, mode)
         self.plane = Plane(self.engine)
         self.devices: list[tuple[int, int, int, int]] = []      # (kind, address, size, value written)
+        self.device_trace = 0           # a digest of `devices`
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self.patience = 1 << 62         # exits to Python after which a run is a hang
 
@@ -47,9 +48,11 @@ class Bare:
         for field in map(layout.FIELDS.__getitem__, CLEARED):
             for at in range(field.offset, field.offset + field.size * field.count, 8):
                 plane.set(at, 0)
+        plane.reset_fpu()
         self.mode(64)
         self.engine.regions.sampling(plane)
         self.devices.clear()
+        self.device_trace = 0
 
     def forget(self) -> None:
         """Drop everything decoded and every translation."""
@@ -197,6 +200,7 @@ class Bare:
         size = plane.get(layout.IO_SIZE)
         self.devices.append((plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS), size,
                              plane.get(layout.IO_VALUE) & (1 << 8 * size) - 1))
+        self.device_trace = hash((self.device_trace, self.devices[-1]))
         answer = (len(self.devices) * 0x9E3779B97F4A7C15 ^ self.devices[-1][1]) & (1 << 8 * size) - 1
         if plane.get(layout.EXIT_UOP) != self._io_uop:      # a later micro-op of the same instruction
             self._io_uop = plane.get(layout.EXIT_UOP)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
+from jit import layout
 from tools.lockstep.program import Program
 from tools.lockstep.world import World
+
+MAX_STOPS = 4000            # after which a program that does little but fault is given up
+
+SLICE = 20_000              # in which a world with a background compiler runs, so that it can put regions in place
 
 
 class Difference(NamedTuple):
@@ -35,7 +40,7 @@ def _text(value: object) -> str:
 
 def worthwhile(program: Program, instructions: int) -> int:
     """How many of the instructions to run of a program whose compiled code is short-lived."""
-    return instructions // 50 if program.changes_itself else instructions
+    return instructions // 100 if program.changes_itself else instructions
 
 
 def differences(a: World, b: World, whole: bool = True) -> dict[str, tuple[object, object]]:
@@ -76,22 +81,24 @@ def lockstep(program: Program, a: World, b: World, instructions: int, slices: in
             faults += 1
             a.go_on(how)
             b.go_on(how)
-            if stops > instructions:                        # hardly anything but faults
+            if stops > MAX_STOPS:
                 return Result(None, done, stops, faults)
     return Result(None, done, stops, faults)
 
 
 def agree_at_end(program: Program, a: World, b: World, instructions: int) -> Difference | None:
-    """Run each world by itself, without common stops, and compare once the instructions have run."""
+    """Run each world by itself, in slices of its own, and compare once the instructions have run."""
     instructions = worthwhile(program, instructions)
-    for world in (a, b):
+    for world, slice_length in ((a, instructions), (b, SLICE)):
         world.start(program)
-        left = instructions
-        for _ in range(instructions):        # at a fault, none need have run
-            how = world.go(left)
-            left = world.bare.left()
-            if left <= 0:
-                break
-            world.go_on(how)
+        left, faults = instructions, 0
+        while left > 0 and faults < MAX_STOPS:
+            budget = min(left, slice_length)
+            how = world.go(budget)
+            left -= budget - world.bare.left()
+            if how != "EVENT":
+                faults += 1
+                world.go_on(how)
+        world.bare.plane.set(layout.BUDGET, left)          # how far it came counts, not how the slices fell
     fields = differences(a, b)
-    return Difference(instructions, fields) if fields else None
+    return Difference(instructions - left, fields) if fields else None

@@ -17,6 +17,10 @@ REGISTER_BITS = {K.R8_REG: 8, K.R8_OPCODE: 8, K.R16_REG: 16, K.R16_RM: 16, K.R16
                  K.R32_RM: 32, K.R32_OPCODE: 32, K.R32_VVVV: 32, K.R64_REG: 64, K.R64_RM: 64, K.R64_OPCODE: 64,
                  K.R64_VVVV: 64}
 REGISTER_OR_MEMORY = {K.R8_OR_MEM: 8, K.R16_OR_MEM: 16, K.R32_OR_MEM: 32, K.R64_OR_MEM: 64}
+VECTOR_REGISTER = {getattr(K, file + kind): file for file in ("XMM", "YMM", "MM")
+                   for kind in ("_REG", "_RM", "_VVVV", "_OR_MEM") if hasattr(K, file + kind)}
+VECTOR_REGISTER |= {K.ST0: "ST", K.STI_OPCODE: "ST"}
+MAY_BE_MEMORY = {*REGISTER_OR_MEMORY, K.XMM_OR_MEM, K.YMM_OR_MEM, K.MM_OR_MEM}
 IMMEDIATES = {K.IMM8: (OpKind.IMMEDIATE8, 8), K.IMM16: (OpKind.IMMEDIATE16, 16), K.IMM32: (OpKind.IMMEDIATE32, 32),
               K.IMM64: (OpKind.IMMEDIATE64, 64), K.IMM8SEX16: (OpKind.IMMEDIATE8TO16, 8),
               K.IMM8SEX32: (OpKind.IMMEDIATE8TO32, 8), K.IMM8SEX64: (OpKind.IMMEDIATE8TO64, 8),
@@ -31,7 +35,9 @@ EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800000
 STRUCTURED = {Mnemonic.CALL, Mnemonic.RET, Mnemonic.JMP, Mnemonic.LEAVE, Mnemonic.ENTER, Mnemonic.POPF, Mnemonic.POPFD,
               Mnemonic.POPFQ, Mnemonic.POPA, Mnemonic.POPAD, Mnemonic.INT, Mnemonic.INT1, Mnemonic.INT3,
               Mnemonic.INTO, Mnemonic.RDTSC, Mnemonic.RDTSCP}
-SYSTEM = {"system", "segment", "far", "io"}      # families that need descriptor tables or ports
+# Families by what a program may draw: the rest needs descriptor tables or ports.
+INTEGER = frozenset(("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string"))
+VECTOR = frozenset(("sse_move", "sse_integer", "sse_shuffle", "sse_float", "avx", "x87"))
 
 
 def value(rng: random.Random, bits: int = 64) -> int:
@@ -41,8 +47,9 @@ def value(rng: random.Random, bits: int = 64) -> int:
 
 
 @functools.cache
-def forms(bits: int) -> tuple[tuple[int, ...], ...]:
-    """Every form that has a lowering and only general operands, grouped by mnemonic so that each is as likely."""
+def forms(bits: int, families: frozenset[str] = INTEGER) -> tuple[tuple[int, ...], ...]:
+    """Every form of some families that has a lowering and only plain operands, grouped by mnemonic so that each is as
+    likely."""
     lowering.load_families()
     groups: dict[int, list[int]] = {}
     for name, code in vars(Code).items():
@@ -50,7 +57,7 @@ def forms(bits: int) -> tuple[tuple[int, ...], ...]:
             continue
         info = OpCodeInfo(code)
         function = lowering.CODES.get(code) or lowering.TABLE.get(info.mnemonic)
-        if function and function.__module__.rpartition("_")[2] not in SYSTEM and _suitable(info, bits):
+        if function and function.__module__.partition(".lower_")[2] in families and _suitable(info, bits):
             groups.setdefault(info.mnemonic, []).append(code)
     return tuple(tuple(codes) for codes in groups.values())
 
@@ -61,14 +68,14 @@ def _suitable(info: OpCodeInfo, bits: int) -> bool:
     if info.is_privileged or info.must_be_cpl0 or info.is_input_output or info.fwait:
         return False
     return all(kind in FIXED or kind in REGISTER_BITS or kind in REGISTER_OR_MEMORY or kind in IMMEDIATES
-               or kind in (K.MEM, K.IMM8_CONST_1, K.MEM_OFFS) for kind in info.op_kinds())
+               or kind in VECTOR_REGISTER or kind in (K.MEM, K.IMM8_CONST_1, K.MEM_OFFS) for kind in info.op_kinds())
 
 
 class Memory(NamedTuple):
     """A memory operand."""
 
     base: int = Register.NONE
-    index: int = Register.NONE
+    index_register: int = Register.NONE
     scale: int = 1
     displacement: int = 0
     size: int = 0               # of the displacement, as iced counts it
@@ -80,6 +87,12 @@ class Maker:
 
     def __init__(self, rng: random.Random, bits: int, bases: tuple[int, ...], absolute: tuple[int, ...]) -> None:
         self.rng, self.bits, self.bases, self.absolute = rng, bits, bases, absolute
+        self.groups = forms(bits)
+
+    def add_vectors(self, count: int) -> None:
+        """Let some instructions of the vector and x87 families take part, as often as all others together."""
+        more = forms(self.bits, VECTOR)
+        self.groups += tuple(self.rng.choice(more) for _ in range(count)) * (len(self.groups) // count)
 
     def register(self, bits: int) -> int:
         """A register that programs may overwrite."""
@@ -107,7 +120,7 @@ class Maker:
     def instruction(self, index: int | None = None) -> Instruction:
         """Any instruction of `forms`; `index` is a register that holds a small number."""
         while True:
-            insn = self.form(self.rng.choice(self.rng.choice(forms(self.bits))), index)
+            insn = self.form(self.rng.choice(self.rng.choice(self.groups)), index)
             if insn is not None:
                 return insn
 
@@ -118,7 +131,7 @@ class Maker:
         insn.code = code
         in_memory = False
         for number, kind in enumerate(info.op_kinds()):
-            if kind == K.MEM or kind in REGISTER_OR_MEMORY and rng.random() < 0.5:
+            if kind == K.MEM or kind in MAY_BE_MEMORY and rng.random() < 0.5:
                 in_memory = True
                 insn.set_op_kind(number, OpKind.MEMORY)
                 self._address(insn, index)
@@ -132,6 +145,10 @@ class Maker:
             elif kind == K.IMM8_CONST_1:
                 insn.set_op_kind(number, OpKind.IMMEDIATE8)
                 insn.immediate8 = 1
+            elif kind in VECTOR_REGISTER:
+                insn.set_op_kind(number, OpKind.REGISTER)
+                insn.set_op_register(number, Register.ST0 if kind == K.ST0 else
+                                     getattr(Register, f"{VECTOR_REGISTER[kind]}{rng.randrange(8)}"))
             else:
                 insn.set_op_kind(number, OpKind.REGISTER)
                 insn.set_op_register(number, FIXED.get(kind) or self.register(
@@ -148,7 +165,7 @@ class Maker:
 
     def _address(self, insn: Instruction, index: int | None) -> None:
         operand = self.memory(index)
-        insn.memory_base, insn.memory_index = operand.base, operand.index
+        insn.memory_base, insn.memory_index = operand.base, operand.index_register
         insn.memory_index_scale, insn.memory_displ_size = operand.scale, operand.size
         insn.memory_displacement = operand.displacement & (1 << self.bits) - 1
         insn.segment_prefix = operand.segment

@@ -28,6 +28,8 @@ class Generator:
         self.paging = "4-level" if self.bits == 64 else self.rng.choice(("pae", "32-bit"))
         self.maker = Maker(self.rng, self.bits, BASES[self.bits], AREAS)
         self.changes_itself = self.rng.random() < 0.2
+        if self.rng.random() < 0.2:
+            self.maker.add_vectors(8)
         self.items: list[Item] = []
         self.functions: list[int] = []      # labels, for calls; their code follows the main part
 

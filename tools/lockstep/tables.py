@@ -7,6 +7,7 @@ from tools.lockstep.bare import Bare
 P, RW, US, A, D, PS, G, NX = 1, 2, 4, 0x20, 0x40, 0x80, 0x100, 1 << 63
 CR0_PE, CR0_WP, CR0_PG = 1, 1 << 16, 1 << 31
 CR4_PSE, CR4_PAE = 1 << 4, 1 << 5
+CR4_VECTORS = 1 << 9 | 1 << 10 | 1 << 18                    # OSFXSR, OSXMMEXCPT, OSXSAVE
 EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
 SHIFTS = {"4-level": (39, 30, 21, 12), "pae": (30, 21, 12), "32-bit": (22, 12)}
 
@@ -59,7 +60,7 @@ class Tables:
         plane = self.bare.plane
         plane.set(layout.CR3, self.root)
         plane.set(layout.CR0, CR0_PE | CR0_WP | CR0_PG)
-        plane.set(layout.CR4, CR4_PSE if self.kind == "32-bit" else CR4_PAE)
+        plane.set(layout.CR4, CR4_VECTORS | (CR4_PSE if self.kind == "32-bit" else CR4_PAE))
         plane.set(layout.EFER, {"4-level": EFER_LME | EFER_LMA | EFER_NXE, "pae": EFER_NXE, "32-bit": 0}[self.kind])
         if self.kind == "pae":
             for number in range(4):

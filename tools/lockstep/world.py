@@ -7,7 +7,7 @@ import hashlib
 
 from emu.mem.ram import PAGE
 from emu.plane import GPR_NAMES
-from jit import layout
+from jit import fpu_layout, layout
 from tools.lockstep.bare import NAMES, Bare, status_flags
 from tools.lockstep.program import Program
 from tools.lockstep.tables import NX, RW, P, Tables
@@ -82,10 +82,10 @@ class World:
             self.bare.plane.set(layout.FAULT_PENDING, 0)
             self.bare.plane.set(layout.RIP, self.origin)
 
-    def state(self) -> dict[str, int | str]:
+    def state(self) -> dict[str, int]:
         """Everything architectural but memory, by name."""
         plane = self.bare.plane
-        found: dict[str, int | str] = {name: self.bare.gpr(n) for n, name in enumerate(GPR_NAMES)}
+        found: dict[str, int] = {name: self.bare.gpr(n) for n, name in enumerate(GPR_NAMES)}
         found |= {name: plane.get(layout.FIELDS[name].offset) for name in SYSTEM}
         if plane.get(layout.FAULT_PENDING):
             found |= {name: plane.get(layout.FIELDS[name].offset) for name in PENDING}
@@ -93,7 +93,9 @@ class World:
         found["left"] = self.bare.left()
         for at in range(layout.SEG, layout.SEG + 8 * layout.SEG_BYTES, 8):
             found[f"segment[{(at - layout.SEG) // 8}]"] = plane.get(at)
-        found["devices"] = hashlib.blake2b(repr(self.bare.devices).encode()).hexdigest()
+        found["devices"] = self.bare.device_trace
+        for at in range(0, fpu_layout.TMPV, 8):
+            found[f"fpu[{at}]"] = plane.fpu_get(at)
         return found
 
     def brief(self) -> tuple[int | bytes, ...]:
