@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 UD, GP = 6, 13
 RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN = 0, 1, 2, 3      # ACTIVITY
 EXECUTE = 2
+MAX_STORE = 64          # bytes of the widest store
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
 
@@ -163,7 +164,7 @@ class VCpu:
         plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
         plane.set(layout.SMC_PASS, 0)
         self.engine.translator.invalidate(gpa)
-        self.engine.translator.invalidate(gpa + 7)
+        self.engine.translator.invalidate(gpa + MAX_STORE - 1)
         if status not in (exits.EVENT, exits.SMC):
             self._serve[status](plane)
 
