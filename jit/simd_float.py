@@ -7,7 +7,7 @@ where an exception is unmasked; then MXCSR has its flags and the destination is 
 
 from jit.fpu_layout import MXCSR, SLOW_RESULT
 from jit.native import inline, ld32, ld64, memmove, shr, st32, st64
-from jit.semantics.wiring import ADD, ADDSUB, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
+from jit.semantics.wiring import ADD, ADDSUB, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
 from jit.softfloat import (
     DAZ,
     DE,

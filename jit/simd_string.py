@@ -59,8 +59,8 @@ def matches(x, y, j, la, lb, count, control):
 
 
 def pure_string(fpu, a, b, control, first, second):
-    """IntRes2 in the low bits and the flags CARRY to OVERFLOW. `control` is the immediate, with bit 8 set where zeros end
-    the strings instead of the lengths `first` and `second`."""
+    """IntRes2 in the low bits and the flags CARRY to OVERFLOW. `control` is the immediate, with bit 8 set where zeros
+    end the strings instead of the lengths `first` and `second`."""
     count = 8 if control & WORDS else 16
     implicit = control & 0x100 != 0
     x, y = fpu + a, fpu + b

@@ -41,7 +41,8 @@ def rounded(k: Kernel, x: ir.Value, truncate: bool) -> ir.Value:
     """Doubles below 2**51 as doubles of integral value."""
     if truncate:
         return x
-    magic = ir.Constant(x.type, [MAGIC] * x.type.count) if isinstance(x.type, ir.VectorType) else ir.Constant(F64, MAGIC)
+    packed = isinstance(x.type, ir.VectorType)
+    magic = ir.Constant(x.type, [MAGIC] * x.type.count if packed else MAGIC)
     return k.b.fsub(k.b.fadd(x, magic), magic)
 
 
