@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _ACCESS_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "flush_all",
-          "withdraw_writes", "update_mode")
+BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "run_group",
+          "flush_all", "withdraw_writes", "update_mode")
 
 
 class Engine:
@@ -41,6 +41,7 @@ class Engine:
         self._calls: dict[str, ctypes._FuncPointer] = {}
         self.regions = Regions(self)
         self.run = self._callable("run")
+        self.run_group = self._callable("run_group")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
         self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))
 

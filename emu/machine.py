@@ -10,6 +10,7 @@ from typing import Any
 from jit import exits, layout, pmap
 
 from emu import boot, stop
+from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.isa.models import MODELS
@@ -19,6 +20,7 @@ from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
+from emu.planes.apic import ActiveApicMsrs
 from emu.stop import Stop
 from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
 
@@ -26,6 +28,7 @@ ENGINES = ("auto", "interp", "blocks")
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
+SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
 QUANTUM = 10_000                # instructions of one vCPU before the next one runs
 
 
@@ -65,16 +68,14 @@ class Machine:
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus)
-        self.clock = self.pc.clock
+        self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
-        for vcpu, lapic, msrs in zip(self.vcpus, self.pc.lapics, self.pc.lapic_msrs, strict=True):
-            vcpu.msrs.owners.append(msrs)
-            vcpu.cpuid.apic_enabled = lambda lapic=lapic: lapic.enabled
-        self.plane_model: Any = plane_models.create(planes, self, policy)
+        for vcpu in self.vcpus:
+            vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
+            vcpu.cpuid.apic_enabled = vcpu.apic_enabled
+        self.plane_model = plane_models.create(planes, self, policy)
         self.image: Image | None = None
         self.symbols = SymbolTable(())
-        self.switches: list[dict[str, Any]] = []
-        self.counters: dict[str, int] = {}
         self.seconds = 0.0
         self.stopping: Stop | None = None
         self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
@@ -87,7 +88,29 @@ class Machine:
     @property
     def icount(self) -> int:
         """Instructions retired by all vCPUs."""
-        return sum(vcpu.icount for vcpu in self.vcpus)
+        return sum(vcpu.retired() for vcpu in self.vcpus)
+
+    @property
+    def switches(self) -> list[dict[str, Any]]:
+        """The last SWITCHES_KEPT plane switches, in order: icount (the clock's instruction count after the instruction
+        that caused it), vcpu, from, to, cause, rip_from, rip_to, registers (names of what was put aside)."""
+        if self.plane_model is None:
+            return []
+        saved = list(self.plane_model.saved)
+        found = [(s.icount, v.index, s) for v in self.vcpus for s in v.group.records(SWITCHES_KEPT)]
+        found.sort(key=lambda entry: entry[:2])
+        return [{"icount": s.icount, "vcpu": vcpu, "from": s.source, "to": s.target, "cause": s.cause,
+                 "rip_from": s.rip_from, "rip_to": s.rip_to, "registers": saved}
+                for _, vcpu, s in found[-SWITCHES_KEPT:]]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Totals since the machine was made: plane_switches."""
+        return {"plane_switches": sum(vcpu.group.switches for vcpu in self.vcpus)}
+
+    def plane_name(self, number: int) -> str:
+        """What messages call a plane."""
+        return f"plane {number}" if self.plane_model is None else self.plane_model.plane_name(number)
 
     def load(self, path: str | None, kind: str = "auto", load_address: int | None = None, mode: int | None = None,
              initrd: str | None = None, append: str = "", bios: str | None = None) -> Image:
@@ -155,7 +178,7 @@ class Machine:
         self._receive()
         clock.run_due()
         self._wake()
-        running = [v for v in self.vcpus if v.plane.get(layout.ACTIVITY) == RUNNING]
+        running = [v for v in self.vcpus if v.runs()]
         if not running:
             deadline = clock.next_deadline()
             if deadline is None and self._input_open and self._wakeable():
@@ -175,7 +198,6 @@ class Machine:
         for vcpu in running:
             self._next = vcpu.index
             self.reschedule = False
-            self.pc.lapic_window.current = vcpu.index
             vcpu.run(size)
             if self.stopping is not None:
                 break
@@ -193,8 +215,9 @@ class Machine:
             return
 
     def _wakeable(self) -> bool:
-        """Whether a device interrupt could wake a vCPU."""
-        return any(v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200 for v in self.vcpus)
+        """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
+        return any(v.group.active == 0 and v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200
+                   for v in self.vcpus)
 
     def _wake(self) -> None:
         for vcpu in self.vcpus:
@@ -213,16 +236,16 @@ class Machine:
 
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
-            plane, lapic = self.vcpus[index].plane, self.pc.lapics[index]
-            plane.set(layout.INTERRUPT, int(lapic.pending()))
-            plane.set(layout.CR8, lapic.tpr >> 4)
+            self.vcpus[index].interrupt_changed(0)
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:
             return
-        plane = self.vcpus[index].plane
+        plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
+        elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
+            return
         elif kind == "init":
             self.pc.lapics[index].init()
             boot.reset(plane)
@@ -251,10 +274,14 @@ class Machine:
         return self.memory.read(gpa, size)
 
     def dma_write(self, gpa: int, data: bytes) -> None:
-        """A device's or hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM."""
+        """A device's or hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
+        on a hypervisor's read-only page."""
         if not self.memory.backed(gpa, len(data)):
             raise ValueError(f"{len(data)} bytes at {gpa:#x} are not in RAM")
-        for page in range(gpa & -PAGE, gpa + len(data), PAGE):
+        pages = range(gpa & -PAGE, gpa + len(data), PAGE)
+        if any(self.memory.map[page // PAGE] & pmap.GUARDED for page in pages):
+            raise ValueError(f"{len(data)} bytes at {gpa:#x} are on a read-only page of the hypervisor")
+        for page in pages:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
         self.memory.write(gpa, data)
@@ -262,12 +289,14 @@ class Machine:
     def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
         """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""
         bus = self.pc.bus
+        if kind in (exits.IO_PORT_READ, exits.IO_PORT_WRITE):
+            self.clock.skip_to(self.clock.now + self.clock.model.port_ns)
         if kind == exits.IO_PORT_READ:
             return bus.port_read(address, size)
         if kind == exits.IO_PORT_WRITE:
             bus.port_write(address, size, value)
             return 0
-        self.pc.lapic_window.current = vcpu.index
+        self.pc.lapic_window.lapic = vcpu.lapic
         if kind == exits.IO_MMIO_READ:
             mixed = self.map.mixed_read(address, size)
             return bus.mmio_read(address, size) if mixed is None else mixed

@@ -6,7 +6,7 @@ Addresses and IRQ numbers are the PC/AT's and QEMU's "pc" machine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,16 +104,16 @@ class PcHooks:
 
 
 class LapicWindow:
-    """The page at 0xFEE00000: each vCPU sees its own local APIC. `current` is the vCPU that makes the access."""
+    """The page at 0xFEE00000: each vCPU sees its own local APIC. `lapic` is that of the vCPU (and the plane) that
+    makes the access."""
 
-    def __init__(self, lapics: Sequence[LocalApic], report: Callable[[str], None]) -> None:
-        self._lapics = lapics
+    def __init__(self, lapic: LocalApic, report: Callable[[str], None]) -> None:
+        self.lapic = lapic
         self._report = report
         self._reported = False
-        self.current = 0
 
     def _lapic(self) -> LocalApic | None:
-        lapic = self._lapics[self.current]
+        lapic = self.lapic
         if lapic.base & ~0xFFF == DEFAULT_BASE:
             return lapic
         if not self._reported:
@@ -198,7 +198,7 @@ class PC:
             self.apic_bus.attach(lapic)
             self.lapics.append(lapic)
         self.lapic_msrs = [LapicMsrs(lapic, address_bits) for lapic in self.lapics]
-        self.lapic_window = LapicWindow(self.lapics, hooks.report)
+        self.lapic_window = LapicWindow(self.lapics[0], hooks.report)
 
     def _build_chipset(self, rtc_start: int, ram_size: int) -> None:
         hooks = self.hooks

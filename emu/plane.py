@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CR4_BASELINE = 0x0031_0FFC       # TSD to UMIP without VME and PVI; FSGSBASE, SMEP, SMAP
 EFER_BASELINE = 0x901            # SCE, LME, NXE
 PAT_RESET = 0x0007_0406_0007_0406       # SDM Vol. 3A 11.12.4
+STATUS_FLAGS = 0x8D5             # CF PF AF ZF SF OF: held apart, in the lazy form of jit/flags.py
+RFLAGS_FIXED = 2
 RFLAGS_TF, DR6_BS, DB = 1 << 8, 1 << 14, 1
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENT_NAMES = "es cs ss ds fs gs ldtr tr".split()
@@ -66,6 +68,24 @@ class Plane:
         """An 8-byte field, signed."""
         value = self.get(offset)
         return value - (1 << 64) if value >> 63 else value
+
+    @property
+    def rflags(self) -> int:
+        """RFLAGS. Writing it changes no mode: call `update_mode` where VM or AC may have changed."""
+        res, aux, carry = self.get(layout.RES), self.get(layout.AUX), self.get(layout.CARRY)
+        cf, sf = carry & 1, res >> 63 ^ carry >> 1 & 1
+        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
+        of = aux >> 63 ^ cf
+        status = cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7 | of << 11
+        return self.get(layout.RFL) & ~STATUS_FLAGS | RFLAGS_FIXED | status
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        cf, sf, of = value & 1, value >> 7 & 1, value >> 11 & 1
+        self.set(layout.RFL, value & ~STATUS_FLAGS | RFLAGS_FIXED)
+        self.set(layout.RES, 0 if value & 0x40 else 0x100)
+        self.set(layout.AUX, (cf ^ of) << 63 | value & 0x10)
+        self.set(layout.CARRY, cf | sf << 1 | (~value >> 2 & 1) << 8)
 
     def use_fpu(self, address: int) -> None:
         """Work on the FPU file at a host address: this plane's own, or one that planes share."""

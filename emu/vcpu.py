@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
-from jit import exits, layout
+from jit import exits, group_layout, layout
 
 from emu.decode.names import mnemonic_name
-from emu.irq.lapic import TPR
-from emu.irq.lapic_msr import GeneralProtection
+from emu.group import Group
+from emu.irq.lapic import TPR, LocalApic
+from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
 from emu.isa.tsc import TimeStampCounter
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 UD, GP = 6, 13
 RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN = 0, 1, 2, 3      # ACTIVITY
 EXECUTE = 2
-MAX_STORE = 64          # bytes of the widest store
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
 
@@ -35,9 +35,11 @@ class VCpu:
     def __init__(self, machine: Machine, index: int) -> None:
         self.machine, self.index = machine, index
         self.engine = machine.engine
-        self.planes = [Plane(machine.engine, index, 0)]
-        self.plane = self.planes[0]
+        self.group = Group(Plane(machine.engine, index, 0))
+        self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
+        self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount = 0
+        self._slice = 0             # instructions of the time slice that runs
         self.cpuid = Cpuid(index, machine.vcpu_count)
         self.msrs = Msrs(machine.report)
         self.msrs.owners.append(TimeStampCounter(self))
@@ -45,12 +47,38 @@ class VCpu:
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
+            exits.SMC_DONE: self._smc_done,
             exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
-            exits.CR_WRITE: self._cr_write,
+            exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
         }
+
+    @property
+    def planes(self) -> list[Plane]:
+        """The planes that exist, by number."""
+        return self.group.planes
+
+    @property
+    def plane(self) -> Plane:
+        """The plane that runs."""
+        return self.group.plane
+
+    @property
+    def lapic(self) -> LocalApic:
+        """The local APIC of the plane that runs."""
+        return self.lapics[self.group.active]
+
+    def apic_enabled(self) -> bool:
+        """IA32_APIC_BASE.EN as the plane that runs sees it."""
+        return self.lapic.enabled
+
+    def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
+        """A further plane with its own local APIC."""
+        self.group.add(plane)
+        self.lapics.append(lapic)
+        self.lapic_msrs.append(msrs)
 
     # --- running ------------------------------------------------------------------------------------------------------------
 
@@ -59,10 +87,12 @@ class VCpu:
         retired."""
         machine, plane = self.machine, self.plane
         start = machine.clock.icount
+        self._slice = budget
+        self.group.set(group_layout.SLICE_END, start + budget)
         plane.set(layout.BUDGET, budget)
         plane.set(layout.TSC_BASE, machine.clock.tsc + budget)
         while True:
-            status = self.engine.run(plane.address)
+            status = self.engine.run_group(self.group.address)
             plane = self.plane
             if status == exits.EVENT:
                 break
@@ -72,21 +102,57 @@ class VCpu:
                 machine.clock.advance(start + done)
             self._serve[status](plane)
             plane = self.plane
+            budget = self._follow_clock(plane, start, budget)
             if machine.stopping or plane.get(layout.ACTIVITY) != RUNNING:
                 break
             if machine.reschedule:
                 break
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
+        self._slice = 0
+        plane.set(layout.BUDGET, 0)
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
         return done
+
+    def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:
+        """After Python has acted in a slice of `budget` instructions: the TSC follows time that a device took, and the
+        slice ends where an event is due now. Gives the new length."""
+        clock = self.machine.clock
+        done = budget - plane.signed(layout.BUDGET)
+        if start + done > clock.icount:
+            clock.advance(start + done)
+        due = clock.deadline_icount()
+        if due is not None and due < start + budget:
+            budget = max(due - start, done)
+            self._slice = budget
+            self.group.set(group_layout.SLICE_END, start + budget)
+            plane.set(layout.BUDGET, budget - done)
+        plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
+        return budget
+
+    def retired(self) -> int:
+        """Instructions retired, those of the current time slice included."""
+        return self.icount + self._slice - self.plane.signed(layout.BUDGET)
+
+    def runs(self) -> bool:
+        """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
+        return self.plane.get(layout.ACTIVITY) == RUNNING or any(
+            self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
+            and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
+            for plane in self.planes[self.group.active + 1:])
+
+    def interrupt_changed(self, number: int) -> None:
+        """What the local APIC of a plane holds for it may have changed, its TPR too."""
+        plane, lapic = self.planes[number], self.lapics[number]
+        plane.set(layout.INTERRUPT, int(lapic.pending()))
+        plane.set(layout.CR8, lapic.tpr >> 4)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
         rip = plane.get(layout.RIP)
         who = f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else ""
-        return f"{who}plane {plane.number}, RIP {rip:#x} ({self.instruction_at(plane, rip)})"
+        return f"{who}{self.machine.plane_name(plane.number)}, RIP {rip:#x} ({self.instruction_at(plane, rip)})"
 
     def instruction_at(self, plane: Plane, rip: int) -> str:
         """The instruction at RIP as text, or why it cannot be read."""
@@ -102,8 +168,9 @@ class VCpu:
         gpa = plane.get(layout.WALK_GPA)
         translator = self.engine.translator
         if not self.machine.memory.backed(gpa, 1):
-            self.machine.stop(UNIMPLEMENTED, f"execution from {gpa:#x}, where there is no memory, at "
-                              f"plane {plane.number}, RIP {plane.get(layout.RIP):#x}; a jump through a bad pointer?", self)
+            where = f"{self.machine.plane_name(plane.number)}, RIP {plane.get(layout.RIP):#x}"
+            self.machine.stop(UNIMPLEMENTED, f"execution from {gpa:#x}, where there is no memory, at {where}; "
+                              "a jump through a bad pointer?", self)
             return
         if translator.full():
             translator.flush()
@@ -149,24 +216,22 @@ class VCpu:
             self._io_uop = plane.get(layout.EXIT_UOP)
             plane.set(layout.IO_DONE, 0)
         done = plane.get(layout.IO_DONE)
-        plane.set(layout.IO_LOG + 8 * (done & 15), answer)
+        plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
 
     def _smc(self, plane: Plane) -> None:
-        """Let the store through, then drop what was decoded from the lines it hit."""
-        gpa = plane.get(layout.SMC_GPA)
-        budget = plane.get(layout.BUDGET)
+        """Let the instruction's stores through."""
         plane.set(layout.SMC_PASS, 1)
+        plane.set(layout.SMC_SECOND, 0)
         plane.set(layout.RESUME, 1)
-        plane.set(layout.BUDGET, 1)
-        status = self.engine.run(plane.address)
-        plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
+
+    def _smc_done(self, plane: Plane) -> None:
+        """The instruction has ended: drop what was decoded from the pages it hit."""
         plane.set(layout.SMC_PASS, 0)
-        self.engine.translator.invalidate(gpa)
-        self.engine.translator.invalidate(gpa + MAX_STORE - 1)
-        if status not in (exits.EVENT, exits.SMC):
-            self._serve[status](plane)
+        self.engine.translator.invalidate(plane.get(layout.SMC_GPA))
+        if plane.get(layout.SMC_SECOND):
+            self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
 
     def _runtime(self, plane: Plane) -> None:
         self.engine.provide(plane.get(layout.IO_VALUE))
@@ -231,12 +296,15 @@ class VCpu:
 
     def _interrupt(self, plane: Plane) -> None:
         """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
-        lapic = self.machine.pc.lapics[self.index]
-        vector = lapic.acknowledge()
-        plane.set(layout.INTERRUPT, int(lapic.pending()))
+        vector = self.lapic.acknowledge()
+        plane.set(layout.INTERRUPT, int(self.lapic.pending()))
         plane.inject_interrupt(vector)
 
     def _cr_write(self, plane: Plane) -> None:
         """CR8 is bits 7:4 of the local APIC's TPR (SDM Vol. 3A 10.8.6.1)."""
-        self.machine.pc.lapics[self.index].write_register(TPR, plane.get(layout.IO_VALUE) << 4)
+        self.lapic.write_register(TPR, plane.get(layout.IO_VALUE) << 4)
         plane.retire()
+
+    def _code_write(self, plane: Plane) -> None:
+        """Drop what was decoded from a page that the hypervisor is about to write; then it tries again."""
+        self.engine.translator.invalidate(plane.get(layout.SMC_GPA))

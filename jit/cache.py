@@ -5,6 +5,7 @@ the directory and a reader never sees half a file. A file that does not verify i
 directory's name digests the sources of `jit/`, the versions of numba and llvmlite, and the host CPU with its features.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import marshal
@@ -92,10 +93,14 @@ class Cache:
             blob = path.read_bytes()
         except OSError:
             return None
-        if hashlib.sha256(blob[32:]).digest() != blob[:32]:
+        try:
+            if hashlib.sha256(blob[32:]).digest() == blob[:32]:
+                return Compiled(*marshal.loads(blob[32:]))
+        except (ValueError, EOFError, TypeError):
+            pass                                # what verifies but is no entry is damaged, too
+        with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-            return None
-        return Compiled(*marshal.loads(blob[32:]))
+        return None
 
     def claim(self, name: str) -> bool:
         """Announce that this process compiles the function: False when another living one already does."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from jit import exits, warm
 from jit.cache import Cache, Compiled
+from jit.region_view import keeps_to_view
 from jit.registry import COND, END, JUMP, OPS, PLAIN, SEMANTICS
 from jit.threaded import Wrapper, build_exit
 
@@ -85,14 +86,15 @@ class Compiler:
 
     def compilable(self, name: str) -> bool:
         """Whether a region may contain the micro-op: it calls nothing but what regions have fast paths for, and
-        functions of no state, through whose argument LLVM would lose sight of the registers."""
+        functions of no state, through whose argument LLVM would lose sight of the registers, and touches only what
+        regions have of the state."""
         known = self._compilable.get(name)
         if known is None:
             found = self.bitcode(name)
             module = llvm.parse_bitcode(found.bitcode) if found.bitcode else None
             known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
                 f.name in SLOW_PATHS or f.name.startswith(("llvm.", PURE))
-                for f in module.functions if f.is_declaration)
+                for f in module.functions if f.is_declaration) and keeps_to_view(str(module))
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:

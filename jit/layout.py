@@ -100,6 +100,8 @@ EXIT = _at("exit")                  # EXIT_* of jit/exits.py
 EXIT_UOP = _at("exit_uop")          # micro-op at which it left
 NEXT_RIP = _at("next_rip")          # RIP after the instruction that Python is to carry out
 RESUME = _at("resume")              # 1: go on at EXIT_UOP, inside an instruction
+ALONE = _at("alone")                # 1: the slice ends after the instruction that is being executed
+DEBUG_HITS = _at("debug_hits")      # bits 3:0: breakpoints that it hit, jit/watch.py
 FAULT_PENDING = _at("fault_pending")    # 1: FAULT_* wait to be delivered
 FAULT_VECTOR = _at("fault_vector")
 FAULT_ERROR = _at("fault_error")
@@ -115,9 +117,11 @@ IO_SIZE = _at("io_size")
 IO_VALUE = _at("io_value")
 IO_DONE = _at("io_done")            # device accesses already made by the micro-op being retried ...
 IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
-IO_LOG = _at("io_log", 8, 16)       # ... and the values they gave
+IO_LOGGED = 128                     # ENTER with 31 levels on a stack in a device makes 94, more if some cross pages
+IO_LOG = _at("io_log", 8, IO_LOGGED)    # ... and the values they gave
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
+SMC_SECOND = _at("smc_second")      # another page whose code the passing instruction overwrote, + 1; else 0
 
 # --- operands and results of the runtime functions of system instructions (jit/descriptor.py, jit/frame.py, ...) ---------
 ARG = _at("arg", 8, 4)
@@ -169,8 +173,8 @@ MODE_COUNT = 16
 VENDOR_INTEL, VENDOR_AMD = 0, 1
 
 # --- TLB set: data entries, code entries, jump cache ----------------------------------------------------------------------------------
-TLB_SETS = 3                            # supervisor, user, supervisor under SMAP
-SET_SUPERVISOR, SET_USER, SET_SMAP = 0, 1, 2
+TLB_SETS = 4                            # supervisor, user, supervisor under SMAP, user with alignment checking
+SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN = 0, 1, 2, 3
 DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page
 CODE_ENTRIES, CODE_SHIFT = 256, 4       # tag, GPA of the page
 JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-op

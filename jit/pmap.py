@@ -7,4 +7,5 @@ nothing at all: Python decides. It is the only source of host addresses for gues
 READ = 1            # plain memory, may be read directly
 WRITE = 2           # plain memory, may be written directly
 CODE = 4            # holds decoded instructions: stores take the slow path
+GUARDED = 8         # a write is #GP(0): a hypervisor's read-only page
 FLAGS_MASK = 0xFFF

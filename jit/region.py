@@ -18,6 +18,7 @@ from llvmlite import ir
 
 from jit import exits, layout, uops
 from jit.compiler import Compiler
+from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
@@ -70,6 +71,11 @@ def read_uop(compiler: Compiler, address: int) -> Uop:
                field(uops.NEXT, 8), field(uops.REM, 4))
 
 
+def fits(compiler: Compiler, uop: Uop) -> bool:
+    """Whether a region may contain the micro-op: what it writes lies in the part of the state that is copied out."""
+    return compiler.compilable(uop.name) and uop.d < layout.HOT_END
+
+
 class Planner:
     """Chooses the blocks of a region around a hot micro-op. `lookup(page offset)` gives a record's address or 0."""
 
@@ -103,12 +109,12 @@ class Planner:
         while True:
             uop = read_uop(self.compiler, at)
             block.append(uop)
-            if self.compiler.bitcode(uop.name).kind != PLAIN or not self.compiler.compilable(uop.name):
+            if self.compiler.bitcode(uop.name).kind != PLAIN or not fits(self.compiler, uop):
                 return block
             at += uops.SIZE
 
     def _successors(self, last: Uop) -> list[int]:
-        if not self.compiler.compilable(last.name):
+        if not fits(self.compiler, last):
             return []
         found = [at for at in (last.target, last.follows) if at]
         if last.name.startswith("call"):
@@ -129,7 +135,7 @@ class Planner:
                 if uop.address != start and uop.address in self.raw:
                     falls_into = uop.address
                     break
-                if not self.compiler.compilable(uop.name):
+                if not fits(self.compiler, uop):
                     open_end = True
                     kept.append(uop)
                     break
@@ -162,7 +168,7 @@ class RegionBuilder(Wrapper):
         self.at = b.alloca(I64)
         b.store(self.left, self.left_at)
         b.store(I64(0), self.at)
-        self._copy_state(self.copy, self.state, layout.STATE_BYTES)
+        self._copy_state(self.copy, self.state, VIEW_END)
         entry = b.switch(b.ptrtoint(self.uop, I64), self.labels[self.plan.head])
         for address in self.plan.entries[1:]:
             entry.add_case(I64(address), self.labels[address])
@@ -189,8 +195,6 @@ class RegionBuilder(Wrapper):
         return any(function in self.compiler.bitcode(name).needs for name in self.handlers)
 
     def _copy_state(self, to: ir.Value, origin: ir.Value, size: int) -> None:
-        """Copied in is everything, of which LLVM keeps what is read (segment bases, limits); copied out what may have
-        changed."""
         copy = self.module.declare_intrinsic("llvm.memcpy", [PTR, PTR, I64])
         self.b.call(copy, [to, origin, I64(size), ir.IntType(1)(0)])
 
@@ -219,7 +223,7 @@ class RegionBuilder(Wrapper):
     def _block(self, block: Block) -> None:
         b = self.b
         for uop in block.uops:
-            if not self.compiler.compilable(uop.name):
+            if not fits(self.compiler, uop):
                 self._go_to(self.interpret, uop.address)
                 return
             status = b.call(self._handler(uop.name), [self.copy, *(I64(v) for v in (uop.d, uop.a, uop.b, uop.imm))])
@@ -312,9 +316,10 @@ class RegionBuilder(Wrapper):
         self.by_rip()
 
 
-def compile_region(compiler: Compiler, plan: Plan, symbol: str) -> bytes:
+def compile_region(compiler: Compiler, plan: Plan, symbol: str,
+                   kind: type[RegionBuilder] = RegionBuilder) -> bytes:
     """Object code of a region that defines `symbol`. Runs on any thread."""
-    builder = RegionBuilder(compiler, plan, symbol)
+    builder = kind(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
     used = [name for name in VECTOR_PATHS if builder.uses(name.replace("region", "slow"))]

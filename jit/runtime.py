@@ -13,6 +13,7 @@ from jit import (
     fastcall,
     frame,
     gate,
+    group,
     inspect,
     interrupt_return,
     mode,
@@ -28,8 +29,10 @@ from jit import (
     task,
     tlb,
     vector_access,
+    watch,
 )
 from jit.semantics import io
+from jit.x87 import functions as x87
 
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
@@ -50,6 +53,7 @@ FUNCTIONS = {
     "jump_cached": (run.jump_cached, _STATE),
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),
+    "run_group": (group.run_group, _STATE),
     "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),
     "flush_all": (tlb.flush_all_translations, _STATE),
     "region_fill": (region_access.region_fill, types.int64(types.int64, types.int64, types.int64)),
@@ -98,6 +102,9 @@ FUNCTIONS = {
     "task_return": (task.task_return, _STATE),
     "gate_call": (gate.gate_call, _STATE),
     "inspect": (inspect.inspect, _STATE),
+    "matching_breakpoints": (watch.matching_breakpoints,
+                             types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
+    **x87.FUNCTIONS,
 }

@@ -7,7 +7,7 @@ in IO_LOG; as handlers are deterministic, a micro-op with several device accesse
 from jit import exits, pmap
 from jit.access import PAGE_MASK, load_host, store_host, translate
 from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
-from jit.fault import general_protection, stack_fault
+from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
     CODE_MAP,
     CR4,
@@ -16,21 +16,25 @@ from jit.layout import (
     IO_DONE,
     IO_KIND,
     IO_LOG,
+    IO_LOGGED,
     IO_NEXT,
     IO_SIZE,
     IO_VALUE,
     MODE,
     MODE_64,
+    SET_ALIGN,
     SET_SMAP,
     SET_SUPERVISOR,
     SLOW_VALUE,
     SMC_GPA,
     SMC_PASS,
+    SMC_SECOND,
     TLB_SET,
     WALK_GPA,
 )
 from jit.native import inline, ld64, rd64, shr, wr64
 from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
+from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
@@ -47,7 +51,7 @@ def device(st, kind, address, size, value):
     """A device access: OK with the answer in SLOW_VALUE if this retry has it, else IO."""
     step = rd64(st, IO_NEXT)
     if step < rd64(st, IO_DONE):
-        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & 15) << 3)))
+        wr64(st, SLOW_VALUE, rd64(st, IO_LOG + ((step & (IO_LOGGED - 1)) << 3)))
         wr64(st, IO_NEXT, step + 1)
         return OK
     wr64(st, IO_KIND, kind)
@@ -78,10 +82,14 @@ def hits_code(st, gpa, size):
 
 @inline
 def blocked_by_code(st, gpa, size):
-    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where."""
-    if host_page(st, gpa) & pmap.CODE and rd64(st, SMC_PASS) == 0 and hits_code(st, gpa, size):
-        wr64(st, SMC_GPA, gpa)
-        return True
+    """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where. While the
+    store passes, SMC_SECOND takes note of code on another page, which need not be the next in physical memory."""
+    if host_page(st, gpa) & pmap.CODE and hits_code(st, gpa, size):
+        if rd64(st, SMC_PASS) == 0:
+            wr64(st, SMC_GPA, gpa)
+            return True
+        if (gpa ^ rd64(st, SMC_GPA)) & PAGE_MASK:
+            wr64(st, SMC_SECOND, (gpa & PAGE_MASK) + 1)
     return False
 
 
@@ -128,6 +136,17 @@ def tlb_set_for(st, flags):
 
 
 @inline
+def check_alignment(st, linear, size, tlb_set):
+    """#AC(0) for an operand that is not aligned to its size, or to 8 where it is larger (SDM Vol. 3A table 6-7). It
+    comes before #PF, as on AMD processors; the SDM leaves the order open."""
+    if tlb_set == SET_ALIGN:
+        mask = 7 if size >= 8 else 3 if size >= 4 else size - 1
+        if linear & mask:
+            return fault_with_code(st, AC, 0)
+    return OK
+
+
+@inline
 def second_page(st, linear, size, flags):
     """Linear address of the page that the access runs into, or of its own page."""
     return wrap(st, (linear + size - 1) & PAGE_MASK, flags)
@@ -138,6 +157,10 @@ def slow_load(st, linear, size_and_flags):
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
+    if status == OK:
+        status = check_alignment(st, linear, size, tlb_set)
+    if status == OK:
+        status = note_hits(st, linear, size, ON_ACCESS)
     if status != OK:
         return status
     status = translate(st, linear, READ, tlb_set)
@@ -168,6 +191,10 @@ def slow_store(st, linear, size_and_flags):
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
+    if status == OK:
+        status = check_alignment(st, linear, size, tlb_set)
+    if status == OK:
+        status = note_hits(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:
         return status
     status = translate(st, linear, WRITE, tlb_set)
@@ -198,6 +225,10 @@ def slow_probe(st, linear, size_and_flags):
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
+    if status == OK:
+        status = check_alignment(st, linear, size, tlb_set)
+    if status == OK:
+        status = may_hit(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:
         return status
     status = translate(st, linear, WRITE, tlb_set)

@@ -22,8 +22,8 @@ div.32 load.16 load_rw.32 out.32 and.64 xor.64 test.64 inc.64 dec.64 shl.32 imul
 
 
 def start() -> None:
-    """Start the process, if there is a processor for it."""
-    if (os.cpu_count() or 1) < 2 or not sys.executable:
+    """Start the process, if there is a processor for it and $STRATA_COMPILE_AHEAD is not 0."""
+    if (os.cpu_count() or 1) < 2 or not sys.executable or os.environ.get("STRATA_COMPILE_AHEAD") == "0":
         return
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     try:

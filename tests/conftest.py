@@ -16,6 +16,12 @@ def _obstacle(marker: str) -> str | None:
     return None
 
 
+def pytest_addoption(parser):
+    parser.addoption("--lockstep-count", type=int, default=1_000_000,
+                     help="instructions that test_lockstep.py compares (default: one million)")
+    parser.addoption("--lockstep-seed", type=int, default=100, help="seed of its first program")
+
+
 def pytest_collection_modifyitems(items):
     obstacles = {marker: _obstacle(marker) for marker in ("qemu", "root")}
     for item in items:

@@ -55,6 +55,7 @@ class Emitter:
         self.uops: list[Uop] = []
         self.instruction = 0
         self.ended = False
+        self.data = b""                 # the current instruction's bytes, and some that follow
 
     def op(self, name: str, d: int = 0, a: int = layout.ZERO, b: int = layout.ZERO, imm: int = 0,
            target: int | None = None, follows: int | None = None) -> None:

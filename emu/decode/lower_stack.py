@@ -59,5 +59,6 @@ def bound(e: Emitter, insn: Instruction) -> None:
     index, width = GPR_SLOT[insn.op0_register]
     a, b, imm = e.address(insn, width // 4)
     e.op(f"load.{width}", TMP[0], a, b, imm)
-    e.op(f"load.{width}", TMP[1], a, b, imm + width // 8)
-    e.op(f"bound.{width}", index, TMP[0], TMP[1])
+    e.op(f"bound_low.{width}", index, TMP[0])
+    e.op(f"load.{width}", TMP[0], a, b, imm + width // 8)
+    e.op(f"bound_high.{width}", index, TMP[0])

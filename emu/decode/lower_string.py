@@ -1,11 +1,11 @@
 """String instructions."""
 
 from iced_x86 import Code, Instruction, OpKind, Register
-from jit import layout
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers_code
 from emu.decode.operands import SEGMENT_NUMBER
+from jit import layout
 
 _FORMS = {
     Code.MOVSB_M8_M8: ("movs", 8), Code.MOVSW_M16_M16: ("movs", 16), Code.MOVSD_M32_M32: ("movs", 32),

@@ -31,4 +31,4 @@ class TimeStampCounter:
         """Make the counter read `value` now."""
         offset = value - self.vcpu.machine.clock.tsc
         self.vcpu.plane.set(layout.TSC_OFFSET, offset)
-        self.vcpu.machine.pc.lapics[self.vcpu.index].timer.tsc_offset = offset
+        self.vcpu.lapic.timer.tsc_offset = offset

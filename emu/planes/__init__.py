@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emu.machine import Machine
+    from emu.planes.model import PlaneModel
 
-AVAILABLE = ("none",)
-POLICIES: tuple[str, ...] = ()
+AVAILABLE = ("none", "vsm")
+POLICIES = ("ms", "kut")        # for vsm: whose reading of the TLFS counts where its users disagree
 
 
-def create(name: str, machine: Machine, policy: str | None) -> Any:
-    """The plane model of a machine, or None without planes. ValueError: a policy where there is nothing to decide."""
+def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None:
+    """The plane model of a machine, or None without planes. ValueError: an unknown name, or a policy that the design
+    does not have."""
     if name == "none":
         if policy is not None:
             raise ValueError(f"policy {policy!r}: without planes there is nothing to decide")
         return None
-    raise ValueError(f"planes {name!r}: not one of {', '.join(AVAILABLE)}")
+    if name != "vsm":
+        raise ValueError(f"planes {name!r}: not one of {', '.join(AVAILABLE)}")
+    if policy not in (None, *POLICIES):
+        raise ValueError(f"policy {policy!r}: for planes vsm one of {', '.join(POLICIES)}")
+    from emu.planes.vsm.partition import Partition
+    return Partition(machine, dialect=policy or "ms")

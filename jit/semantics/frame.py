@@ -139,12 +139,21 @@ def popa(width, stack):
     return popa
 
 
-@op("bound", 16, 32)
-def bound(width):
-    """d = index, a = lower and b = upper bound, all signed."""
-    def bound(st, d, a, b, imm):
-        index = sign_extend(read(st, d, width), width)
-        if index < sign_extend(read(st, a, width), width) or index > sign_extend(read(st, b, width), width):
+@op("bound_low", 16, 32)
+def bound_low(width):
+    """#BR if the signed index d is less than the lower bound a; the upper one is only read if it is not."""
+    def bound_low(st, d, a, b, imm):
+        if sign_extend(read(st, d, width), width) < sign_extend(read(st, a, width), width):
             return fault(st, BR)
         return OK
-    return bound
+    return bound_low
+
+
+@op("bound_high", 16, 32)
+def bound_high(width):
+    """#BR if the signed index d is greater than the upper bound a."""
+    def bound_high(st, d, a, b, imm):
+        if sign_extend(read(st, d, width), width) > sign_extend(read(st, a, width), width):
+            return fault(st, BR)
+        return OK
+    return bound_high

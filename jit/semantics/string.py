@@ -176,9 +176,14 @@ def cmps(width, address):
 
 
 @inline
-def no_iteration(st, bits):
-    """A count of 0: with a 32-bit address size the upper half of RCX is cleared all the same."""
+def no_iteration(st, bits, source, destination):
+    """A count of 0. With a 32-bit address size the upper half of RCX is cleared all the same, and those of the given
+    pointers: MOVS and STOS do that, the others leave them alone."""
     write(st, RCX, bits, 0)
+    if source:
+        write(st, RSI, bits, read(st, RSI, bits))
+    if destination:
+        write(st, RDI, bits, read(st, RDI, bits))
     return OK
 
 
@@ -253,7 +258,7 @@ def rep_movs(width, address):
     def rep_movs(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return no_iteration(st, bits)
+            return no_iteration(st, bits, True, True)
         n = run_length(st, count)
         if n > 1:
             source, to = read(st, RSI, bits), read(st, RDI, bits)
@@ -286,7 +291,7 @@ def rep_stos(width, address):
     def rep_stos(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return no_iteration(st, bits)
+            return no_iteration(st, bits, False, True)
         n = run_length(st, count)
         if n > 1:
             to = read(st, RDI, bits)
@@ -312,7 +317,7 @@ def rep_lods(width, address):
     def rep_lods(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return no_iteration(st, bits)
+            return no_iteration(st, bits, False, False)
         status = lods_once(st, a, width // 8, bits, long)
         if status != OK:
             return status
@@ -338,7 +343,7 @@ def rep_scas(width, address, while_zf):
     def rep_scas(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return no_iteration(st, bits)
+            return no_iteration(st, bits, False, False)
         x, y, status = scas_operands(st, width // 8, bits, long)
         if status != OK:
             return status
@@ -354,7 +359,7 @@ def rep_cmps(width, address, while_zf):
     def rep_cmps(st, d, a, b, imm):
         count = read(st, RCX, bits)
         if count == 0:
-            return no_iteration(st, bits)
+            return no_iteration(st, bits, False, False)
         x, y, status = cmps_operands(st, a, width // 8, bits, long)
         if status != OK:
             return status

@@ -140,7 +140,7 @@ def test_level_interrupt_is_ended_by_the_lapic_eoi(r: Rig) -> None:
 
 def test_each_vcpu_sees_its_own_lapic() -> None:
     r = Rig(cpus=3)
-    r.pc.lapic_window.current = 2
+    r.pc.lapic_window.lapic = r.pc.lapics[2]
     assert r.bus.mmio_read(0xFEE00020, 4) == 2 << 24
     r.bus.mmio_write(0xFEE00300, 4, 0xC4500)
     assert r.signals == [(0, "init", 0), (1, "init", 0)]

@@ -70,17 +70,12 @@ class Rig:
     def get(self, name: str) -> int:
         """A register or field by name: a GPR, "cs.base", "rip", "flags", or any name of jit/layout.py."""
         if name == "flags":
-            rfl, res, aux, carry = (self.plane.get(o) for o in (layout.RFL, layout.RES, layout.AUX, layout.CARRY))
-            return rfl & ~0x8D5 | 2 | _status(res, aux, carry)
+            return self.plane.rflags
         return self.plane.get(self._offset(name))
 
     def set(self, name: str, value: int) -> None:
         if name == "flags":
-            cf, af, sf, of, odd = (value & 1, value >> 4 & 1, value >> 7 & 1, value >> 11 & 1, ~value >> 2 & 1)
-            self.plane.set(layout.RFL, value & ~0x8D5)
-            self.plane.set(layout.RES, 0 if value & 0x40 else 0x100)
-            self.plane.set(layout.AUX, (cf ^ of) << 63 | af << 4)
-            self.plane.set(layout.CARRY, cf | sf << 1 | odd << 8)
+            self.plane.rflags = value
             return
         self.plane.set(self._offset(name), value)
 
@@ -292,11 +287,3 @@ class Rig:
     def _next_page(self) -> int | None:
         """GPA of the page after the one RIP is in; tests map linear addresses to themselves."""
         return ((self.get("rip") + self.get("code_base")) & -0x1000) + 0x1000
-
-
-def _status(res: int, aux: int, carry: int) -> int:
-    """The six status flags from the lazy words (jit/flags.py)."""
-    cf = carry & 1
-    parity = bin((res ^ carry >> 8) & 0xFF).count("1") & 1 ^ 1
-    sf, of = res >> 63 ^ carry >> 1 & 1, aux >> 63 ^ cf
-    return cf | parity << 2 | (aux >> 4 & 1) << 4 | (res == 0) << 6 | sf << 7 | of << 11

@@ -37,8 +37,8 @@ def parser() -> Parser:
                    help="measure this loop; may be given again (default: all)")
     p.add_argument("--vs", type=_peers, default=set(PEERS), metavar="LIST",
                    help=f"peers, of {','.join(PEERS)}, or none (default: all that are here)")
-    p.add_argument("--seconds", type=seconds, default=0.5, metavar="S",
-                   help="how long one measurement takes, of several (default: 0.5)")
+    p.add_argument("--seconds", type=seconds, default=1.0, metavar="S",
+                   help="how long one measurement takes, of several (default: 1)")
     p.add_argument("--json", metavar="F", help="write the results to the file F")
     p.add_argument("--plot", metavar="F.svg", help="draw the results into the file F.svg")
     return p

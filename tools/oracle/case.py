@@ -9,7 +9,8 @@ VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: 
 
 class VectorState(NamedTuple):
     """The FPU file's part of a state: MXCSR, YMM0-15 (32 bytes each), and the x87 registers in physical order (10 of
-    every 16 bytes) with FCW, FSW and the abridged tag word."""
+    every 16 bytes) with FCW, FSW, the abridged tag word and the
+    pointers to the last instruction."""
 
     mxcsr: int
     ymm: bytes
@@ -17,11 +18,15 @@ class VectorState(NamedTuple):
     fcw: int = 0x37F
     fsw: int = 0
     ftw: int = 0
+    fop: int = 0
+    fip: int = 0
+    fdp: int = 0
 
     def describe(self) -> str:
         """The registers that are not zero."""
         parts = [f"ymm{n}={self.ymm[32 * n:32 * n + 32][::-1].hex()}" for n in range(16)]
         parts += [f"mm{n}={self.st[16 * n:16 * n + 10][::-1].hex()}" for n in range(8)]
+        parts += [f"{name}={getattr(self, name):x}" for name in ("fcw", "fsw", "ftw", "fop", "fip", "fdp")]
         return " ".join((f"mxcsr={self.mxcsr:x}", *(p for p in parts if set(p.partition("=")[2]) != {"0"})))
 
 

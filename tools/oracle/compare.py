@@ -10,7 +10,7 @@ from typing import NamedTuple
 from iced_x86 import Instruction
 
 from tools.oracle import quirks
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, MUTABLE, SLOT, SLOTS, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, MUTABLE, SLOT, SLOTS, offset_of
 from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome, VectorState
 from tools.oracle.encode import decode
 from tools.oracle.generate import contents
@@ -154,7 +154,7 @@ def _vector_difference(host: VectorState, guest: VectorState) -> str:
         x, y = (s.st[16 * n:16 * n + 10][::-1].hex() for s in (host, guest))
         if x != y:
             return f"x87 register {n} {x} != {y}"
-    for name in ("fcw", "fsw", "ftw"):
+    for name in ("fcw", "fsw", "ftw", "fop", "fip", "fdp"):
         if getattr(host, name) != getattr(guest, name):
             return f"{name} {getattr(host, name):x} != {getattr(guest, name):x}"
     return ""

@@ -25,7 +25,7 @@ _MANDATORY = {MandatoryPrefix.P66: 0x66, MandatoryPrefix.PF3: 0xF3, MandatoryPre
 _VEX_PP = {MandatoryPrefix.P66: 1, MandatoryPrefix.PF3: 2, MandatoryPrefix.PF2: 3}
 _SEGMENTS = (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 _IN_OPCODE = {OpCodeOperandKind.R8_OPCODE, OpCodeOperandKind.R16_OPCODE, OpCodeOperandKind.R32_OPCODE,
-              OpCodeOperandKind.R64_OPCODE}
+              OpCodeOperandKind.R64_OPCODE, OpCodeOperandKind.STI_OPCODE}
 ADDRESS_SIZE = 0x67
 
 

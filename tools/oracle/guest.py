@@ -8,11 +8,9 @@ from emu.engine import Engine
 from emu.mem.ram import HostBlock, PhysicalMemory
 from emu.plane import Plane
 from jit import exits, fpu_layout, layout, pmap, run_slots
-
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, PAGE, TOP, Area, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
 from tools.oracle.case import Case, Outcome, VectorState
 
-STATUS = 0x8D5                  # CF PF AF ZF SF OF
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
 CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
@@ -25,7 +23,7 @@ JUMP = b"\xeb\0"                # to the next instruction
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
-class UnimplementedCase(Exception):  # noqa: N818 - an outcome
+class UnimplementedCase(Exception):
     """The engine lacks the instruction."""
 
 
@@ -96,10 +94,9 @@ class Guest:
         """Execute the instruction at `rip`. UnimplementedCase: the engine lacks it."""
         plane = self.plane
         words = plane.words
-        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = case.registers
+        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = list(case.registers)
         plane.set(layout.RIP, rip)
-        plane.set(layout.RFL, case.flags & ~STATUS)
-        self._put_status(case.flags)
+        plane.rflags = case.flags
         plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
         plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
         self._set_code_size(case.bits)
@@ -132,15 +129,16 @@ class Guest:
         if self.in_regions and fault is None:
             end -= len(JUMP)
         vector = self._vector() if case.vector else None
-        return Outcome(registers, end, self._flags(), fault, address, vector)
+        return Outcome(registers, end, plane.rflags, fault, address, vector)
 
     def _put_vector(self, state: VectorState) -> None:
         """The FPU file from a case; the upper halves of the ZMM registers become zero."""
         plane = self.plane
         fpu = plane.get(layout.FPU)
         for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
-                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw), (fpu_layout.FOP, 0),
-                             (fpu_layout.FIP, 0), (fpu_layout.FDP, 0), (fpu_layout.FCS, 0), (fpu_layout.FDS, 0)):
+                             (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw), (fpu_layout.FOP, state.fop),
+                             (fpu_layout.FIP, state.fip), (fpu_layout.FDP, state.fdp), (fpu_layout.FCS, 0),
+                             (fpu_layout.FDS, 0)):
             plane.fpu_set(field, value)
         ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
         for number in range(16):
@@ -152,7 +150,8 @@ class Guest:
         fpu = plane.get(layout.FPU)
         ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
         return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
-                           plane.fpu_get(fpu_layout.FCW), plane.fpu_get(fpu_layout.FSW), plane.fpu_get(fpu_layout.FTW))
+                           *(plane.fpu_get(word) for word in (fpu_layout.FCW, fpu_layout.FSW, fpu_layout.FTW, fpu_layout.FOP,
+                                                              fpu_layout.FIP, fpu_layout.FDP)))
 
     def _compile(self, rip: int) -> None:
         """Put a region at the instruction that was just decoded."""
@@ -160,25 +159,6 @@ class Guest:
         page = self.engine.translator.page(rip & -PAGE, mode)
         if page.table[rip % PAGE]:
             self.engine.regions.hot(page.table[rip % PAGE], rip, mode)
-
-    def _put_status(self, flags: int) -> None:
-        """The six status flags in their lazy form (jit/flags.py)."""
-        cf, of, sf = flags & 1, flags >> 11 & 1, flags >> 7 & 1
-        plane = self.plane
-        plane.set(layout.RES, 0 if flags & 0x40 else 0x100)
-        plane.set(layout.AUX, (cf ^ of) << 63 | flags & 0x10)
-        plane.set(layout.CARRY, cf | sf << 1 | (~flags >> 2 & 1) << 8)
-
-    def _flags(self) -> int:
-        """RFLAGS from the lazy form."""
-        plane = self.plane
-        res, aux, carry = plane.get(layout.RES), plane.get(layout.AUX), plane.get(layout.CARRY)
-        cf = carry & 1
-        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
-        sf = res >> 63 ^ carry >> 1 & 1
-        of = aux >> 63 ^ cf
-        return (plane.get(layout.RFL) & ~STATUS | 2 | cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7
-                | of << 11)
 
     @property
     def arena(self) -> int:

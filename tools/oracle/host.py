@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 
-from tools.oracle.arena import ARENA_BYTES, AREAS, CODE, offset_of
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, offset_of
 from tools.oracle.case import Case, Outcome
 from tools.oracle.xstate import ExtendedState
 
@@ -23,6 +23,7 @@ MAP_SHARED, PROT_READ, PROT_WRITE, PROT_EXEC = 1, 1, 2, 4
 PTRACE_GETREGSET, PTRACE_SETREGSET, NT_X86_XSTATE = 0x4204, 0x4205, 0x202
 SI_KERNEL, BUS_ADRALN, FPE_INTDIV = 0x80, 1, 1
 USER_CS64, USER_CS32, USER_DS = 0x33, 0x23, 0x2B
+XM, MF, ERROR_SUMMARY = 19, 16, 0x80     # #XM, #MF; FSW's bit that makes a waiting instruction raise #MF
 MASK32 = 0xFFFFFFFF
 
 USER_REGS = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base "
@@ -35,7 +36,7 @@ class UserRegs(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in USER_REGS]
 
 
-class HostUnavailable(Exception):  # noqa: N818 - the outcome of looking, not a failure
+class HostUnavailable(Exception):
     """The host cannot serve as an oracle; the message says why."""
 
 
@@ -119,6 +120,8 @@ class Host:
         fault, address = None, 0
         if os.WSTOPSIG(status) != signal.SIGTRAP:
             fault, address = self._exception(os.WSTOPSIG(status))
+            if fault == XM and case.vector and case.vector.fsw & ERROR_SUMMARY:
+                fault = MF
         registers = (regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi,
                      regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15)
         vector = None

@@ -6,6 +6,8 @@ from iced_x86 import Instruction, Mnemonic, OpKind
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 # Linux reports #BR and #OF as it does #GP: (host, engine)
 SAME_SIGNAL = {(13, 5), (13, 4)}
+# These store the low eight bytes before they find that the upper two fault.
+_STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP}
 # These push before they find that they fault; what is below RSP then means nothing.
 _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
@@ -19,12 +21,12 @@ def pushes_trap_flag(insn: Instruction) -> bool:
 
 
 def compares_memory(insn: Instruction, faulted: bool) -> bool:
-    return not (faulted and insn.mnemonic in _PUSHES_EARLY)
+    return not (faulted and insn.mnemonic in _PUSHES_EARLY | _STORES_EARLY)
 
 
 def register_mask(insn: Instruction, faulted: bool) -> int:
-    """The bits of general registers that count. POPA may have loaded some before it faults; a repeated instruction with a 32-bit address size clears the upper
-    halves of its registers even where its first iteration faults."""
+    """The bits of general registers that count. POPA may have loaded some before it faults; a repeated instruction
+    with a 32-bit address size clears the upper halves of its registers even where its first iteration faults."""
     if faulted and insn.mnemonic in _POPS_EARLY:
         return 0
     if faulted and any(insn.op_kind(i) in _NARROW for i in range(insn.op_count)):

@@ -8,8 +8,9 @@ import struct
 from tools.oracle.case import VectorState
 
 IMAGE_BYTES = 16384
-FCW, FSW, FTW, MXCSR, ST, XMM, XSTATE_BV, YMM_HIGH = 0, 2, 4, 24, 32, 160, 512, 576
+FCW, MXCSR, ST, XMM, XSTATE_BV, YMM_HIGH = 0, 24, 32, 160, 512, 576
 X87, SSE, AVX = 1, 2, 4
+INITIAL = (0x37F, 0, 0, 0, 0, 0)            # FCW to FDP of the initial configuration
 
 
 class _IoVector(ctypes.Structure):
@@ -42,7 +43,7 @@ class ExtendedState:
         image = bytearray(self._initial)
         top = state.fsw >> 11 & 7
         image[:MXCSR] = bytes(MXCSR)
-        struct.pack_into("<HHB", image, FCW, state.fcw, state.fsw, state.ftw)
+        struct.pack_into("<HHBxHQQ", image, FCW, state.fcw, state.fsw, state.ftw, state.fop, state.fip, state.fdp)
         struct.pack_into("<I", image, MXCSR, state.mxcsr)
         struct.pack_into("<Q", image, XSTATE_BV, X87 | SSE | AVX)
         for n in range(8):
@@ -56,7 +57,7 @@ class ExtendedState:
         """The state in the image just read. A component that is in its initial state reads as such."""
         image = self._image.raw[:self._vector.length]
         present = struct.unpack_from("<Q", image, XSTATE_BV)[0]
-        fcw, fsw, ftw = struct.unpack_from("<HHB", image, FCW) if present & X87 else (0x37F, 0, 0)
+        fcw, fsw, ftw, *pointers = struct.unpack_from("<HHBxHQQ", image, FCW) if present & X87 else INITIAL
         top = fsw >> 11 & 7
         st = bytearray(128)
         if present & X87:
@@ -66,4 +67,4 @@ class ExtendedState:
         low = image[XMM:XMM + 256] if present & SSE else bytes(256)
         high = image[YMM_HIGH:YMM_HIGH + 256] if present & AVX else bytes(256)
         ymm = b"".join(low[16 * n:16 * n + 16] + high[16 * n:16 * n + 16] for n in range(16))
-        return VectorState(struct.unpack_from("<I", image, MXCSR)[0], ymm, bytes(st), fcw, fsw, ftw)
+        return VectorState(struct.unpack_from("<I", image, MXCSR)[0], ymm, bytes(st), fcw, fsw, ftw, *pointers)

@@ -1,0 +1,105 @@
+"""HvCallEnablePartitionVtl and HvCallEnableVpVtl (TLFS, hypercall reference; Virtual Secure Mode, "VTL enablement")."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from emu.irq.apicbus import ApicBus
+from emu.irq.lapic import LocalApic
+from emu.irq.lapic_msr import LapicMsrs
+from emu.plane import Plane
+from emu.planes.vsm import codes, context
+from emu.planes.vsm.codes import HvError
+from emu.planes.vsm.hypercall import Caller, simple_call
+from jit import group_layout, layout
+
+if TYPE_CHECKING:
+    from emu.planes.vsm.partition import Partition, Vp
+
+SVR_SOFTWARE_ENABLED = 0x1FF    # how a VTL's APIC starts: some VTL1 kernels never write SVR
+# What a new plane takes from VTL0's: the processor model and the machine, not the guest's state.
+MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR,
+         layout.TSC_SCALE, layout.TSC_OFFSET)
+
+
+@simple_call(codes.ENABLE_PARTITION_VTL, 16)
+def enable_partition_vtl(caller: Caller, data: bytes) -> bytes:
+    """u64 partition, u8 VTL, u8 flags, 6 reserved bytes. No virtual processor changes."""
+    partition = caller.vp.partition
+    identity, vtl, flags = struct.unpack("<QBB6x", data)
+    partition.check_self(identity)
+    if not 0 < vtl <= partition.max_vtl:
+        raise HvError(codes.INVALID_PARAMETER)
+    if partition.enabled >> vtl & 1:
+        raise partition.status(ms=codes.INVALID_VTL_STATE, kut=codes.INVALID_PARAMETER)
+    below = partition.enabled & (1 << vtl) - 1
+    if caller.vtl < vtl and caller.vtl != below.bit_length() - 1:
+        raise HvError(codes.ACCESS_DENIED)      # only the highest enabled VTL may enable a higher one
+    if flags or any(data[10:]):
+        raise HvError(codes.INVALID_PARAMETER)  # MBEC, shadow stacks and HVPT are not among VsmCapabilities
+    partition.enable_vtl(vtl)
+    return b""
+
+
+@simple_call(codes.ENABLE_VP_VTL, 16 + context.SIZE, may_be_fast=False)
+def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
+    """u64 partition, u32 VP, u8 VTL, 3 reserved bytes, initial context. The active VTL stays active."""
+    partition = caller.vp.partition
+    identity, index, vtl = struct.unpack_from("<QIB", data)
+    partition.check_self(identity)
+    vp = partition.vp(caller.vp, index)
+    if vtl == 0 or any(data[13:16]):
+        raise HvError(codes.INVALID_PARAMETER)
+    if vtl > partition.max_vtl or not partition.enabled >> vtl & 1:
+        raise partition.status(ms=codes.INVALID_VTL_STATE, kut=codes.INVALID_PARAMETER)
+    already = vp.enabled >> vtl & 1
+    if already and partition.dialect == "kut":
+        raise HvError(codes.INVALID_PARAMETER)
+    # Once a VTL runs somewhere, only it or a higher one enables it elsewhere.
+    if caller.vtl < vtl and (vp is not caller.vp or any(other.enabled >> vtl & 1 for other in partition.vps)):
+        raise HvError(codes.ACCESS_DENIED)
+    if already:
+        raise HvError(codes.VTL_ALREADY_ENABLED)
+    initial = context.parse(data[16:])
+    context.check(initial, vp.vcpu.planes[0])
+    _create_planes(partition, vp, vtl)
+    context.apply(initial, vp.vcpu.planes[vtl], partition.machine)
+    vp.add_vtl(vtl)
+    vp.vcpu.group.set(group_layout.ENABLED, vp.enabled | 1 << vtl)
+    return b""
+
+
+def _create_planes(partition: Partition, vp: Vp, vtl: int) -> None:
+    """Planes are numbered without gaps: those of VTLs below that are not enabled exist too."""
+    vcpu = vp.vcpu
+    for number in range(len(vcpu.planes), vtl + 1):
+        plane = Plane(vcpu.engine, vcpu.index, number)
+        for field in MODEL:
+            plane.set(field, vcpu.planes[0].get(field))
+        lapic = _local_apic(partition, vp, number)
+        vcpu.add_plane(plane, lapic, LapicMsrs(lapic))
+
+
+def _local_apic(partition: Partition, vp: Vp, number: int) -> LocalApic:
+    """A VTL's own local APIC: xAPIC mode at the default base, software-enabled, on a bus that links this VTL's APICs of
+    all virtual processors. Devices, the 8259A and the I/O APIC are VTL0's."""
+    vcpu, machine = vp.vcpu, partition.machine
+    bus: ApicBus = partition.apic_bus(number)
+
+    def changed() -> None:
+        if len(vcpu.planes) > number:
+            vcpu.interrupt_changed(number)
+
+    def signal(kind: str, vector: int) -> None:
+        if kind == "nmi":
+            vcpu.planes[number].set(layout.NMI, 1)
+        else:
+            partition.report(f"{kind.upper()} to {partition.plane_name(number)}")
+
+    lapic = LocalApic(vp.index, machine.clock, send=bus.send, notify=changed, signal=signal, eoi=lambda vector: None,
+                      extint=lambda: SVR_SOFTWARE_ENABLED & 0xFF, bsp=vcpu.lapics[0].bsp)
+    lapic.svr = SVR_SOFTWARE_ENABLED
+    lapic.timer.tsc_offset = vcpu.lapics[0].timer.tsc_offset
+    bus.attach(lapic)
+    return lapic

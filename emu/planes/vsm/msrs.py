@@ -1,0 +1,173 @@
+"""The synthetic MSRs (TLFS, appendix "Synthetic MSRs"): each access goes to the instance of the VTL that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from emu.clock import SECOND
+from emu.irq import lapic
+from emu.irq.lapic_msr import GeneralProtection
+from emu.planes.vsm import synic
+
+if TYPE_CHECKING:
+    from emu.planes.vsm.partition import Vp
+
+(GUEST_OS_ID, HYPERCALL, VP_INDEX, RESET) = range(0x40000000, 0x40000004)
+VP_RUNTIME, TIME_REF_COUNT, REFERENCE_TSC, TSC_FREQUENCY, APIC_FREQUENCY = (
+    0x40000010, 0x40000020, 0x40000021, 0x40000022, 0x40000023)
+EOI, ICR, TPR, VP_ASSIST_PAGE = range(0x40000070, 0x40000074)
+CRASH_P0, CRASH_PARAMETERS, CRASH_CTL = 0x40000100, 5, 0x40000105
+CRASH_NOTIFY = 1 << 63
+ENABLE, LOCKED = 1, 2
+PAGE_BITS = ~0xFFF
+TICKS = 10_000_000              # reference time: 100 ns
+NS_PER_TICK = SECOND // TICKS
+
+Read = Callable[["Vp", int], int]
+Write = Callable[["Vp", int, int], None]
+
+
+def read_only(vp: Vp, vtl: int, value: int) -> None:
+    """A write of a read-only register."""
+    raise GeneralProtection
+
+
+def write_only(vp: Vp, vtl: int) -> int:
+    """A read of a write-only register."""
+    raise GeneralProtection
+
+
+def write_guest_os_id(vp: Vp, vtl: int, value: int) -> None:
+    """0 takes the VTL's hypercall page away."""
+    state = vp.partition.vtls[vtl]
+    state.guest_os_id = value
+    if value == 0 and state.hypercall & ENABLE:
+        vp.partition.pages.disable(vtl, state.hypercall & PAGE_BITS)
+        state.hypercall &= ~ENABLE
+
+
+def write_hypercall(vp: Vp, vtl: int, value: int) -> None:
+    """Moves, enables or disables the VTL's hypercall page; without GUEST_OS_ID it stays disabled."""
+    partition, state = vp.partition, vp.partition.vtls[vtl]
+    if state.hypercall & LOCKED:
+        raise GeneralProtection
+    if not state.guest_os_id:
+        value &= ~ENABLE
+    if value & ENABLE and not partition.is_ram(value & PAGE_BITS):
+        raise GeneralProtection
+    if state.hypercall & ENABLE:
+        partition.pages.disable(vtl, state.hypercall & PAGE_BITS)
+    if value & ENABLE:
+        partition.pages.enable(vtl, value & PAGE_BITS)
+    state.hypercall = value
+
+
+def write_reset(vp: Vp, vtl: int, value: int) -> None:
+    if value & 1:
+        vp.partition.machine.pc.hooks.request_reset("the Hyper-V RESET MSR")
+
+
+def time_ref_count(vp: Vp, vtl: int) -> int:
+    """Partition reference time in units of 100 ns."""
+    return vp.partition.machine.clock.now // NS_PER_TICK
+
+
+def vp_runtime(vp: Vp, vtl: int) -> int:
+    """Time for which the virtual processor has run, in units of 100 ns."""
+    model = vp.partition.machine.clock.model
+    return vp.vcpu.retired() * model.ns_numerator // model.ns_denominator // NS_PER_TICK
+
+
+def write_reference_tsc(vp: Vp, vtl: int, value: int) -> None:
+    """The page tells time = (TSC * scale >> 64) + offset (TLFS, "Timers", reference TSC page): u32 sequence, u32
+    reserved, u64 scale, s64 offset."""
+    partition = vp.partition
+    if value & ENABLE:
+        if not partition.is_ram(value & PAGE_BITS):
+            raise GeneralProtection
+        scale = (TICKS << 64) // partition.machine.clock.model.tsc_hz
+        page = (1).to_bytes(8, "little") + min(scale, (1 << 64) - 1).to_bytes(8, "little") + bytes(8)
+        partition.machine.dma_write(value & PAGE_BITS, page)
+    partition.vtls[vtl].reference_tsc = value
+
+
+def write_assist_page(vp: Vp, vtl: int, value: int) -> None:
+    if value & ENABLE and not vp.partition.is_ram(value & PAGE_BITS):
+        raise GeneralProtection
+    vp.set_assist_page(vtl, value)
+
+
+def write_eoi(vp: Vp, vtl: int, value: int) -> None:
+    """Bits 63:32 are ignored: guests leave garbage there."""
+    vp.vcpu.lapics[vtl].write_register(lapic.EOI, 0)
+
+
+def write_icr(vp: Vp, vtl: int, value: int) -> None:
+    apic = vp.vcpu.lapics[vtl]
+    apic.icr = value >> 32 << 32 | value & lapic.ICR_LOW_WRITABLE
+    apic.send_icr()
+
+
+def write_tpr(vp: Vp, vtl: int, value: int) -> None:
+    vp.vcpu.lapics[vtl].write_register(lapic.TPR, value & 0xFF)
+
+
+def write_crash_control(vp: Vp, vtl: int, value: int) -> None:
+    if value & CRASH_NOTIFY:
+        parameters = " ".join(f"{p:#x}" for p in vp.partition.crash)
+        vp.partition.machine.report(f"the guest reports that it crashed: {parameters}")
+
+
+REGISTERS: dict[int, tuple[str, Read, Write]] = {
+    GUEST_OS_ID: ("GUEST_OS_ID", lambda vp, vtl: vp.partition.vtls[vtl].guest_os_id, write_guest_os_id),
+    HYPERCALL: ("HYPERCALL", lambda vp, vtl: vp.partition.vtls[vtl].hypercall, write_hypercall),
+    VP_INDEX: ("VP_INDEX", lambda vp, vtl: vp.index, read_only),
+    RESET: ("RESET", lambda vp, vtl: 0, write_reset),
+    VP_RUNTIME: ("VP_RUNTIME", vp_runtime, read_only),
+    TIME_REF_COUNT: ("TIME_REF_COUNT", time_ref_count, read_only),
+    REFERENCE_TSC: ("REFERENCE_TSC", lambda vp, vtl: vp.partition.vtls[vtl].reference_tsc, write_reference_tsc),
+    TSC_FREQUENCY: ("TSC_FREQUENCY", lambda vp, vtl: vp.partition.machine.clock.model.tsc_hz, read_only),
+    APIC_FREQUENCY: ("APIC_FREQUENCY", lambda vp, vtl: SECOND, read_only),
+    EOI: ("EOI", write_only, write_eoi),
+    ICR: ("ICR", lambda vp, vtl: vp.vcpu.lapics[vtl].icr, write_icr),
+    TPR: ("TPR", lambda vp, vtl: vp.vcpu.lapics[vtl].tpr, write_tpr),
+    VP_ASSIST_PAGE: ("VP_ASSIST_PAGE", lambda vp, vtl: vp.vtls[vtl].assist_page, write_assist_page),
+    CRASH_CTL: ("CRASH_CTL", lambda vp, vtl: CRASH_NOTIFY, write_crash_control),
+}
+
+
+class HyperVMsrs:
+    """The synthetic MSRs of one virtual processor, for emu.isa.msr."""
+
+    def __init__(self, vp: Vp) -> None:
+        self._vp = vp
+
+    def owns(self, index: int) -> bool:
+        """True for those that are implemented."""
+        return index in REGISTERS or index in synic.INDEXES or CRASH_P0 <= index < CRASH_P0 + CRASH_PARAMETERS
+
+    def msr_read(self, index: int) -> int:
+        """RDMSR in the VTL that runs."""
+        return self.read(self._vp.active, index)
+
+    def msr_write(self, index: int, value: int) -> None:
+        """WRMSR in the VTL that runs."""
+        self.write(self._vp.active, index, value)
+
+    def read(self, vtl: int, index: int) -> int:
+        """A VTL's instance. GeneralProtection: it cannot be read."""
+        if index in REGISTERS:
+            return REGISTERS[index][1](self._vp, vtl)
+        if index in synic.INDEXES:
+            return self._vp.vtls[vtl].synic.read(index)
+        return self._vp.partition.crash[index - CRASH_P0]
+
+    def write(self, vtl: int, index: int, value: int) -> None:
+        """A VTL's instance. GeneralProtection: it cannot be written, or not with this value."""
+        if index in REGISTERS:
+            REGISTERS[index][2](self._vp, vtl, value)
+        elif index in synic.INDEXES:
+            self._vp.vtls[vtl].synic.write(index, value)
+        else:
+            self._vp.partition.crash[index - CRASH_P0] = value

@@ -1,0 +1,90 @@
+"""A vCPU group at run time: the loop around `run` that changes planes without leaving compiled code.
+
+A switch points the engine at another plane's register file. What the vCPU has once for all its planes goes along: the
+time slice, and the registers that the policy shares, both tables of (offset, words). TLBs belong to planes, so nothing
+is flushed. Switches happen between instructions only.
+"""
+
+from numba import types
+
+from jit import exits, vsm_call
+from jit.exits import OK
+from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, INTERFACE, INTERFACE_NONE
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, SHADOW
+from jit.native import inline, rd64, shr, state_at, wr64
+from jit.switch import DONE, REFUSED, refuse
+
+_run = types.ExternalFunction("strata_run", types.int64(types.voidptr))
+
+
+@inline
+def event_waits(st):
+    """Whether a plane that does not run has an event for which it preempts lower ones (TLFS, Virtual Secure Mode,
+    "VTL interrupts"): an interrupt that its APIC's priorities let through, or an NMI, whatever its RFLAGS.IF."""
+    if rd64(st, SHADOW) != 0:
+        return False
+    return rd64(st, INTERRUPT) != 0 or (rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0)
+
+
+@inline
+def preempting(group, active):
+    """The highest enabled plane above the active one for which an event waits, or -1."""
+    plane = rd64(group, COUNT) - 1
+    enabled = rd64(group, ENABLED)
+    while plane > active:
+        if shr(enabled, plane) & 1 and event_waits(state_at(rd64(group, FILES + (plane << 3)))):
+            return plane
+        plane -= 1
+    return -1
+
+
+@inline
+def finish_instruction(st):
+    """Run the rest of an instruction whose device access was answered: EVENT when it is done, or why it is not."""
+    budget = rd64(st, BUDGET)
+    wr64(st, BUDGET, 1)
+    status = _run(st)
+    wr64(st, BUDGET, budget - 1 + rd64(st, BUDGET))
+    return status
+
+
+@inline
+def hypercall(group, st, active):
+    """VMCALL or VMMCALL: DONE, or a status for Python."""
+    interface = rd64(group, INTERFACE)
+    status = REFUSED
+    if interface != INTERFACE_NONE:
+        status = vsm_call.hypercall(group, st, active)
+    if status == REFUSED:
+        refuse(st)
+        return DONE
+    return status
+
+
+def run_group(group):
+    """Run the active plane of a group, whichever that becomes, until Python must act. Returns an EXIT status.
+
+    EVENT also stands for a plane that is not running (ACTIVITY), as after a return to a halted one.
+    """
+    while True:
+        active = rd64(group, ACTIVE)
+        st = state_at(rd64(group, FILES + (active << 3)))
+        above = preempting(group, active)
+        if above >= 0:
+            if rd64(st, RESUME) == 0:
+                status = vsm_call.preempt(group, st, active, above)
+                if status != OK:
+                    return status
+                continue
+            status = finish_instruction(st)
+            if status != exits.EVENT:
+                return status
+            continue
+        if rd64(st, ACTIVITY) != 0:
+            return exits.EVENT
+        status = _run(st)
+        if status != exits.HYPERCALL:
+            return status
+        status = hypercall(group, st, active)
+        if status != DONE:
+            return status

@@ -1,0 +1,10 @@
+"""VMCALL and VMMCALL (SDM Vol. 3C 31.3; APM Vol. 3 VMMCALL): what they mean is the hypervisor interface's to say."""
+
+from jit import exits
+from jit.registry import END, op
+
+
+@op("hypercall", kind=END)
+def hypercall(st, d, a, b, imm):
+    """Leaves to the group loop (jit/group.py), which raises #UD where no hypervisor interface is offered."""
+    return exits.HYPERCALL

@@ -1,0 +1,94 @@
+"""The plane switch itself, and what it does to the instruction that caused it."""
+
+from jit.exits import KIND_FAULT
+from jit.fault import DB, pend_trap, undefined_opcode
+from jit.flags import TF
+from jit.group_layout import (
+    ACTIVE,
+    FILES,
+    REC_CAUSE,
+    REC_FROM,
+    REC_ICOUNT,
+    REC_RIP_FROM,
+    REC_RIP_TO,
+    REC_TO,
+    RECORD_SHIFT,
+    RING,
+    RING_RECORDS,
+    SHARED,
+    SHARED_COUNT,
+    SLICE_END,
+    SWITCHES,
+)
+from jit.layout import (
+    BUDGET,
+    DR6,
+    FAULT_KIND,
+    FAULT_PENDING,
+    IDLE_FAULTS,
+    NEXT_RIP,
+    RFL,
+    RIP,
+    SAMPLE,
+    TSC_BASE,
+)
+from jit.native import inline, rd64, st64, state_at, wr64
+
+DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
+DR6_SINGLE_STEP = 1 << 14
+
+
+@inline
+def carry_over(group, old, new):
+    """Take the time slice and the shared registers along."""
+    wr64(new, BUDGET, rd64(old, BUDGET))
+    wr64(new, TSC_BASE, rd64(old, TSC_BASE))
+    wr64(new, SAMPLE, rd64(old, SAMPLE))
+    for i in range(rd64(group, SHARED_COUNT)):
+        at = rd64(group, SHARED + (i << 4))
+        for word in range(rd64(group, SHARED + (i << 4) + 8)):
+            wr64(new, at + (word << 3), rd64(old, at + (word << 3)))
+
+
+@inline
+def record(group, old, new, source, target, cause, rip):
+    """Write a switch record over the oldest."""
+    count = rd64(group, SWITCHES)
+    wr64(group, SWITCHES, count + 1)
+    ring = rd64(group, RING)
+    if ring != 0:
+        at = ring + ((count & (rd64(group, RING_RECORDS) - 1)) << RECORD_SHIFT)
+        st64(at + REC_ICOUNT, rd64(group, SLICE_END) - rd64(old, BUDGET))
+        st64(at + REC_FROM, source)
+        st64(at + REC_TO, target)
+        st64(at + REC_CAUSE, cause)
+        st64(at + REC_RIP_FROM, rip)
+        st64(at + REC_RIP_TO, rd64(new, RIP))
+
+
+@inline
+def switch(group, old, source, target, cause, rip):
+    """Make plane `target` the active one. `rip` is where plane `source`, whose file is `old`, stopped."""
+    new = state_at(rd64(group, FILES + (target << 3)))
+    carry_over(group, old, new)
+    record(group, old, new, source, target, cause, rip)
+    wr64(group, ACTIVE, target)
+
+
+@inline
+def retire(st):
+    """The instruction at which the run loop stopped is done: RIP and the budget move on, RFLAGS.TF traps."""
+    wr64(st, RIP, rd64(st, NEXT_RIP))
+    wr64(st, BUDGET, rd64(st, BUDGET) - 1)
+    wr64(st, IDLE_FAULTS, 0)
+    if rd64(st, RFL) & TF:
+        wr64(st, DR6, rd64(st, DR6) | DR6_SINGLE_STEP)
+        pend_trap(st, DB)
+
+
+@inline
+def refuse(st):
+    """#UD at the instruction at which the run loop stopped."""
+    undefined_opcode(st)
+    wr64(st, FAULT_KIND, KIND_FAULT)
+    wr64(st, FAULT_PENDING, 1)

@@ -1,0 +1,1 @@
+"""Seeded random programs run in two engines, which must agree at every stop."""
