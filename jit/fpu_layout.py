@@ -23,7 +23,7 @@ def _at(name: str, size: int = 8, count: int = 1, align: int = 0) -> int:
     return FPU_FIELDS[name].offset
 
 
-# --- x87: a register is its significand (8 bytes), then sign and exponent (2 bytes), in 16 bytes ---------------------
+# --- x87: a register is its significand (8 bytes), then sign and exponent (2 bytes), in 16 bytes --------------------
 ST_BYTES, ST_SIGNIFICAND, ST_EXPONENT = 16, 0, 8
 ST = _at("x87_st", 8, 2 * 8)
 FCW = _at("x87_control")
@@ -35,7 +35,7 @@ FDP = _at("x87_dp")
 FCS = _at("x87_cs")
 FDS = _at("x87_ds")
 
-# --- SSE and later ---------------------------------------------------------------------------------------------------
+# --- SSE and later --------------------------------------------------------------------------------------------------
 MXCSR = _at("mxcsr")
 PKRU = _at("pkru")
 OPMASK = _at("opmask", 8, 8)
@@ -50,7 +50,7 @@ VECTOR_ZERO = _at("vector_zero", 8, 8)          # always 0
 
 FPU_BYTES = (_end + 63) // 64 * 64
 
-# --- values after power-up and INIT of the processor (SDM Vol. 3A table 9-1), and after FNINIT -----------------------
+# --- values after power-up and INIT of the processor (SDM Vol. 3A table 9-1), and after FNINIT ----------------------
 RESET = {FCW: 0x40, FTW: 0xFF, MXCSR: 0x1F80}   # at reset every x87 register is +0.0 and valid
 FCW_INIT, MXCSR_INIT = 0x37F, 0x1F80
 

@@ -24,8 +24,7 @@ from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
 FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py
-# likewise; compiled with the first micro-op that needs them
-VECTOR_PATHS = ("region_loadv", "region_storev")
+VECTOR_PATHS = ("region_loadv", "region_storev")                # likewise; compiled with the micro-ops that need them
 
 
 class Uop(NamedTuple):

@@ -3,6 +3,7 @@
 from iced_x86 import Instruction, Mnemonic, Register
 
 from emu.decode.emitter import Emitter
+from emu.decode.lowering import lowers
 from emu.decode.lower_sse_integer import operation
 from emu.decode.lowering import NotImplementedInstruction, lowers
 from emu.decode.operands import GPR_SLOT, TMP
@@ -89,10 +90,3 @@ def test(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     b = f.source(1)
     e.op(f"{operation(insn)}.{f.size(0)}", 0, f.slot(0), b)
-
-
-@lowers(*mnemonics("MASKMOVDQU"), Mnemonic.MASKMOVQ)
-def masked_store(e: Emitter, insn: Instruction) -> None:
-    raise NotImplementedInstruction
-
-

@@ -33,6 +33,11 @@ def _slots() -> dict[int, tuple[int, int]]:
 VECTOR_SLOT = _slots()          # iced register -> (byte offset in the FPU file, bytes)
 
 
+def xmm0() -> int:
+    """Offset of the register that some instructions use without naming it."""
+    return fpu_layout.xmm(0)
+
+
 class Form:
     """One vector instruction being lowered: its encoding, and its operands as words of micro-ops."""
 

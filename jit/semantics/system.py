@@ -36,6 +36,7 @@ from jit.semantics.operands import effective, read, write
 from jit.slots import call_slot, call_with
 from jit.slow import is_canonical
 from jit.tlb import flush_page
+from jit.vector_gate import update_gate
 
 CR0_TS = 1 << 3
 CR4_TSD, CR4_UMIP, CR4_FSGSBASE, CR4_OSXSAVE = 1 << 2, 1 << 11, 1 << 16, 1 << 18
@@ -121,6 +122,7 @@ def lmsw(st: State, d: int, a: int, b: int, imm: int) -> int:
 @op("clts", kind=END)
 def clts(st: State, d: int, a: int, b: int, imm: int) -> int:
     wr64(st, CR0, rd64(st, CR0) & ~CR0_TS)
+    update_gate(st)
     return OK
 
 

@@ -42,7 +42,7 @@ def rounded(k: Kernel, x: ir.Value, truncate: bool) -> ir.Value:
     if truncate:
         return x
     packed = isinstance(x.type, ir.VectorType)
-    magic = ir.Constant(x.type, [MAGIC] * x.type.count) if packed else ir.Constant(F64, MAGIC)
+    magic = ir.Constant(x.type, [MAGIC] * x.type.count if packed else MAGIC)
     return k.b.fsub(k.b.fadd(x, magic), magic)
 
 

@@ -99,8 +99,7 @@ def usual_mode(k: Kernel) -> ir.Value:
 
 def otherwise(k: Kernel, fast: ir.Value, finish: Callable[[], None], function: str, *arguments: ir.Value) -> None:
     """`finish()` where `fast` holds, else the exact function, whose 1 means an unmasked exception: #XM, or #UD where
-    the
-    system does not take it (SDM Vol. 3A 2.5, CR4.OSXMMEXCPT)."""
+    the system does not take it (SDM Vol. 3A 2.5, CR4.OSXMMEXCPT)."""
     b = k.b
     direct, exact, done, raised = (k.function.append_basic_block() for _ in range(4))
     b.cbranch(fast, direct, exact).set_weights([64, 1])
@@ -206,9 +205,8 @@ def extreme(real: ir.Type, scalar: bool, operation: int) -> Callable[[Kernel], N
 
 
 def compare(real: ir.Type, scalar: bool) -> Callable[[Kernel], None]:
-    """CMPPS and the like. The immediate is a predicate's truth (bits 0 to 3: less, equal, greater, unordered) with
-    bit 4
-    set where it signals quiet NaNs (emu/decode/lower_sse_float.py)."""
+    """CMPPS and the like. The immediate is a predicate's truth (bits 0 to 3: less, equal, greater, unordered) with bit
+    4 set where it signals quiet NaNs (emu/decode/lower_sse_float.py)."""
     def emit(k: Kernel) -> None:
         lanes, b = Lanes(k, real, scalar), k.b
         x, xi = lanes.load(k.a)

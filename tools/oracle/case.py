@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF",
-                17: "#AC",
-                19: "#XM"}
+                17: "#AC", 19: "#XM"}
 
 
 class VectorState(NamedTuple):

@@ -26,6 +26,7 @@ _DIVISIONS = {Mnemonic.DIV, Mnemonic.IDIV}
 _FRAMES = {Mnemonic.ENTER, Mnemonic.LEAVE}
 _POP_FLAGS = {Mnemonic.POPF, Mnemonic.POPFD, Mnemonic.POPFQ}
 POPPED_FLAGS = 0x4CD5 | 0x3200      # what the kernel lets a traced process keep apart: without TF, RF, AC and ID
+_MASKED = {OpKind.MEMORY_SEG_DI, OpKind.MEMORY_SEG_EDI, OpKind.MEMORY_SEG_RDI}
 _SOURCE = {OpKind.MEMORY_SEG_SI, OpKind.MEMORY_SEG_ESI, OpKind.MEMORY_SEG_RSI}
 _DESTINATION = {OpKind.MEMORY_ESDI, OpKind.MEMORY_ESEDI, OpKind.MEMORY_ESRDI}
 
@@ -95,7 +96,7 @@ class Builder:
                 self._memory(insn, rip)
             elif kind in _SOURCE:
                 self._string(RSI, insn)
-            elif kind in _DESTINATION:
+            elif kind in _DESTINATION | _MASKED:
                 self._string(RDI, insn)
         registers = self.registers
         if self.bits == 32:

@@ -9,7 +9,7 @@ from iced_x86 import Instruction
 
 from tools.oracle.arena import DATA
 from tools.oracle.case import Case, VectorState
-from tools.oracle.generate import Builder, value
+from tools.oracle.generate import MASK64, RAX, RDX, Builder, value
 
 SINGLES = (0, 0x80000000, 1, 0x80000001, 0x007FFFFF, 0x807FFFFF, 0x00800000, 0x80800000, 0x00800001, 0x3F800000,
            0xBF800000, 0x3F800001, 0x3F7FFFFF, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000, 0x7F800001, 0xFFBFFFFF,
@@ -56,11 +56,13 @@ def double(rng: Random) -> int:
 
 
 def vector(rng: Random, size: int, kind: str) -> bytes:
-    """`size` bytes (a multiple of 8) of "single", "double" or integer elements."""
+    """`size` bytes (a multiple of 8) of "single", "double", "text" or integer elements."""
     if kind == "single":
         return b"".join(struct.pack("<I", single(rng)) for _ in range(size // 4))
     if kind == "double":
         return b"".join(struct.pack("<Q", double(rng)) for _ in range(size // 8))
+    if kind == "text":
+        return bytes(rng.choice((0, 1, 1, 2, 2, 3, 3, 0x80, 0xFF, 1, 2, 3, 4)) for _ in range(size))
     return b"".join(value(rng).to_bytes(8, "little") for _ in range(size // 8))
 
 
@@ -87,6 +89,13 @@ class VectorBuilder(Builder):
         self.operand = at
         return at
 
+    def _operands(self, insn: Instruction) -> None:
+        super()._operands(insn)
+        if "pcmpestr" in str(insn):
+            for register in (RAX, RDX):
+                if self.rng.random() < 0.8:
+                    self.registers[register] = self.rng.randrange(-20, 20) & MASK64
+
     def build(self, rip: int) -> Case:
         """The case, with the code at `rip`."""
         rng, insn = self.rng, self.encoded.insn
@@ -108,6 +117,8 @@ class VectorBuilder(Builder):
 def _kinds(insn: Instruction) -> tuple[str, ...]:
     """Element kinds worth trying."""
     name = str(insn).split(" ")[0]
+    if "pcmp" in name and "str" in name:
+        return ("text",)
     if name.startswith(("p", "vp", "movd", "movq")):
         return ("integer",)
     found = []

@@ -1,5 +1,4 @@
-"""The XSAVE image through which ptrace reads and writes a process's FPU state (SDM Vol. 1 13.4, 13.5; standard
-form)."""
+"""The XSAVE image through which ptrace reads and writes a process's FPU state (SDM Vol. 1 13.4; standard form)."""
 
 from __future__ import annotations
 
