@@ -1,12 +1,13 @@
 """Instructions on the FPU file as a whole, and what MMX does to the x87 state (SDM Vol. 1 9.5, Vol. 2A EMMS)."""
 
 from jit.exits import OK
-from jit.fault import MF, NM, fault, undefined_opcode
+from jit.fault import NM, fault, undefined_opcode
 from jit.fpu_layout import FSW, FTW, ST_EXPONENT
 from jit.layout import FPU, VECTOR_GATE
 from jit.native import ld64, rd64, st16, st64
 from jit.registry import op
 from jit.semantics.wiring import SWITCHED
+from jit.x87.report import report_error
 
 TOP, ERROR_SUMMARY = 0x3800, 0x80       # of FSW
 
@@ -20,7 +21,7 @@ def check_mmx(st, d, a, b, imm):
     if gate & SWITCHED:
         return fault(st, NM)
     if ld64(rd64(st, FPU) + FSW) & ERROR_SUMMARY:
-        return fault(st, MF)
+        return report_error(st)
     return OK
 
 

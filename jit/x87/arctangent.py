@@ -3,8 +3,8 @@
 from jit.native import inline
 from jit.x87.arithmetic import denormal_flag, quotient128, with_flags
 from jit.x87.binary import conclude
-from jit.x87.constants import INVERSE_ODD_H, INVERSE_ODD_L, QUARTER_PI_H, QUARTER_PI_L, TERMS
 from jit.x87.compare import magnitude_less
+from jit.x87.constants import INVERSE_ODD_H, INVERSE_ODD_L, QUARTER_PI_H, QUARTER_PI_L, TERMS
 from jit.x87.format import BIAS, IE, INFINITE, QUIET_NAN, ZERO, kind, normalised, sign_of
 from jit.x87.logarithm import INTO_ST1
 from jit.x87.nan import propagate

@@ -5,7 +5,7 @@ log2 m = 2 / ln 2 * artanh((m - 1) / (m + 1)), with m between sqrt(1/2) and sqrt
 
 from jit.native import inline, shr, ult
 from jit.x87.arithmetic import denormal_flag, with_flags
-from jit.x87.binary import conclude, underflow
+from jit.x87.binary import conclude
 from jit.x87.constants import INVERSE_ODD_H, INVERSE_ODD_L, TWO_OVER_LN2_H, TWO_OVER_LN2_L
 from jit.x87.format import BIAS, EXP_MAX, IE, INFINITE, PE, QUIET_NAN, SIGN, ZE, ZERO, kind, normalised, sign_of
 from jit.x87.nan import invalid, propagate

@@ -24,7 +24,6 @@ from jit.x87.reduction import RANGE, reduced
 from jit.x87.rounding import round_as_inexact, round_at
 from jit.x87.series import fraction, normal, polynomial, product, reciprocal
 from jit.x87.sources import COSINE, SINE
-from jit.x87.wide import sub128
 from jit.x87.stack import (
     OVERFLOW,
     UNDERFLOW,
@@ -40,10 +39,11 @@ from jit.x87.stack import (
     turned,
     visible,
 )
+from jit.x87.wide import sub128
 
 TERMS = 17
-NEARLY_EQUAL = -33                      # exponent below which they take the tangent as just below the angle
-UNCHANGED = -68                         # exponent below which processors take sine and tangent as the angle, cosine as 1
+NEARLY_EQUAL = -33                      # exponent below which processors take the tangent as just below the angle
+UNCHANGED = -68                         # exponent below which sine and tangent are taken as the angle, cosine as 1
 
 
 @inline

@@ -1,7 +1,7 @@
 """FSQRT, FRNDINT, FABS, FCHS and FXAM: operations on ST(0) alone (SDM Vol. 2A)."""
 
 from jit.fpu_layout import FSW
-from jit.native import inline, shr, st16
+from jit.native import inline, st16
 from jit.x87.arithmetic import square_root
 from jit.x87.binary import conclude, underflow
 from jit.x87.format import (

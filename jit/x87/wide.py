@@ -76,7 +76,7 @@ def multiply128(ah, al, bh, bl):
 
 @inline
 def divide(high, low, by):
-    """(quotient, remainder) of high:low / by, where by has its top bit set and high < by (Knuth 4.3.1 D, base 2**32)."""
+    """(quotient, remainder) of high:low / by, where by has its top bit set and high < by (Knuth 4.3.1 D)."""
     bh, bl = shr(by, 32), by & MASK32
     quotient = 0
     rest = high

@@ -2,7 +2,7 @@
 
 from jit.native import ctlz, inline, shr, sx16, sx32
 from jit.x87.format import BIAS, DE, EXP_MAX, SIGN
-from jit.x87.sources import FROM_F32, FROM_F64, FROM_I16, FROM_I32, FROM_I64
+from jit.x87.sources import FROM_F32, FROM_F64, FROM_I16, FROM_I32
 
 
 @inline
