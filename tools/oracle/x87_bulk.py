@@ -14,14 +14,26 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
+
 from jit import native
 from jit.fpu_layout import FCW, FPU_BYTES, FSW, FTW, ST
 from jit.native import ld8, ld16, ld32, ld64, st8, st16, st32, st64
-from jit.x87 import arctangent, binary, compare, exchange, exponential, logarithm, pop, push, remainder, scale
+from jit.x87 import (
+    arctangent,
+    binary,
+    compare,
+    exchange,
+    exponential,
+    logarithm,
+    pop,
+    push,
+    remainder,
+    scale,
+    trigonometry,
+    unary,
+)
 from jit.x87 import sources as how
-from jit.x87 import trigonometry, unary
-from numba import njit
-
 from tools.oracle import x87_values
 from tools.oracle.x87_native import IMAGE, OPERAND, NativeX87
 
@@ -182,6 +194,7 @@ def _distance(host: np.ndarray, mine: np.ndarray, i: int) -> np.ndarray:
     """Units in the last place between ST(i) of both sides, 2 standing for more."""
     a, b = (image[:, 32 + 16 * i:40 + 16 * i].copy().view(np.uint64)[:, 0] for image in (host, mine))
     x, y = (image.view(np.uint16)[:, 20 + 8 * i].astype(np.int64) for image in (host, mine))
+    x, y = (np.where(v & 0x7FFF == 0, v + 1, v) for v in (x, y))     # denormals have the scale of exponent 1
     gap = np.where(a > b, a - b, b - a)
     top = np.uint64(1 << 63)
     across = (np.abs(x - y) == 1) & ((a == top) & (b == ~np.uint64(0)) | (b == top) & (a == ~np.uint64(0)))
