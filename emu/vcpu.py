@@ -47,6 +47,7 @@ class VCpu:
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
+            exits.SMC_DONE: self._smc_done,
             exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
@@ -221,21 +222,17 @@ class VCpu:
         plane.set(layout.RESUME, 1)
 
     def _smc(self, plane: Plane) -> None:
-        """Let the store through, then drop what was decoded from the lines it hit."""
-        gpa = plane.get(layout.SMC_GPA)
-        budget = plane.get(layout.BUDGET)
+        """Let the instruction's stores through."""
         plane.set(layout.SMC_PASS, 1)
         plane.set(layout.SMC_SECOND, 0)
         plane.set(layout.RESUME, 1)
-        plane.set(layout.BUDGET, 1)
-        status = self.engine.run(plane.address)
-        plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
+
+    def _smc_done(self, plane: Plane) -> None:
+        """The instruction has ended: drop what was decoded from the pages it hit."""
         plane.set(layout.SMC_PASS, 0)
-        self.engine.translator.invalidate(gpa)
+        self.engine.translator.invalidate(plane.get(layout.SMC_GPA))
         if plane.get(layout.SMC_SECOND):
             self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
-        if status not in (exits.EVENT, exits.SMC):
-            self._serve[status](plane)
 
     def _runtime(self, plane: Plane) -> None:
         self.engine.provide(plane.get(layout.IO_VALUE))

@@ -45,9 +45,10 @@ from jit.paging import (
     P,
     read_entry,
 )
+from jit.watch import CR4_DE, ENABLED, enabled
 
 CR0_ET, CR0_NW, CR0_CD, CR0_BITS = 1 << 4, 1 << 29, 1 << 30, 0xE005003F
-CR4_DE, CR4_PCIDE = 1 << 3, 1 << 17
+CR4_PCIDE = 1 << 17
 CR4_FLUSHING = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP
 EFER_LME = 1 << 8
 NO_FLUSH = -(1 << 63)                               # CR3 bit 63 under PCIDE
@@ -180,10 +181,14 @@ def write_dr(st):
         return status
     if number < 4:
         wr64(st, DR + 8 * number, value)
+        if enabled(st):
+            _flush(st)
         return OK
     if value & UPPER:
         return general_protection(st, 0)
     if number & 1:
+        if (rd64(st, DR7) | value) & ENABLED:       # TLB entries depend on it
+            _flush(st)
         wr64(st, DR7, (value & DR7_BITS) | DR7_FIXED)
     else:
         wr64(st, DR6, (value & DR6_BITS) | DR6_FIXED)

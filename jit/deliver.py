@@ -6,7 +6,7 @@ that the first event found.
 
 from jit import exits
 from jit.enter import ENTER_ERROR, ENTER_RESUME, enter
-from jit.exits import FAULT, KIND_FAULT, KIND_NMI, KIND_TRAP, OK
+from jit.exits import FAULT, KIND_FAULT, KIND_INTERRUPT, KIND_NMI, OK
 from jit.fault import DB, DE, DF, PF, TS, fault_with_code
 from jit.fault import GP as GENERAL
 from jit.layout import (
@@ -54,7 +54,7 @@ def deliver(st):
     while True:
         vector, kind = rd64(st, FAULT_VECTOR), rd64(st, FAULT_KIND)
         how = ENTER_ERROR if rd64(st, FAULT_HAS_ERROR) else 0
-        if kind == KIND_FAULT and vector != DB:
+        if kind == KIND_FAULT:
             how |= ENTER_RESUME
         wr64(st, FAULT_EXT, 1)
         wr64(st, FAULT_PENDING, 0)      # a task switch may leave a fault of the new task pending
@@ -63,7 +63,7 @@ def deliver(st):
         if status == OK:
             if kind == KIND_NMI:
                 wr64(st, NMI_BLOCKED, 1)
-            if vector == DB and kind <= KIND_TRAP:
+            if vector == DB and kind != KIND_INTERRUPT:
                 wr64(st, DR7, rd64(st, DR7) & ~DR7_GD)
             return OK
         wr64(st, FAULT_PENDING, 1)

@@ -34,9 +34,11 @@ CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
 FERR = 50           # an x87 exception is to be signalled outside, as CR0.NE = 0 asks (SDM Vol. 1 8.7.2)
+SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ended
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4
 
-# FAULT_KIND: RIP of a fault is the instruction's own, and it pushes RF = 1; of everything else, the next one's
-KIND_FAULT, KIND_TRAP, KIND_INTERRUPT, KIND_NMI = 0, 1, 2, 3
+# FAULT_KIND: RIP of a fault is the instruction's own, and it pushes RF = 1; of an instruction breakpoint the same, but
+# RF as it is; of everything else, the next one's
+KIND_FAULT, KIND_TRAP, KIND_INTERRUPT, KIND_NMI, KIND_BREAKPOINT = 0, 1, 2, 3, 4

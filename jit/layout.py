@@ -100,6 +100,8 @@ EXIT = _at("exit")                  # EXIT_* of jit/exits.py
 EXIT_UOP = _at("exit_uop")          # micro-op at which it left
 NEXT_RIP = _at("next_rip")          # RIP after the instruction that Python is to carry out
 RESUME = _at("resume")              # 1: go on at EXIT_UOP, inside an instruction
+ALONE = _at("alone")                # 1: the slice ends after the instruction that is being executed
+DEBUG_HITS = _at("debug_hits")      # bits 3:0: breakpoints that it hit, jit/watch.py
 FAULT_PENDING = _at("fault_pending")    # 1: FAULT_* wait to be delivered
 FAULT_VECTOR = _at("fault_vector")
 FAULT_ERROR = _at("fault_error")
@@ -171,8 +173,8 @@ MODE_COUNT = 16
 VENDOR_INTEL, VENDOR_AMD = 0, 1
 
 # --- TLB set: data entries, code entries, jump cache ----------------------------------------------------------------------------------
-TLB_SETS = 3                            # supervisor, user, supervisor under SMAP
-SET_SUPERVISOR, SET_USER, SET_SMAP = 0, 1, 2
+TLB_SETS = 4                            # supervisor, user, supervisor under SMAP, user with alignment checking
+SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN = 0, 1, 2, 3
 DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page
 CODE_ENTRIES, CODE_SHIFT = 256, 4       # tag, GPA of the page
 JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-op

@@ -20,6 +20,7 @@ from jit.layout import (
     PHYS_MASK,
     PMAP,
     PMAP_PAGES,
+    SET_ALIGN,
     SET_SMAP,
     SET_USER,
     WALK_GPA,
@@ -93,12 +94,18 @@ def page_fault(st, linear, access, user, error):
 
 
 @inline
+def is_user(tlb_set):
+    """Whether a TLB set serves user-mode accesses."""
+    return tlb_set == SET_USER or tlb_set == SET_ALIGN
+
+
+@inline
 def permitted(st, rights, access, tlb_set, nx):
     """Whether accumulated R/W and U/S rights allow the access (SDM Vol. 3A 4.6.1)."""
     user_page = rights & US
     if access == EXECUTE and nx:
         return False
-    if tlb_set == SET_USER:
+    if is_user(tlb_set):
         if not user_page:
             return False
         return access != WRITE or rights & RW != 0
@@ -130,7 +137,7 @@ def grant(st, gpa, rights, tlb_set, nx, dirty, is_global):
 @inline
 def walk32(st, linear, access, tlb_set):
     """32-bit paging, with 4 MiB pages and PSE-36 where CR4.PSE is set (SDM Vol. 3A 4.3)."""
-    user = tlb_set == SET_USER
+    user = is_user(tlb_set)
     pde_at = (rd64(st, CR3) & 0xFFFFF000) | (shr(linear, 20) & 0xFFC)
     pde = read_entry(st, pde_at, False)
     if not pde & P:
@@ -160,7 +167,7 @@ def walk32(st, linear, access, tlb_set):
 @inline
 def walk64(st, linear, access, tlb_set, long_mode):
     """4-level paging, and PAE paging as its two lower levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
-    user = tlb_set == SET_USER
+    user = is_user(tlb_set)
     reserved = ~rd64(st, PHYS_MASK) & FRAME
     if not rd64(st, EFER) & EFER_NXE:
         reserved |= NX

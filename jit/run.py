@@ -11,11 +11,12 @@ from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
-from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
+from jit.exits import FAULT, KIND_BREAKPOINT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
 from jit.layout import (
+    ALONE,
     BUDGET,
     CODE,
     CODE_ENTRIES,
@@ -23,6 +24,7 @@ from jit.layout import (
     CODE_TLB,
     CS,
     CS_BASE,
+    DEBUG_HITS,
     DR6,
     EXIT,
     EXIT_UOP,
@@ -48,6 +50,7 @@ from jit.layout import (
     NO_TRAP,
     PAGE_RIP,
     PMAP_PAGES,
+    REP_LEFT,
     RESUME,
     RFL,
     RIP,
@@ -56,6 +59,7 @@ from jit.layout import (
     SAMPLE_BASE,
     SEG_LIMIT,
     SHADOW,
+    SMC_PASS,
     TLB_SET,
     TSC_BASE,
     TSC_OFFSET,
@@ -68,6 +72,7 @@ from jit.paging import EXECUTE
 from jit.slots import call_slot
 from jit.slow import is_canonical
 from jit.tlb import set_address
+from jit.watch import at_instruction, instruction_breakpoints, report_hits
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
 SAMPLE_MAX = 1 << 20
@@ -218,8 +223,12 @@ def deliver_pending(st):
     """Deliver the pending event: OK, RUNTIME when the function is not compiled yet, or what it returned."""
     wr64(st, FAULT_PENDING, 1)
     wr64(st, IO_NEXT, 0)
+    wr64(st, ALONE, 1)
     status = call_slot(st, run_slots.DELIVER)
     if status == OK:
+        if rd64(st, DEBUG_HITS) != 0 and rd64(st, FAULT_PENDING) == 0:
+            report_hits(st, 0)
+            pend_trap(st, DB)
         wr64(st, IO_DONE, 0)
         storm = rd64(st, IDLE_FAULTS) + 1
         wr64(st, IDLE_FAULTS, storm)
@@ -257,6 +266,31 @@ def note_heat(st, uop):
 
 
 @inline
+def instruction_breakpoint(st, shadow):
+    """Whether an instruction breakpoint faults at RIP: not while RF is set, nor after MOV SS (SDM Vol. 3B 17.3.1.1)."""
+    if rd64(st, RFL) & RF or shadow == SHADOW_STACK:
+        return False
+    hits = at_instruction(st, linear_rip(st, rd64(st, RIP)))
+    if hits == 0:
+        return False
+    wr64(st, DR6, rd64(st, DR6) | hits)
+    fault(st, DB)
+    wr64(st, FAULT_KIND, KIND_BREAKPOINT)
+    wr64(st, FAULT_PENDING, 1)
+    return True
+
+
+@inline
+def trap_after(st, stepped):
+    """#DB after a complete instruction, if it hit a breakpoint or is `stepped` by TF. MOV SS puts the hits off until
+    the next instruction is complete (SDM Vol. 3A 6.8.3)."""
+    stepped = stepped and rd64(st, NO_TRAP) == 0
+    if (stepped or rd64(st, DEBUG_HITS) != 0) and rd64(st, SHADOW) != SHADOW_STACK and rd64(st, FAULT_PENDING) == 0:
+        report_hits(st, DR6_SINGLE_STEP if stepped else 0)
+        pend_trap(st, DB)
+
+
+@inline
 def interrupt_waits(st):
     """An external interrupt that can be taken now (SDM Vol. 3A 6.8)."""
     return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
@@ -271,8 +305,11 @@ def run(st):
             status = deliver_pending(st)
             if status != OK:
                 return status
+            if rd64(st, SMC_PASS) != 0:
+                return exits.SMC_DONE
             continue
         single = resume != 0
+        stepping = instruction_breakpoints(st)
         if resume == 0:
             shadow = rd64(st, SHADOW)
             if shadow != 0:
@@ -289,6 +326,10 @@ def run(st):
             if rd64(st, BUDGET) <= 0:
                 wr64(st, SHADOW, shadow)
                 return exits.EVENT
+            if stepping:
+                if instruction_breakpoint(st, shadow):
+                    continue
+                single = True
             status = find(st)
             if status == FAULT:
                 wr64(st, FAULT_KIND, KIND_FAULT)
@@ -306,7 +347,11 @@ def run(st):
         wr64(st, NO_TRAP, 0)
         budget = rd64(st, BUDGET)
         rem = ld32(uop + uops.REM)
-        count = 1 if single or trap else slice_length(st, budget, rem)
+        alone = single or trap
+        count = 1 if alone else slice_length(st, budget, rem)
+        wr64(st, ALONE, 1 if count == 1 else 0)
+        rip = rd64(st, RIP)
+        wr64(st, REP_LEFT, -1)
         stop = 0
         if count < rem:
             stop = place_stop(st, uop, count)
@@ -320,7 +365,7 @@ def run(st):
             pass
         elif status == exits.BUDGET:
             wr64(st, RIP, uop_rip(st, uop))
-            hot = count != budget and note_heat(st, uop)
+            hot = not alone and count != budget and note_heat(st, uop)
         elif status == exits.RDTSC:
             tsc = timestamp(st, left + 1)
             wr64(st, GPR, tsc & 0xFFFFFFFF)
@@ -336,17 +381,22 @@ def run(st):
         wr64(st, BUDGET, left)
         if status < exits.FAULT or status == exits.STOPPED or status == exits.BUDGET or status == exits.RDTSC:
             wr64(st, IO_DONE, 0)
-            if trap and left != budget and rd64(st, SHADOW) != SHADOW_STACK and rd64(st, NO_TRAP) == 0:
-                wr64(st, DR6, rd64(st, DR6) | DR6_SINGLE_STEP)
-                pend_trap(st, DB)
-            elif hot:
+            if left != budget:
+                if (trap or stepping) and rd64(st, REP_LEFT) != -1 and rd64(st, RIP) == rip:
+                    wr64(st, RFL, rd64(st, RFL) | RF)       # between two iterations (SDM Vol. 3B 17.3.1.1)
+                trap_after(st, trap)
+            if hot:
                 return exits.HOT
         elif status == FAULT:
             wr64(st, IO_DONE, 0)
+            wr64(st, DEBUG_HITS, 0)
             wr64(st, FAULT_KIND, KIND_FAULT)
             wr64(st, FAULT_PENDING, 1)
         elif status == exits.AGAIN:
             wr64(st, RESUME, 1)
+            continue
         elif status != exits.STALE:
             wr64(st, IO_NEXT, 0)
             return status
+        if rd64(st, SMC_PASS) != 0:
+            return exits.SMC_DONE

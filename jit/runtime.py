@@ -1,5 +1,7 @@
 """The compiled functions that are not micro-ops: name -> (function, signature)."""
 
+from typing import Any
+
 from numba import types
 
 from jit import (
@@ -19,10 +21,14 @@ from jit import (
     region_access,
     run,
     segload,
+    simd_convert,
+    simd_float,
+    simd_special,
     slow,
     task,
     tlb,
     vector_access,
+    watch,
 )
 from jit.semantics import io
 from jit.x87 import functions as x87
@@ -30,6 +36,13 @@ from jit.x87 import functions as x87
 _ACCESS = types.int64(types.voidptr, types.int64, types.int64)
 _VECTOR_ACCESS = types.int64(types.voidptr, types.int64, types.int64, types.int64)
 _STATE = types.int64(types.voidptr)
+
+
+
+def _pure(arguments: int) -> Any:
+    """Signature of a function of the FPU file's address and words."""
+    return types.int64(*[types.int64] * arguments)
+
 
 FUNCTIONS = {
     "translate": (tlb.translate, types.int64(types.voidptr, types.int64, types.int64, types.int64)),
@@ -50,6 +63,14 @@ FUNCTIONS = {
     "slow_storev": (vector_access.slow_storev, _VECTOR_ACCESS),
     "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
     "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
+    "pure_arithmetic": (simd_float.pure_arithmetic, _pure(5)),
+    "pure_compare": (simd_float.pure_compare, _pure(6)),
+    "pure_compare_flags": (simd_float.pure_compare_flags, _pure(5)),
+    "pure_convert": (simd_convert.pure_convert, _pure(6)),
+    "pure_round": (simd_convert.pure_round, _pure(6)),
+    "pure_dot": (simd_special.pure_dot, _pure(6)),
+    "pure_estimate": (simd_special.pure_estimate, _pure(5)),
+    "pure_to_general": (simd_convert.pure_to_general, _pure(4)),
     "update_mode": (mode.update_mode, _STATE),
     "read_descriptor": (descriptor.read_descriptor, _ACCESS),
     "mark_accessed": (descriptor.mark_accessed, _STATE),
@@ -79,6 +100,8 @@ FUNCTIONS = {
     "task_return": (task.task_return, _STATE),
     "gate_call": (gate.gate_call, _STATE),
     "inspect": (inspect.inspect, _STATE),
+    "matching_breakpoints": (watch.matching_breakpoints,
+                             types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "io_bitmap": (io.io_bitmap, _ACCESS),
     "fast_return": (fastcall.fast_return, _STATE),
     **x87.FUNCTIONS,

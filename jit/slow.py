@@ -7,7 +7,7 @@ in IO_LOG; as handlers are deterministic, a micro-op with several device accesse
 from jit import exits, pmap
 from jit.access import PAGE_MASK, load_host, store_host, translate
 from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
-from jit.fault import general_protection, stack_fault
+from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
     CODE_MAP,
     CR4,
@@ -22,6 +22,7 @@ from jit.layout import (
     IO_VALUE,
     MODE,
     MODE_64,
+    SET_ALIGN,
     SET_SMAP,
     SET_SUPERVISOR,
     SLOW_VALUE,
@@ -33,6 +34,7 @@ from jit.layout import (
 )
 from jit.native import inline, ld64, rd64, shr, wr64
 from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
+from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
@@ -134,6 +136,17 @@ def tlb_set_for(st, flags):
 
 
 @inline
+def check_alignment(st, linear, size, tlb_set):
+    """#AC(0) for an operand that is not aligned to its size, or to 8 where it is larger (SDM Vol. 3A table 6-7). It
+    comes before #PF, as on AMD processors; the SDM leaves the order open."""
+    if tlb_set == SET_ALIGN:
+        mask = 7 if size >= 8 else 3 if size >= 4 else size - 1
+        if linear & mask:
+            return fault_with_code(st, AC, 0)
+    return OK
+
+
+@inline
 def second_page(st, linear, size, flags):
     """Linear address of the page that the access runs into, or of its own page."""
     return wrap(st, (linear + size - 1) & PAGE_MASK, flags)
@@ -144,6 +157,10 @@ def slow_load(st, linear, size_and_flags):
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
+    if status == OK:
+        status = check_alignment(st, linear, size, tlb_set)
+    if status == OK:
+        status = note_hits(st, linear, size, ON_ACCESS)
     if status != OK:
         return status
     status = translate(st, linear, READ, tlb_set)
@@ -174,6 +191,10 @@ def slow_store(st, linear, size_and_flags):
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
+    if status == OK:
+        status = check_alignment(st, linear, size, tlb_set)
+    if status == OK:
+        status = note_hits(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:
         return status
     status = translate(st, linear, WRITE, tlb_set)
@@ -204,6 +225,10 @@ def slow_probe(st, linear, size_and_flags):
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
+    if status == OK:
+        status = check_alignment(st, linear, size, tlb_set)
+    if status == OK:
+        status = may_hit(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:
         return status
     status = translate(st, linear, WRITE, tlb_set)

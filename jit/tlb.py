@@ -2,7 +2,8 @@
 
 A set holds data entries, code entries and the jump cache (jit/layout.py). A plane has one set for each way in which
 the same page tables grant different rights: supervisor, user, and supervisor under SMAP with EFLAGS.AC = 0, so that a
-change of CPL changes a pointer and flushes nothing.
+change of CPL changes a pointer and flushes nothing. A fourth set is the user's while alignment is checked (SDM Vol. 3A
+6.15, #AC): it has no data entries, so that the check is only on the slow path.
 """
 
 from jit import pmap
@@ -16,6 +17,7 @@ from jit.layout import (
     CODE_SHIFT,
     CODE_TLB,
     CPL,
+    CR0,
     CR4,
     DATA_ENTRIES,
     DATA_SHIFT,
@@ -24,6 +26,7 @@ from jit.layout import (
     JUMP_SHIFT,
     JUMPS,
     RFL,
+    SET_ALIGN,
     SET_BYTES,
     SET_SMAP,
     SET_SUPERVISOR,
@@ -42,6 +45,10 @@ from jit.layout import (
 )
 from jit.native import inline, ld64, rd64, shr, st64, wr64
 from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, walk
+
+from jit.watch import page_is_watched
+
+CR0_AM = 1 << 18
 
 
 @inline
@@ -64,7 +71,7 @@ def translate(st, linear, access, tlb_set):
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
         st64(entry, page)
         st64(entry + 8, gpa)
-    elif backing & pmap.READ:
+    elif backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page):
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE) == pmap.WRITE)
@@ -133,10 +140,11 @@ def flush_all_translations(st):
 
 @inline
 def select_set(st):
-    """Put the TLB set in force that fits CPL, CR4.SMAP and RFLAGS.AC (SDM Vol. 3A 4.6)."""
+    """Put the TLB set in force that fits CPL, CR0.AM, CR4.SMAP and RFLAGS.AC (SDM Vol. 3A 4.6, 6.15)."""
     number = SET_SUPERVISOR
     if rd64(st, CPL) == 3:
-        number = SET_USER
+        checked = rd64(st, CR0) & CR0_AM and rd64(st, RFL) & AC
+        number = SET_ALIGN if checked else SET_USER
     elif rd64(st, CR4) & CR4_SMAP and not rd64(st, RFL) & AC:
         number = SET_SMAP
     if number != rd64(st, TLB_SET) or rd64(st, TLB) == 0:

@@ -112,8 +112,9 @@ class Kernel:
         suffix = f"v{kind.count}{_letter(kind.element)}" if isinstance(kind, ir.VectorType) else _letter(kind)
         return self.call(f"llvm.{name}.{suffix}", kind, *arguments)
 
-    def lanes(self, per_lane: int) -> int:
-        """Number of 128-bit lanes, at least one; `per_lane` is unused where the width is below a lane."""
+    @property
+    def lanes(self) -> int:
+        """Number of 128-bit lanes, at least one."""
         return max(1, self.size // 16)
 
 

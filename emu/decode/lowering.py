@@ -11,7 +11,8 @@ Lowering = Callable[[Emitter, Instruction], None]
 TABLE: dict[int, Lowering] = {}         # iced mnemonic -> function
 CODES: dict[int, Lowering] = {}         # iced code -> function, where one form differs from its mnemonic's others
 FAMILIES = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string",
-            "segment", "far", "io", "system", "hypercall", "sse_move", "sse_integer", "sse_shuffle", "x87")
+            "segment", "far", "io", "system", "hypercall", "sse_move", "sse_integer", "sse_shuffle", "sse_float",
+            "sse_convert", "sse_state", "x87")
 
 
 class NotImplementedInstruction(Exception):  # noqa: N818 - it is an outcome of decoding, not a failure

@@ -11,7 +11,7 @@ import ctypes
 import struct
 from typing import TYPE_CHECKING
 
-from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, Instruction
+from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction
 from jit import pmap, uops
 from jit.registry import PLAIN
 
@@ -182,6 +182,9 @@ class Translator:
 
     def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> None:
         function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
+        if emitter.bits != 64 and insn.encoding != EncodingKind.LEGACY:
+            # VEX and EVEX are #UD in real and virtual-8086 mode (SDM Vol. 2A tables 2-18 ff.).
+            emitter.op("protected_only")
         before = len(emitter.uops)
         emitter.data = data
         try:

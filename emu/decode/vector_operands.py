@@ -103,6 +103,11 @@ class Form:
             return self.slot(0), self.slot(1), self.source(2)
         return self.slot(0), self.slot(0), self.source(1)
 
+    def enter_mmx(self) -> None:
+        """The x87 state changes before a floating-point exception is raised, as processors do it."""
+        if self.mmx:
+            self.e.op("mmx_state")
+
     def finish(self, slot: int | None = None, size: int = 0) -> None:
         """After the operation: clear what a VEX form clears of the destination, or put the x87 state in order for MMX.
         Without a slot no vector register was written."""

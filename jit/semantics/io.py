@@ -27,10 +27,11 @@ from jit.layout import (
 )
 from jit.mode import CR0_PE
 from jit.native import inline, rd16, rd64, shr, ult
-from jit.registry import COND, op
+from jit.registry import REP, op
 from jit.semantics.operands import read, truncate, write
 from jit.semantics.segmentation import READ, WRITE, linear_address
 from jit.slow import SUPERVISOR, device
+from jit.watch import note_port
 
 RAX, RCX, RDX, RSI, RDI = gpr(0), gpr(1), gpr(2), gpr(6), gpr(7)
 IO_MAP_BASE = 0x66
@@ -77,6 +78,8 @@ def port_in(width):
         port = rd16(st, a) + imm
         status = check_port(st, port, size)
         if status == OK:
+            status = note_port(st, port, size)
+        if status == OK:
             status = device(st, IO_PORT_READ, port, size, 0)
         if status == OK:
             write(st, RAX, width, rd64(st, SLOW_VALUE))
@@ -91,6 +94,8 @@ def port_out(width):
     def port_out(st, d, a, b, imm):
         port = rd16(st, a) + imm
         status = check_port(st, port, size)
+        if status == OK:
+            status = note_port(st, port, size)
         if status == OK:
             status = device(st, IO_PORT_WRITE, port, size, read(st, RAX, width))
         return status
@@ -121,7 +126,7 @@ def count_down(st, b, bits):
     return TAKEN if left != 0 else OK
 
 
-@op("ins", *STRINGS, kind=COND)
+@op("ins", *STRINGS, kind=REP)
 def ins(width, bits):
     size = width // 8
 
@@ -136,6 +141,8 @@ def ins(width, bits):
         if status == OK:
             status = probe(st, linear, size, 0)
         if status == OK:
+            status = note_port(st, port, size)
+        if status == OK:
             status = device(st, IO_PORT_READ, port, size, 0)
         if status == OK:
             status = store(st, linear, size, 0, rd64(st, SLOW_VALUE))
@@ -146,7 +153,7 @@ def ins(width, bits):
     return ins
 
 
-@op("outs", *STRINGS, kind=COND)
+@op("outs", *STRINGS, kind=REP)
 def outs(width, bits):
     size = width // 8
 
@@ -161,6 +168,8 @@ def outs(width, bits):
         if status != OK:
             return status
         value, status = load(st, linear, size, 0)
+        if status == OK:
+            status = note_port(st, port, size)
         if status == OK:
             status = device(st, IO_PORT_WRITE, port, size, value)
         if status != OK:

@@ -120,19 +120,17 @@ def absolute(k: Kernel, x: ir.Value) -> ir.Value:
     return k.b.select(k.b.icmp_signed("<", x, zero), k.b.sub(zero, x), x)
 
 
+def neighbours(k: Kernel, count: int, part: int) -> list[int]:
+    """The even (part 0) or odd (1) elements of two vectors, lane by lane."""
+    per = count // k.lanes
+    return [base + lane * per + i for lane in range(k.lanes) for base in (0, count) for i in range(part, per, 2)]
+
+
 def horizontal(operate: Binary) -> Binary:
     """PHADD and the like: neighbours of A, then of B, within each 128-bit lane."""
     def operation(k: Kernel, x: ir.Value, y: ir.Value) -> ir.Value:
         count = x.type.count
-        lanes = k.lanes(count)
-        per = count // lanes
-        order = [[], []]
-        for lane in range(lanes):
-            for base in (0, count):
-                for i in range(0, per, 2):
-                    order[0].append(base + lane * per + i)
-                    order[1].append(base + lane * per + i + 1)
-        return operate(k, k.shuffle(x, y, order[0]), k.shuffle(x, y, order[1]))
+        return operate(k, k.shuffle(x, y, neighbours(k, count, 0)), k.shuffle(x, y, neighbours(k, count, 1)))
     return operation
 
 

@@ -6,11 +6,14 @@
     vzero.N   clear a vector register from byte N up (VEX-encoded instructions; SDM Vol. 2A 2.3.10.1)
 """
 
+from collections.abc import Callable
+
 from numba import types
 
 from jit.access import PAGE_MASK, data_entry
 from jit.exits import OK
 from jit.fault import NM, fault, general_protection, undefined_opcode
+from jit.fpu_layout import VECTOR_BYTES, xmm
 from jit.layout import FPU, TLB_ADDEND, TLB_READ, TLB_WRITE, VECTOR_GATE
 from jit.native import ld64, memmove, memset, rd64
 from jit.registry import op
@@ -128,6 +131,17 @@ def _mmx_from_register(k: Kernel) -> None:
     k.store_scalar(k.d, value if k.size == 8 else k.b.zext(value, I64))
 
 
+def _zero_registers(first: int) -> Callable[[Kernel], None]:
+    """VZEROUPPER, VZEROALL: as many registers as `size` says, from byte `first` up."""
+    def emit(k: Kernel) -> None:
+        for number in range(k.size):
+            for at in range(first, VECTOR_BYTES, 16):
+                k.store(I64(xmm(number) + at), constant(I8, [0] * 16))
+    return emit
+
+
+define("vzeroupper", _zero_registers(16), 8, 16)
+define("vzeroall", _zero_registers(0), 8, 16)
 define("mmx_from_gpr", _mmx_from_register, 4, 8)
 define("movv", _move, 4, 8, 16, 32, 64)
 define("vzero", _zero_above, 16, 32)

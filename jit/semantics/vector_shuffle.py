@@ -19,9 +19,8 @@ I256 = ir.IntType(256)
 
 def lane_order(k: Kernel, count: int, order: Callable[[int, int], list[int]]) -> list[int]:
     """A shuffle of two vectors of `count` elements, lane by lane: `order(start, per)` gives a lane's elements."""
-    lanes = k.lanes(count)
-    per = count // lanes
-    return [number for lane in range(lanes) for number in order(lane * per, per)]
+    per = count // k.lanes
+    return [number for lane in range(k.lanes) for number in order(lane * per, per)]
 
 
 def pack(signed: bool) -> Callable[[Kernel, ir.Value, ir.Value], ir.Value]:

@@ -1,12 +1,15 @@
 """Instructions on the FPU file as a whole, and what MMX does to the x87 state (SDM Vol. 1 9.5, Vol. 2A EMMS)."""
 
+from jit.access import load, probe, store
 from jit.exits import OK
-from jit.fault import NM, fault, undefined_opcode
-from jit.fpu_layout import FSW, FTW, ST_EXPONENT
+from jit.fault import NM, fault, general_protection, undefined_opcode
+from jit.fpu_layout import FSW, FTW, FX_IMAGE, MXCSR, ST_EXPONENT, ZMM
+from jit.fxsave import FX_BYTES, FX_MXCSR, FX_XMM, MXCSR_MASK, image_word, restore_x87
 from jit.layout import FPU, VECTOR_GATE
-from jit.native import ld64, rd64, st16, st64
+from jit.native import ld32, ld64, memmove, rd32, rd64, st16, st64, wr64
 from jit.registry import op
-from jit.semantics.wiring import SWITCHED
+from jit.semantics.operands import effective, hint
+from jit.semantics.wiring import EMULATE, SWITCHED
 from jit.x87.report import report_error
 
 TOP, ERROR_SUMMARY = 0x3800, 0x80       # of FSW
@@ -45,3 +48,78 @@ def mmx_written(st, d, a, b, imm):
 def emms(st, d, a, b, imm):
     st64(rd64(st, FPU) + FTW, 0)
     return OK
+
+
+@op("ldmxcsr")
+def ldmxcsr(st, d, a, b, imm):
+    """Reserved bits are those outside MXCSR_MASK (SDM Vol. 1 10.2.3, 11.6.6)."""
+    value = rd32(st, a)
+    if value & ~MXCSR_MASK:
+        return general_protection(st, 0)
+    st64(rd64(st, FPU) + MXCSR, value)
+    return OK
+
+
+@op("stmxcsr")
+def stmxcsr(st, d, a, b, imm):
+    wr64(st, d, ld64(rd64(st, FPU) + MXCSR))
+    return OK
+
+
+@op("check_fxsave")
+def check_fxsave(st, d, a, b, imm):
+    """FXSAVE and FXRSTOR give #NM for CR0.EM as for TS (SDM Vol. 2A FXSAVE)."""
+    return fault(st, NM) if rd64(st, VECTOR_GATE) & (EMULATE | SWITCHED) else OK
+
+
+@op("fxsave", *((wide, long) for wide in (0, 1) for long in (0, 1)))
+def fxsave(wide, long):
+    """`wide`: XMM8-15 too, in 64-bit mode; `long`: 64-bit instruction and data pointers, by REX.W (SDM Vol. 1 10.5.1)."""
+    end = FX_XMM + (256 if wide else 128)
+
+    def fxsave(st, d, a, b, imm):
+        linear = effective(st, a, b, imm)
+        if linear & 15:
+            return general_protection(st, 0)
+        status = probe(st, linear + FX_BYTES - 1, 1, hint(b))       # as processors do, the far end first
+        if status != OK:
+            return status
+        for at in range(0, FX_BYTES, 64):
+            status = probe(st, linear + at, 64, hint(b))
+            if status != OK:
+                return status
+        fpu = rd64(st, FPU)
+        for at in range(0, end, 8):
+            status = store(st, linear + at, 8, hint(b), image_word(fpu, at, long))
+            if status != OK:
+                return status
+        return OK
+    return fxsave
+
+
+@op("fxrstor", *((wide, long) for wide in (0, 1) for long in (0, 1)))
+def fxrstor(wide, long):
+    end = FX_XMM + (256 if wide else 128)
+
+    def fxrstor(st, d, a, b, imm):
+        linear = effective(st, a, b, imm)
+        if linear & 15:
+            return general_protection(st, 0)
+        _, status = load(st, linear + FX_BYTES - 1, 1, hint(b))
+        if status != OK:
+            return status
+        fpu = rd64(st, FPU)
+        image = fpu + FX_IMAGE
+        for at in range(0, FX_BYTES, 8):
+            value, status = load(st, linear + at, 8, hint(b))
+            if status != OK:
+                return status
+            st64(image + at, value)
+        if ld32(image + FX_MXCSR) & ~MXCSR_MASK:
+            return general_protection(st, 0)
+        restore_x87(fpu, image, long)
+        st64(fpu + MXCSR, ld32(image + FX_MXCSR))
+        for at in range(0, end - FX_XMM, 16):
+            memmove(fpu + ZMM + 4 * at, image + FX_XMM + at, 16)
+        return OK
+    return fxrstor

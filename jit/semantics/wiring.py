@@ -15,3 +15,13 @@ SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24
 EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
 # Reasons for #UD by family (SDM Vol. 3A 2.5, 13.1; Vol. 2A tables 2-18 ff.); SWITCHED gives #NM after them
 MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
+
+# Operations of jit/simd_float.py, and the bit of its code that says the rest of the register comes from operand A
+ADD, SUB, MUL, DIV, MIN, MAX, ROOT = range(7)
+FLOAT_SCALAR = 1 << 24
+ADDSUB = 7                                  # SUB for elements of even number, ADD for the others
+
+# Kinds of element in jit/simd_convert.py, the bit of its code that clears the rest of the register, and its control
+F16, F32, F64, I32, I64 = range(5)
+CONVERT_FILL = 1 << 25
+BY_MXCSR, SUPPRESS_INEXACT = 4, 8           # instead of a rounding mode in bits 1:0; no precision exception

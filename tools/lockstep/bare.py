@@ -110,7 +110,9 @@ class Bare:
             if gpa is not None:
                 self.engine.regions.hot(self.plane.get(layout.EXIT_UOP), gpa, self.plane.get(layout.MODE))
         elif status == exits.SMC:
-            return self._pass_store()
+            self._pass_store()
+        elif status == exits.SMC_DONE:
+            self._forget_stored()
         elif status == exits.SHORT:
             self.engine.translator.invalidate(self.plane.get(layout.WALK_GPA))
             gpa = self.code_gpa()
@@ -179,21 +181,18 @@ class Bare:
             self.engine.withdraw_writes(plane.address, page)
         return True
 
-    def _pass_store(self) -> bool:
-        """Let a store to decoded code through, then forget what was decoded there."""
-        plane = self.plane
-        gpa, budget = plane.get(layout.SMC_GPA), plane.get(layout.BUDGET)
-        plane.set(layout.SMC_PASS, 1)
-        plane.set(layout.SMC_SECOND, 0)
-        plane.set(layout.RESUME, 1)
-        plane.set(layout.BUDGET, 1)
-        status = self.engine.run(plane.address)
-        plane.set(layout.BUDGET, budget - (1 - plane.signed(layout.BUDGET)))
-        plane.set(layout.SMC_PASS, 0)
-        self.engine.translator.invalidate(gpa)
-        if plane.get(layout.SMC_SECOND):
-            self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
-        return status == exits.EVENT or self._serve(status)
+    def _pass_store(self) -> None:
+        """Let the stores of an instruction that overwrites decoded code through."""
+        self.plane.set(layout.SMC_PASS, 1)
+        self.plane.set(layout.SMC_SECOND, 0)
+        self.plane.set(layout.RESUME, 1)
+
+    def _forget_stored(self) -> None:
+        """That instruction has ended: forget what was decoded from the pages it hit."""
+        self.plane.set(layout.SMC_PASS, 0)
+        self.engine.translator.invalidate(self.plane.get(layout.SMC_GPA))
+        if self.plane.get(layout.SMC_SECOND):
+            self.engine.translator.invalidate(self.plane.get(layout.SMC_SECOND) - 1)
 
     def _device(self) -> None:
         plane = self.plane

@@ -137,7 +137,8 @@ class Guest:
         fpu = plane.get(layout.FPU)
         for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
                              (fpu_layout.FSW, state.fsw), (fpu_layout.FTW, state.ftw), (fpu_layout.FOP, state.fop),
-                             (fpu_layout.FIP, state.fip), (fpu_layout.FDP, state.fdp)):
+                             (fpu_layout.FIP, state.fip), (fpu_layout.FDP, state.fdp), (fpu_layout.FCS, 0),
+                             (fpu_layout.FDS, 0)):
             plane.fpu_set(field, value)
         ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
         for number in range(16):

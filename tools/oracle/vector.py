@@ -26,7 +26,7 @@ from tools.oracle.vector_values import VectorBuilder
 _OPERANDS = {v: n for n in dir(OpCodeOperandKind) if not n.startswith("_")
              and isinstance(v := getattr(OpCodeOperandKind, n), int)}
 _VECTOR = ("XMM", "YMM", "MM_")
-_STATE = ("LDMXCSR_M32", "STMXCSR_M32", "VEX_VLDMXCSR_M32", "VEX_VSTMXCSR_M32", "EMMS", "VEX_VZEROALL", "VEX_VZEROUPPER")
+_STATE = ("FXSAVE_M512BYTE", "FXSAVE64_M512BYTE", "FXRSTOR_M512BYTE", "FXRSTOR64_M512BYTE", "LDMXCSR_M32", "STMXCSR_M32", "VEX_VLDMXCSR_M32", "VEX_VSTMXCSR_M32", "EMMS", "VEX_VZEROALL", "VEX_VZEROUPPER")
 # What this kind of host has; others are not compared.
 _SUPPORTED = {"MMX", "SSE", "SSE2", "SSE3", "SSSE3", "SSE4_1", "SSE4_2", "AVX", "AVX2", "FMA", "F16C", "AES", "PCLMULQDQ",
               "SHA", "GFNI", "VAES", "VPCLMULQDQ", "FXSR", "MOVBE", "AVX_VNNI"}

@@ -42,6 +42,7 @@ class ExtendedState:
         """Fill the image for a write."""
         image = bytearray(self._initial)
         top = state.fsw >> 11 & 7
+        image[:MXCSR] = bytes(MXCSR)
         struct.pack_into("<HHBxHQQ", image, FCW, state.fcw, state.fsw, state.ftw, state.fop, state.fip, state.fdp)
         struct.pack_into("<I", image, MXCSR, state.mxcsr)
         struct.pack_into("<Q", image, XSTATE_BV, X87 | SSE | AVX)

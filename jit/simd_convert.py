@@ -1,0 +1,225 @@
+"""Conversions between floating-point formats and integers, exact in every mode; companion of jit/simd_float.py."""
+
+from jit.fpu_layout import MXCSR, SLOW_RESULT
+from jit.native import ctlz, inline, ld16, ld64, memmove, memset, shr, st16, st64, sx32
+from jit.semantics.wiring import (
+    BY_MXCSR,
+    CONVERT_FILL,
+    F16,
+    F32,
+    F64,
+    FLOAT_SCALAR,
+    I32,
+    I64,
+    SUPPRESS_INEXACT,
+)
+from jit.simd_float import element, flushed, raise_flags, set_element
+from jit.softfloat import (
+    DE,
+    IE,
+    INFINITE,
+    LEAD,
+    PE,
+    QUIET,
+    ROUND_SHIFT,
+    SIGNALLING,
+    ZERO,
+    infinity,
+    is_denormal,
+    kind_of,
+    quieted,
+    round_at,
+    round_pack,
+    shift_jam,
+    sign_of,
+    signed_zero,
+    unpack,
+)
+
+
+@inline
+def fraction_bits(kind):
+    return 23 if kind == F32 else 52 if kind == F64 else 10
+
+
+@inline
+def top_exponent(kind):
+    return 255 if kind == F32 else 2047 if kind == F64 else 31
+
+
+@inline
+def width_of(kind):
+    return 2 if kind == F16 else 4 if kind == F32 or kind == I32 else 8
+
+
+@inline
+def read(address, kind):
+    if kind == F16:
+        return ld16(address)
+    return element(address, width_of(kind))
+
+
+@inline
+def write(address, kind, value):
+    if kind == F16:
+        st16(address, value)
+    else:
+        set_element(address, width_of(kind), value)
+
+
+@inline
+def integral(x, m, top, rounding):
+    """(magnitude, inexact, too large) of a finite value rounded to an integer; magnitudes up to 2**63 - 1."""
+    exponent, significand = unpack(x, m, top)
+    shift = LEAD - (exponent - shr(top, 1))
+    if shift < 0:
+        return 0, False, True
+    if shift == 0:
+        return significand, False, False
+    if shift > LEAD:
+        significand, shift = shift_jam(significand, shift - LEAD), LEAD
+    value, inexact = round_at(significand, shift, rounding, 1 if sign_of(x, m, top) else 0)
+    return value, inexact, False
+
+
+@inline
+def to_integer(x, source, bits, rounding, mxcsr):
+    """(integer, flags). NaNs and what does not fit give the integer indefinite (SDM Vol. 1 4.8.3.7, table 4-10)."""
+    m, top = fraction_bits(source), top_exponent(source)
+    x = flushed(x, m, top, mxcsr)
+    kind = kind_of(x, m, top)
+    indefinite = -1 << (bits - 1)
+    if kind >= INFINITE:
+        return indefinite, IE
+    if kind == ZERO:
+        return 0, 0
+    magnitude, inexact, large = integral(x, m, top, rounding)
+    negative = sign_of(x, m, top)
+    if large:
+        exact = negative and bits == 64 and x & ((1 << m) - 1) == 0 and shr(x, m) & top == shr(top, 1) + 63
+        return indefinite, (0 if exact else IE)
+    limit = (1 << (bits - 1)) - (0 if negative and bits == 32 else 1)
+    if magnitude > limit:
+        return indefinite, IE
+    return (-magnitude if negative else magnitude), (PE if inexact else 0)
+
+
+@inline
+def from_integer(value, to, mxcsr):
+    """(bits, flags)."""
+    m, top = fraction_bits(to), top_exponent(to)
+    if value == 0:
+        return 0, 0
+    sign = 1 if value < 0 else 0
+    magnitude = -value if value < 0 else value
+    if magnitude < 0:                                   # -2**63
+        return round_pack(sign, shr(top, 1) + 63, 1 << LEAD, m, top, mxcsr)
+    shift = ctlz(magnitude) - 1
+    return round_pack(sign, shr(top, 1) + LEAD - shift, magnitude << shift, m, top, mxcsr)
+
+
+@inline
+def change_format(x, source, to, rounding, mxcsr):
+    """(bits, flags) of a value in another format. Half precision ignores DAZ as a source and FTZ as a result, and does
+    not signal denormal sources (SDM Vol. 2C VCVTPH2PS, VCVTPS2PH)."""
+    m, top = fraction_bits(source), top_exponent(source)
+    if source != F16:
+        x = flushed(x, m, top, mxcsr)
+    kind = kind_of(x, m, top)
+    n, limit = fraction_bits(to), top_exponent(to)
+    sign = 1 if sign_of(x, m, top) else 0
+    if kind >= QUIET:
+        fraction = x & ((1 << m) - 1)
+        moved = fraction << (n - m) if n > m else shr(fraction, m - n)
+        return infinity(sign, n, limit) | quieted(moved, n), (IE if kind == SIGNALLING else 0)
+    if kind == INFINITE:
+        return infinity(sign, n, limit), 0
+    if kind == ZERO:
+        return signed_zero(-sign, n, limit), 0
+    denormal = DE if source != F16 and is_denormal(x, m, top) else 0
+    exponent, significand = unpack(x, m, top)
+    mode = (mxcsr & ~(3 << ROUND_SHIFT)) | (rounding << ROUND_SHIFT)
+    if to == F16:
+        mode &= ~0x8000
+    bits, flags = round_pack(sign, exponent - shr(top, 1) + shr(limit, 1), significand, n, limit, mode)
+    return bits, flags | denormal
+
+
+@inline
+def rounding_of(control, mxcsr):
+    return shr(mxcsr, ROUND_SHIFT) & 3 if control & BY_MXCSR else control & 3
+
+
+def pure_convert(fpu, code, d, a, b, control):
+    """Convert elements of B. `code`: source kind in bits 3:0, destination's in 7:4, number of elements in bits 23:16;
+    FLOAT_SCALAR takes the rest of 16 bytes from A, CONVERT_FILL clears it. `control`: rounding, or BY_MXCSR."""
+    mxcsr = ld64(fpu + MXCSR)
+    source, to, count = code & 0xF, shr(code, 4) & 0xF, shr(code, 16) & 0xFF
+    rounding = rounding_of(control, mxcsr)
+    total = 0
+    for number in range(count):
+        x = read(fpu + b + number * width_of(source), source)
+        if source == I32 or source == I64:
+            value, flags = from_integer(sx32(x) if source == I32 else x, to, mxcsr)
+        elif to == I32 or to == I64:
+            value, flags = to_integer(x, source, 32 if to == I32 else 64, rounding, mxcsr)
+        else:
+            value, flags = change_format(x, source, to, rounding, mxcsr)
+        write(fpu + SLOW_RESULT + number * width_of(to), to, value)
+        total |= flags
+    if raise_flags(fpu, total, mxcsr):
+        return 1
+    size = count * width_of(to)
+    if code & FLOAT_SCALAR:
+        memmove(fpu + d, fpu + a, 16)
+    elif code & CONVERT_FILL:
+        memset(fpu + d, 0, 16)
+    memmove(fpu + d, fpu + SLOW_RESULT, size)
+    return 0
+
+
+def pure_round(fpu, code, d, a, b, control):
+    """ROUNDPS and the like: elements of B to integral values. `code` as in jit/simd_float.py pure_arithmetic;
+    `control` is the instruction's immediate (SDM Vol. 2B table 4-18)."""
+    mxcsr = ld64(fpu + MXCSR)
+    width, count = shr(code, 8) & 0xFF, shr(code, 16) & 0xFF
+    m, top = (23, 255) if width == 4 else (52, 2047)
+    rounding = rounding_of(control, mxcsr)
+    total = 0
+    for number in range(count):
+        x = flushed(element(fpu + b + number * width, width), m, top, mxcsr)
+        kind = kind_of(x, m, top)
+        if kind >= QUIET:
+            if kind == SIGNALLING:
+                total |= IE
+            x = quieted(x, m)
+        elif kind != ZERO and shr(x, m) & top < shr(top, 1) + m:
+            magnitude, inexact, _ = integral(x, m, top, rounding)
+            if inexact and control & SUPPRESS_INEXACT == 0:
+                total |= PE
+            sign = signed_zero(x, m, top)
+            if magnitude == 0:
+                x = sign
+            else:
+                shift = ctlz(magnitude) - 1
+                bits, _ = round_pack(0, shr(top, 1) + LEAD - shift, magnitude << shift, m, top, mxcsr)
+                x = bits | sign
+        set_element(fpu + SLOW_RESULT + number * width, width, x)
+    if raise_flags(fpu, total, mxcsr):
+        return 1
+    if code & FLOAT_SCALAR:
+        memmove(fpu + d, fpu + a, 16)
+    memmove(fpu + d, fpu + SLOW_RESULT, count * width)
+    return 0
+
+
+def pure_to_general(fpu, code, b, control):
+    """CVTSD2SI and the like: the integer in SLOW_RESULT; `code` as in pure_convert."""
+    mxcsr = ld64(fpu + MXCSR)
+    source, to = code & 0xF, shr(code, 4) & 0xF
+    x = read(fpu + b, source)
+    value, flags = to_integer(x, source, 32 if to == I32 else 64, rounding_of(control, mxcsr), mxcsr)
+    if raise_flags(fpu, flags, mxcsr):
+        return 1
+    st64(fpu + SLOW_RESULT, value & 0xFFFFFFFF if to == I32 else value)
+    return 0
