@@ -53,6 +53,7 @@ class VCpu:
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
+            exits.FERR: self._coprocessor_error,
         }
 
     @property
@@ -238,6 +239,13 @@ class VCpu:
 
     def _halt(self, plane: Plane) -> None:
         plane.retire()
+        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+            plane.set(layout.ACTIVITY, HALTED)
+
+    def _coprocessor_error(self, plane: Plane) -> None:
+        """FERR# reaches IRQ 13, and the processor waits before the instruction until an interrupt comes (SDM Vol. 1
+        8.7.2)."""
+        self.machine.pc.coprocessor.signal()
         if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
             plane.set(layout.ACTIVITY, HALTED)
 

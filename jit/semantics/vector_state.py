@@ -2,7 +2,7 @@
 
 from jit.access import load, probe, store
 from jit.exits import OK
-from jit.fault import MF, NM, fault, general_protection, undefined_opcode
+from jit.fault import NM, fault, general_protection, undefined_opcode
 from jit.fpu_layout import FSW, FTW, FX_IMAGE, MXCSR, ST_EXPONENT, ZMM
 from jit.fxsave import FX_BYTES, FX_MXCSR, FX_XMM, MXCSR_MASK, image_word, restore_x87
 from jit.layout import FPU, VECTOR_GATE
@@ -10,6 +10,7 @@ from jit.native import Handler, State, ld32, ld64, memmove, rd32, rd64, st16, st
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.wiring import EMULATE, SWITCHED
+from jit.x87.report import report_error
 
 TOP, ERROR_SUMMARY = 0x3800, 0x80       # of FSW
 
@@ -23,7 +24,7 @@ def check_mmx(st: State, d: int, a: int, b: int, imm: int) -> int:
     if gate & SWITCHED:
         return fault(st, NM)
     if ld64(rd64(st, FPU) + FSW) & ERROR_SUMMARY:
-        return fault(st, MF)
+        return report_error(st)
     return OK
 
 

@@ -1,5 +1,4 @@
-"""Micro-ops of the x87 instructions (SDM Vol. 2A; Vol. 1 chapter 8). The work is in jit/x87, called as runtime
-functions
+"""Micro-ops of the x87 instructions (SDM Vol. 2A; Vol. 1 chapter 8). The work is in jit/x87, called as functions
 of the FPU file's address and values alone, so that regions may hold the calls.
 
 A register instruction is one micro-op. One with a memory operand starts with `x87_ready`, as #NM and #MF come before
@@ -9,14 +8,13 @@ the operand's faults (SDM Vol. 3A table 6-2). The immediate says where the instr
 
 from numba import types
 
-from jit import exits
 from jit.access import probe, store
 from jit.exits import OK
-from jit.fault import MF, NM, fault, general_protection, stack_fault
+from jit.fault import NM, fault, general_protection, stack_fault
 from jit.flags import CF, PF, ZF, condition, set_status
 from jit.fpu_layout import FCW, FDP, FIP, FOP, FSW
-from jit.layout import CR0, FPU, PAGE_RIP, SEG, SEG_ATTR, SEG_BYTES, SELF, SS, VECTOR_GATE
-from jit.native import Handler, State, inline, ld16, ld64, rd64, shr, st64, state_at, wr64
+from jit.layout import FPU, PAGE_RIP, SEG, SEG_ATTR, SEG_BYTES, SS, VECTOR_GATE
+from jit.native import inline, ld16, ld64, rd64, shr, st64, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.segmentation import WRITE, type_allows
@@ -25,6 +23,7 @@ from jit.vector_gate import CR0_TS
 from jit.x87 import control
 from jit.x87.format import C0, C2, C3, ES
 from jit.x87.pop import OUT_HIGH, OUT_LOW
+from jit.x87.report import control_register_0, report_error
 from jit.x87.sources import (
     CONTROL_SHIFT,
     FROM_SHIFT,
@@ -41,7 +40,7 @@ from jit.x87.sources import (
     WHERE_OFFSET,
 )
 
-CR0_MP, CR0_NE = 1 << 1, 1 << 5
+CR0_MP = 1 << 1
 PURE = "strata_pure_x87_"               # regions may call these
 _WORD3 = types.int64(types.int64, types.int64, types.int64)
 _WORD2 = types.int64(types.int64, types.int64)
@@ -61,21 +60,7 @@ compare_worker, move_worker = external("compare"), external("move")
 
 
 @inline
-def control_register_0(st: State) -> int:
-    """CR0; regions hold no copy of it."""
-    return rd64(state_at(rd64(st, SELF)), CR0)
-
-
-@inline
-def report_error(st: State) -> int:
-    """An unmasked exception waits: #MF, or without CR0.NE the FERR# signal (SDM Vol. 1 8.7)."""
-    if control_register_0(st) & CR0_NE:
-        return fault(st, MF)
-    return exits.FERR
-
-
-@inline
-def ready(st: State) -> int:
+def ready(st):
     """OK, or what keeps a waiting x87 instruction from executing."""
     if rd64(st, VECTOR_GATE) & (EMULATE | SWITCHED):
         return fault(st, NM)
@@ -220,9 +205,8 @@ def size_of(to: int) -> int:
 
 
 @op("x87_store", *range(7))
-def x87_store(to: int) -> Handler:
-    """A store of kind TO_*; it commits in `x87_stored`, which must follow. That the segment is writable is checked
-    here,
+def x87_store(to):
+    """A store of kind TO_*; it commits in `x87_stored`, which must follow. The segment is checked to be writable here,
     as an unmasked exception that keeps the store from happening comes first."""
     size = size_of(to)
 

@@ -1,5 +1,4 @@
-"""Addition, multiplication, division and square root: (sig, top, flags) of operands (SDM Vol. 2: FADD, FMUL, FDIV,
-FSQRT).
+"""Sums, products, quotients and square roots: (sig, top, flags) of operands (SDM Vol. 2: FADD, FMUL, FDIV, FSQRT).
 
 The flags are exception flags and C1 as in FSW. Results that an unmasked exception suppresses are the caller's to drop.
 """

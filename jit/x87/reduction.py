@@ -1,5 +1,4 @@
-"""Reducing an angle to within pi / 4 of a multiple of pi / 2, with the 66-bit pi of the processors (SDM Vol. 1
-8.3.8)."""
+"""Reducing an angle to within pi / 4 of a multiple of pi / 2, by the 66-bit pi of processors (SDM Vol. 1 8.3.8)."""
 
 from jit.native import inline
 from jit.x87.constants import REDUCER_H, REDUCER_L

@@ -42,9 +42,8 @@ from jit.x87.stack import (
 from jit.x87.wide import sub128
 
 TERMS = 17
-NEARLY_EQUAL = -33                      # exponent below which they take the tangent as just below the angle
-# exponent below which processors take sine and tangent as the angle, cosine as 1
-UNCHANGED = -68
+NEARLY_EQUAL = -33                      # exponent below which processors take the tangent as just below the angle
+UNCHANGED = -68                         # exponent below which sine and tangent are taken as the angle, cosine as 1
 
 
 @inline
