@@ -137,7 +137,7 @@ def tlb_set_for(st: State, flags: int) -> int:
 
 
 @inline
-def check_alignment(st, linear, size, flags, tlb_set):
+def check_alignment(st: State, linear: int, size: int, flags: int, tlb_set: int) -> int:
     """#AC(0) for an operand that is not aligned to its size, or to 8 where it is larger (SDM Vol. 3A table 6-7). It
     comes before #PF, as on AMD processors; the SDM leaves the order open."""
     if tlb_set == SET_ALIGN and flags & ALIGNED == 0:

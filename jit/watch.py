@@ -11,7 +11,7 @@ from numba import types
 from jit.exits import AGAIN, KIND_BREAKPOINT, OK
 from jit.fault import DB, fault
 from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR6, DR7, FAULT_KIND, FAULT_PENDING
-from jit.native import inline, rd64, shr, ult, wr64
+from jit.native import State, inline, rd64, shr, ult, wr64
 
 ENABLED = 0xFF                          # DR7: L0 to G3
 ON_EXECUTE, ON_WRITE, ON_PORT, ON_ACCESS = 1, 2, 4, 8   # sets of R/W fields: 1 << the field's value
@@ -62,7 +62,7 @@ def instruction_breakpoints(st: State) -> bool:
 
 
 @inline
-def break_at(st, linear):
+def break_at(st: State, linear: int) -> bool:
     """Whether an instruction breakpoint lies at a linear address; its #DB is then pending."""
     hits = _matching(st, linear, 1, ON_EXECUTE)
     if hits == 0:

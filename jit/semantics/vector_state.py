@@ -73,7 +73,7 @@ def check_fxsave(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 
 @op("fxsave", *((wide, long) for wide in (0, 1) for long in (0, 1)))
-def fxsave(wide, long):
+def fxsave(wide: int, long: int) -> Handler:
     """`wide`: XMM8-15 too, in 64-bit mode; `long`: 64-bit instruction and data pointers, by REX.W (SDM Vol. 1
     10.5.1)."""
     end = FX_XMM + (256 if wide else 128)

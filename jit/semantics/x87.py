@@ -14,7 +14,7 @@ from jit.fault import NM, fault, general_protection, stack_fault
 from jit.flags import CF, PF, ZF, condition, set_status
 from jit.fpu_layout import FCW, FDP, FIP, FOP, FSW
 from jit.layout import FPU, PAGE_RIP, SEG, SEG_ATTR, SEG_BYTES, SS, VECTOR_GATE
-from jit.native import inline, ld16, ld64, rd64, shr, st64, wr64
+from jit.native import Handler, State, inline, ld16, ld64, rd64, shr, st64, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.segmentation import WRITE, type_allows
@@ -60,7 +60,7 @@ compare_worker, move_worker = external("compare"), external("move")
 
 
 @inline
-def ready(st):
+def ready(st: State) -> int:
     """OK, or what keeps a waiting x87 instruction from executing."""
     if rd64(st, VECTOR_GATE) & (EMULATE | SWITCHED):
         return fault(st, NM)
@@ -205,7 +205,7 @@ def size_of(to: int) -> int:
 
 
 @op("x87_store", *range(7))
-def x87_store(to):
+def x87_store(to: int) -> Handler:
     """A store of kind TO_*; it commits in `x87_stored`, which must follow. The segment is checked to be writable here,
     as an unmasked exception that keeps the store from happening comes first."""
     size = size_of(to)

@@ -9,7 +9,7 @@ from jit.exits import OK
 from jit.fpu_layout import FCS, FCW, FDP, FDS, FIP, FOP, FSW, ST
 from jit.layout import FPU
 from jit.mode import protected
-from jit.native import inline, ld16, ld64, rd64, shr, st16, st64
+from jit.native import State, inline, ld16, ld64, rd64, shr, st16, st64
 from jit.slow import ALIGNED, STACK
 from jit.x87.control import FCW_FIXED, FCW_WRITABLE, full_tags, initialise, load_tags, summarised
 from jit.x87.format import EXCEPTIONS

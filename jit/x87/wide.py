@@ -75,7 +75,7 @@ def multiply128(ah: int, al: int, bh: int, bl: int) -> tuple[int, int]:
 
 
 @inline
-def divide(high, low, by):
+def divide(high: int, low: int, by: int) -> tuple[int, int]:
     """(quotient, remainder) of high:low / by, where by has its top bit set and high < by (Knuth 4.3.1 D)."""
     bh, bl = shr(by, 32), by & MASK32
     quotient = 0

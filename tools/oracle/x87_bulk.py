@@ -108,7 +108,7 @@ ROWS = (
 )
 
 
-@njit  # type: ignore[misc]
+@njit
 def _load_file(f: int, image: int) -> None:
     st16(f + FCW, ld16(image))
     fsw = ld16(image + 2)
@@ -120,7 +120,7 @@ def _load_file(f: int, image: int) -> None:
         st16(register + 8, ld16(image + 40 + 16 * i))
 
 
-@njit  # type: ignore[misc]
+@njit
 def _save_file(f: int, image: int) -> None:
     fsw = ld16(f + FSW)
     st16(image, ld16(f + FCW))
@@ -149,7 +149,7 @@ def _reader(row: Row) -> Callable[..., None]:
                 raw = ld64(at)
             function(f, control, raw)
             _save_file(f, images + IMAGE * i)
-    return njit(loop)  # type: ignore[no-any-return]
+    return njit(loop)
 
 
 def _writer(row: Row) -> Callable[..., None]:
@@ -173,7 +173,7 @@ def _writer(row: Row) -> Callable[..., None]:
                     st16(at + 8, ld64(f + pop.OUT_HIGH))
             stored(f, control)
             _save_file(f, images + IMAGE * i)
-    return njit(loop)  # type: ignore[no-any-return]
+    return njit(loop)
 
 
 def _operands(rng: np.random.Generator, count: int, row: Row) -> np.ndarray:
