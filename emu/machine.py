@@ -121,6 +121,7 @@ class Machine:
         self.symbols = SymbolTable(image.symbols)
         for vcpu in self.vcpus:
             boot.reset(vcpu.plane)
+            vcpu.plane.reset_fpu()
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)

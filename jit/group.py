@@ -27,7 +27,7 @@ def event_waits(st: State) -> bool:
 
 
 @inline
-def preempting(group: int, active: int) -> int:
+def preempting(group: State, active: int) -> int:
     """The highest enabled plane above the active one for which an event waits, or -1."""
     plane = rd64(group, COUNT) - 1
     enabled = rd64(group, ENABLED)
@@ -49,7 +49,7 @@ def finish_instruction(st: State) -> int:
 
 
 @inline
-def hypercall(group: int, st: State, active: int) -> int:
+def hypercall(group: State, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
     status = REFUSED
@@ -61,7 +61,7 @@ def hypercall(group: int, st: State, active: int) -> int:
     return status
 
 
-def run_group(group: int) -> int:
+def run_group(group: State) -> int:
     """Run the active plane of a group, whichever that becomes, until Python must act. Returns an EXIT status.
 
     EVENT also stands for a plane that is not running (ACTIVITY), as after a return to a halted one.

@@ -1,5 +1,6 @@
 """The plane switch itself, and what it does to the instruction that caused it."""
 
+from jit import watch
 from jit.exits import KIND_FAULT
 from jit.fault import DB, pend_trap, undefined_opcode
 from jit.flags import TF
@@ -33,13 +34,14 @@ from jit.layout import (
     TSC_BASE,
 )
 from jit.native import State, inline, rd64, st64, state_at, wr64
+from jit.tlb import flush_all
 
 DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
 DR6_SINGLE_STEP = 1 << 14
 
 
 @inline
-def carry_over(group: int, old: int, new: int) -> None:
+def carry_over(group: State, old: State, new: State) -> None:
     """Take the time slice and the shared registers along."""
     wr64(new, BUDGET, rd64(old, BUDGET))
     wr64(new, TSC_BASE, rd64(old, TSC_BASE))
@@ -48,10 +50,12 @@ def carry_over(group: int, old: int, new: int) -> None:
         at = rd64(group, SHARED + (i << 4))
         for word in range(rd64(group, SHARED + (i << 4) + 8)):
             wr64(new, at + (word << 3), rd64(old, at + (word << 3)))
+    if watch.enabled(new):                          # its TLBs were filled for the breakpoints of before
+        flush_all(new)
 
 
 @inline
-def record(group: int, old: int, new: int, source: int, target: int, cause: int, rip: int) -> None:
+def record(group: State, old: State, new: State, source: int, target: int, cause: int, rip: int) -> None:
     """Write a switch record over the oldest."""
     count = rd64(group, SWITCHES)
     wr64(group, SWITCHES, count + 1)
@@ -67,7 +71,7 @@ def record(group: int, old: int, new: int, source: int, target: int, cause: int,
 
 
 @inline
-def switch(group: int, old: int, source: int, target: int, cause: int, rip: int) -> None:
+def switch(group: State, old: State, source: int, target: int, cause: int, rip: int) -> None:
     """Make plane `target` the active one. `rip` is where plane `source`, whose file is `old`, stopped."""
     new = state_at(rd64(group, FILES + (target << 3)))
     carry_over(group, old, new)

@@ -38,7 +38,7 @@ def highest(planes: int) -> int:
 
 
 @inline
-def next_higher(group: int, active: int) -> int:
+def next_higher(group: State, active: int) -> int:
     """The lowest enabled plane above the active one, or -1."""
     enabled = rd64(group, ENABLED)
     for plane in range(active + 1, rd64(group, COUNT)):
@@ -48,7 +48,7 @@ def next_higher(group: int, active: int) -> int:
 
 
 @inline
-def control_part(group: int, st: State, plane: int, wanted: int) -> int:
+def control_part(group: State, st: State, plane: int, wanted: int) -> int:
     """Host address of a VTL's VP assist page, or 0 when it is not enabled or not memory of that kind."""
     page = rd64(group, CONTROL + (plane << 3))
     if page & 1 == 0:
@@ -63,7 +63,7 @@ def holds_code(st: State, gpa: int) -> bool:
 
 
 @inline
-def note_entry(group: int, st: State, target: int, reason: int) -> int:
+def note_entry(group: State, st: State, target: int, reason: int) -> int:
     """Write EntryReason for the VTL about to be entered, if it has an assist page. OK, or CODE_WRITE when that would
     overwrite decoded instructions."""
     page = control_part(group, st, target, pmap.READ | pmap.WRITE)
@@ -77,14 +77,14 @@ def note_entry(group: int, st: State, target: int, reason: int) -> int:
 
 
 @inline
-def enter(group: int, st: State, active: int, target: int, cause: int, rip: int) -> None:
+def enter(group: State, st: State, active: int, target: int, cause: int, rip: int) -> None:
     """Make a higher VTL runnable, and so active."""
     wr64(group, RUNNABLE, rd64(group, RUNNABLE) | (1 << target))
     switch(group, st, active, target, cause, rip)
 
 
 @inline
-def preempt(group: int, st: State, active: int, target: int) -> int:
+def preempt(group: State, st: State, active: int, target: int) -> int:
     """Enter a higher VTL because an event waits for it: OK or CODE_WRITE."""
     status = note_entry(group, st, target, REASON_INTERRUPT)
     if status == OK:
@@ -93,7 +93,7 @@ def preempt(group: int, st: State, active: int, target: int) -> int:
 
 
 @inline
-def load_return_registers(group: int, st: State, active: int, wide: int) -> None:
+def load_return_registers(group: State, st: State, active: int, wide: int) -> None:
     """A normal return takes RAX and RCX (EAX, ECX and EDX outside 64-bit mode) from the assist page, if there is
     one."""
     page = control_part(group, st, active, pmap.READ)
@@ -109,7 +109,7 @@ def load_return_registers(group: int, st: State, active: int, wide: int) -> None
 
 
 @inline
-def vtl_call(group: int, st: State, active: int, control: int) -> int:
+def vtl_call(group: State, st: State, active: int, control: int) -> int:
     target = next_higher(group, active)
     if control != 0 or target < 0:
         return REFUSED
@@ -123,7 +123,7 @@ def vtl_call(group: int, st: State, active: int, control: int) -> int:
 
 
 @inline
-def vtl_return(group: int, st: State, active: int, control: int, wide: int) -> int:
+def vtl_return(group: State, st: State, active: int, control: int, wide: int) -> int:
     if control & ~1 or active == 0:
         return REFUSED
     rip = rd64(st, RIP)
@@ -137,7 +137,7 @@ def vtl_return(group: int, st: State, active: int, control: int, wide: int) -> i
 
 
 @inline
-def hypercall(group: int, st: State, active: int) -> int:
+def hypercall(group: State, st: State, active: int) -> int:
     """The hypercall instruction where Hyper-V's interface is offered: DONE, REFUSED (#UD), HYPERCALL or CODE_WRITE."""
     if rd64(st, CPL) != 0 or rd64(st, CR0) & CR0_PE == 0:
         return REFUSED

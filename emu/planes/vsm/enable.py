@@ -77,6 +77,7 @@ def _create_planes(partition: Partition, vp: Vp, vtl: int) -> None:
         plane = Plane(vcpu.engine, vcpu.index, number)
         for field in MODEL:
             plane.set(field, vcpu.planes[0].get(field))
+        plane.use_fpu(vcpu.planes[0].get(layout.FPU))       # x87 and vector state is shared (TLFS, as in shared.py)
         lapic = _local_apic(partition, vp, number)
         vcpu.add_plane(plane, lapic, LapicMsrs(lapic))
 

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from jit import layout
+from jit import fpu_layout, layout
 from tests.emu.planes.vsm.guest import ASSIST, CODE, HANDLER, RAX, RCX, VMCALL, Guest, initial_context
 
 R8, RSI, RDI, RBX, RSP = (layout.gpr(n) for n in (8, 6, 7, 3, 4))
@@ -29,6 +29,15 @@ def test_s46_the_callee_sees_the_shared_registers_and_has_its_own_private_ones(g
     assert [guest.reg(r) for r in (RDI, RSI, R8, layout.DR, layout.CR2)] == [0x11, 0x22, 0x33, 0x1111, 0x2222]
     assert guest.reg(RAX) == 0 and guest.reg(RCX) == 0x11
     assert guest.reg(layout.RIP) == CODE + 0x1000 and guest.reg(RSP) == 0x42000
+
+
+def test_s46_s47_fpu_state_is_shared(guest):
+    guest.vcpu.plane.fpu_set(fpu_layout.xmm(3), 0x1234)
+    guest.vtl_call()
+    assert guest.vcpu.plane.number == 1 and guest.vcpu.plane.fpu_get(fpu_layout.xmm(3)) == 0x1234
+    guest.vcpu.plane.fpu_set(fpu_layout.xmm(3), 0x5678)
+    guest.vtl_return()
+    assert guest.vcpu.plane.number == 0 and guest.vcpu.plane.fpu_get(fpu_layout.xmm(3)) == 0x5678
 
 
 def test_s46_entry_reason_is_1(guest):
