@@ -39,6 +39,27 @@ def extract_half(e: Emitter, insn: Instruction) -> None:
     f.finish(f.slot(0), 16)
 
 
+@lowers(Mnemonic.VCVTPH2PS)
+def from_half_precision(e: Emitter, insn: Instruction) -> None:
+    f = Form(e, insn)
+    b = f.source(1)
+    e.op(f"cvtph2ps.{f.size(0)}", f.slot(0), b, b)
+    f.finish(f.slot(0), f.size(0))
+
+
+@lowers(Mnemonic.VCVTPS2PH)
+def to_half_precision(e: Emitter, insn: Instruction) -> None:
+    """The immediate is a rounding mode or, by bit 2, MXCSR's (SDM Vol. 2C VCVTPS2PH)."""
+    f = Form(e, insn)
+    size = f.size(1)
+    d = fpu_layout.tmpv(0) if f.is_memory(0) else f.slot(0)
+    e.op(f"cvtps2ph.{size}", d, f.slot(1), f.slot(1), f.immediate & 7)
+    if f.is_memory(0):
+        f.store(d, size // 2)
+    else:
+        f.finish(d, 16)
+
+
 @lowers(Mnemonic.VPERM2F128, Mnemonic.VPERM2I128)
 def permute_halves(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
