@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from jit import layout
-
 from emu.load.model import BootState, SegmentRegister
 from emu.plane import GPR_NAMES, PAT_RESET, SEGMENT_NAMES, Plane
+from jit import layout
 
 STATUS_FLAGS = 0x8D5            # held apart, as lazy flags (jit/flags.py)
 _DIRECT = {"rip": layout.RIP, "cr0": layout.CR0, "cr3": layout.CR3, "cr4": layout.CR4, "efer": layout.EFER}
@@ -42,9 +41,9 @@ def reset(plane: Plane) -> None:
     plane.set(layout.DR7, 0x400)
     plane.set(layout.PAT, PAT_RESET)
     plane.set(layout.XCR0, 1)
-    for field in (layout.ACTIVITY, layout.INTERRUPT, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW,
+    for offset in (layout.ACTIVITY, layout.INTERRUPT, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW,
                   layout.FAULT_PENDING, layout.FAULT_EXT, layout.RESUME, layout.IO_DONE, layout.IO_NEXT):
-        plane.set(field, 0)
+        plane.set(offset, 0)
     plane.update_mode()
     plane.flush()
 

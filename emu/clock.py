@@ -16,7 +16,8 @@ SECOND = 1_000_000_000
 
 @dataclass(frozen=True)
 class ClockModel:
-    """How instructions become time: one takes `ns_numerator / ns_denominator` ns; the TSC runs at `tsc_hz`; an access to
+    """How instructions become time: one takes `ns_numerator / ns_denominator` ns; the TSC runs at `tsc_hz`; an
+    access to
     an I/O port takes `port_ns` more, about a bus cycle of the ISA bus (IEEE P996: 8.33 MHz, 6 to 8 clocks)."""
 
     name: str = "1ns"

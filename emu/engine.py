@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jit import layout, run_slots
-from jit.compiler import Compiler, compiler
 
 from emu.decode.translator import Translator
 from emu.mem.ram import PhysicalMemory
 from emu.regions import Regions
+from jit import layout, run_slots
+from jit.compiler import Compiler, compiler
 
 if TYPE_CHECKING:
     from emu.plane import Plane

@@ -5,10 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
-from jit import pmap
-
 from emu.load.ram import FOUR_GIB, SHADOW_START, loadable
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
+from jit import pmap
 
 if TYPE_CHECKING:
     from emu.dev.i440fx import ShadowSegment

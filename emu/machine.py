@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jit import exits, layout, pmap
-
 from emu import boot, stop
 from emu.clock import Clock
 from emu.engine import Engine
@@ -23,6 +21,7 @@ from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.stop import Stop
 from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
+from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
@@ -83,7 +82,7 @@ class Machine:
         self.reschedule = False
         self._next = 0
 
-    # --- the public side -----------------------------------------------------------------------------------------------
+    # --- the public side ---------------------------------------------------------------------------------------------
 
     @property
     def icount(self) -> int:
@@ -167,7 +166,7 @@ class Machine:
         self.stopping = Stop(reason, stop.STATUS[reason] if status is None else status, message, vcpu.index,
                              plane.number, plane.get(layout.RIP), self.icount)
 
-    # --- scheduling -------------------------------------------------------------------------------------------------------
+    # --- scheduling --------------------------------------------------------------------------------------------------
 
     def _round(self, size: int) -> None:
         """Let each running vCPU have its quantum, or skip idle time."""
@@ -226,7 +225,7 @@ class Machine:
                     plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
                 plane.set(layout.ACTIVITY, RUNNING)
 
-    # --- what devices ask ------------------------------------------------------------------------------------------------
+    # --- what devices ask --------------------------------------------------------------------------------------------
 
     def _guest_exit(self, status: int) -> None:
         self.stop(stop.EXIT, f"the guest ended the run with status {status}", status=status & 0xFF)
@@ -304,7 +303,7 @@ class Machine:
             bus.mmio_write(address, size, value)
         return 0
 
-    # --- memory as a plane sees it ---------------------------------------------------------------------------------------
+    # --- memory as a plane sees it -----------------------------------------------------------------------------------
 
     def all_planes(self) -> list[Plane]:
         """Every plane of every vCPU."""

@@ -14,6 +14,7 @@ from emu.clock import Clock, ClockModel
 from emu.dev import fwcfg, rtc
 from emu.dev.acpipm import BLOCK_SIZE as PM_BLOCK_SIZE
 from emu.dev.acpipm import AcpiPm, ApmControl
+from emu.dev.coprocessor import COPROCESSOR_PORT, COPROCESSOR_PORTS, CoprocessorError
 from emu.dev.debugcon import BOCHS_PORT, FIRMWARE_PORT, DebugConsole
 from emu.dev.debugexit import DEBUG_EXIT_PORT, DebugExit
 from emu.dev.dma import MASTER_BASE, PAGE_BASE, SLAVE_BASE, DmaController, DmaPages
@@ -48,7 +49,7 @@ from emu.mem.bus import Bus
 from emu.pc_config import MAX_CPUS, fill_cmos, fill_fwcfg, ram_layout
 
 COM1 = 0x3F8
-IRQ_TIMER, IRQ_KEYBOARD, IRQ_COM1, IRQ_RTC, IRQ_SCI, IRQ_AUX = 0, 1, 4, 8, 9, 12
+IRQ_TIMER, IRQ_KEYBOARD, IRQ_COM1, IRQ_RTC, IRQ_SCI, IRQ_AUX, IRQ_COPROCESSOR = 0, 1, 4, 8, 9, 12, 13
 TIMER_IOAPIC_PIN = 2
 
 # (first port, count, name, value read): probed by firmware and kernels, and known not to be there.
@@ -58,7 +59,7 @@ ABSENT_PORTS = (
     (0x3F6, 1, "primary IDE control", 0xFF), (0x3F0, 6, "floppy controller", 0xFF),
     (0x3F7, 1, "floppy controller input", 0xFF), (0x200, 8, "game port", 0xFF),
     (0x278, 3, "LPT2", 0xFF), (0x378, 3, "LPT1", 0xFF), (0x279 + 0x800, 1, "ISA PnP write data", 0xFF),
-    (0x2E8, 8, "COM4", 0xFF), (0x2F8, 8, "COM2", 0xFF), (0x3E8, 8, "COM3", 0xFF), (0x0F0, 2, "coprocessor reset", 0xFF),
+    (0x2E8, 8, "COM4", 0xFF), (0x2F8, 8, "COM2", 0xFF), (0x3E8, 8, "COM3", 0xFF),
     (0x5658, 2, "VMware backdoor", 0xFF), (0xAE00, 0x18, "PCI hot plug", 0x00), (0xAF00, 0x20, "CPU hot plug", 0x00),
     (0xAFE0, 4, "general-purpose events", 0x00),
 )  # fmt: skip
@@ -166,7 +167,8 @@ class PC:
         self._build_peripherals(vga_memory)
         self._devices: dict[str, Any] = {
             "uart": self.uart, "debug_exit": self.debug_exit, "pit": self.pit, "speaker": self.speaker,
-            "rtc": self.rtc, "i8042": self.i8042, "port_a": self.port_a, "post": self.post, "delay": self.delay,
+            "rtc": self.rtc, "i8042": self.i8042, "port_a": self.port_a, "coprocessor": self.coprocessor,
+            "post": self.post, "delay": self.delay,
             "dma_slave": self.dma[0], "dma_master": self.dma[1], "dma_pages": self.dma_pages, "fwcfg": self.fwcfg,
             "acpi_pm": self.acpi_pm, "apm": self.apm, "smbus": self.smbus, "pci": self.pci, "vga": self.vga,
         }  # fmt: skip
@@ -206,6 +208,7 @@ class PC:
         self.speaker = SpeakerControl(self.clock, lambda gate: self.pit.set_gate(2, gate), lambda: self.pit.out(2))
         self.rtc = Rtc(self.clock, self._line(IRQ_RTC), rtc_start)
         self.port_a = SystemControlA(self._set_a20, lambda: hooks.request_reset("port 0x92"))
+        self.coprocessor = CoprocessorError(self._line(IRQ_COPROCESSOR))
         self.post, self.delay = Latch(hooks.post_code), Latch()
         self.dma = (DmaController(SLAVE_BASE, 1), DmaController(MASTER_BASE, 2))
         self.dma_pages = DmaPages()
@@ -240,6 +243,7 @@ class PC:
             (MASTER_COMMAND, 2, self.pic, "8259A master"), (SLAVE_COMMAND, 2, self.pic, "8259A slave"),
             (ELCR_MASTER, 2, self.pic, "edge/level control"), (PIT_BASE, 4, self.pit, "8254 timer"),
             (SPEAKER_PORT, 1, self.speaker, "NMI status and speaker"), (0x70, 2, self.rtc, "real-time clock"),
+            (COPROCESSOR_PORT, COPROCESSOR_PORTS, self.coprocessor, "coprocessor error"),
             (PORT_A, 1, self.port_a, "system control port A"), (POST_PORT, 1, self.post, "POST code"),
             (DELAY_PORT, 1, self.delay, "delay port"), (SLAVE_BASE, 16, self.dma[0], "DMA 0-3"),
             (MASTER_BASE, 32, self.dma[1], "DMA 4-7"), (PAGE_BASE, 15, self.dma_pages, "DMA pages"),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
-from jit import exits, fpu_layout, layout
-
 from emu.mem.ram import PAGE, HostBlock
+from jit import exits, fpu_layout, layout
 
 if TYPE_CHECKING:
     from emu.engine import Engine

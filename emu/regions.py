@@ -12,10 +12,9 @@ import queue
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from emu.mem.ram import PAGE
 from jit import layout, uops
 from jit.region import FAST_PATHS, Plan, Planner, compile_region
-
-from emu.mem.ram import PAGE
 
 if TYPE_CHECKING:
     from emu.engine import Engine

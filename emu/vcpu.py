@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
-from jit import exits, group_layout, layout
 
 from emu.decode.names import mnemonic_name
 from emu.group import Group
@@ -18,6 +17,7 @@ from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
+from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -53,6 +53,7 @@ class VCpu:
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
+            exits.FERR: self._coprocessor_error,
         }
 
     @property
@@ -80,7 +81,7 @@ class VCpu:
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
 
-    # --- running ------------------------------------------------------------------------------------------------------------
+    # --- running -----------------------------------------------------------------------------------------------------
 
     def run(self, budget: int) -> int:
         """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle. Gives the number
@@ -162,7 +163,7 @@ class VCpu:
         insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
         return f"{insn}" if insn else f"bytes {data[:4].hex()}"
 
-    # --- exits --------------------------------------------------------------------------------------------------------------------
+    # --- exits -------------------------------------------------------------------------------------------------------
 
     def _decode(self, plane: Plane) -> None:
         gpa = plane.get(layout.WALK_GPA)
@@ -238,6 +239,13 @@ class VCpu:
 
     def _halt(self, plane: Plane) -> None:
         plane.retire()
+        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+            plane.set(layout.ACTIVITY, HALTED)
+
+    def _coprocessor_error(self, plane: Plane) -> None:
+        """FERR# reaches IRQ 13, and the processor waits before the instruction until an interrupt comes (SDM Vol. 1
+        8.7.2)."""
+        self.machine.pc.coprocessor.signal()
         if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
             plane.set(layout.ACTIVITY, HALTED)
 

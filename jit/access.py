@@ -12,7 +12,7 @@ from numba import types
 
 from jit.exits import OK
 from jit.layout import DATA_ENTRIES, DATA_SHIFT, SLOW_VALUE, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE
-from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st16, st32, st64, wr64
+from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st16, st32, st64, wr64
 
 PAGE = 4096
 PAGE_MASK = -PAGE
@@ -27,13 +27,13 @@ slow_probe = types.ExternalFunction("strata_slow_probe", _ACCESS)       # (state
 
 
 @inline
-def data_entry(st, linear):
+def data_entry(st: State, linear: int) -> int:
     """Host address of the TLB entry that serves `linear`."""
     return rd64(st, TLB) + ((shr(linear, 12) & INDEX_MASK) << DATA_SHIFT)
 
 
 @inline
-def load_host(host, size):
+def load_host(host: int, size: int) -> int:
     if size == 1:
         return ld8(host)
     if size == 2:
@@ -44,7 +44,7 @@ def load_host(host, size):
 
 
 @inline
-def store_host(host, size, value):
+def store_host(host: int, size: int, value: int) -> None:
     if size == 1:
         st8(host, value)
     elif size == 2:
@@ -56,7 +56,7 @@ def store_host(host, size, value):
 
 
 @inline
-def load(st, linear, size, hint):
+def load(st: State, linear: int, size: int, hint: int) -> tuple[int, int]:
     """(value, status) of a read of `size` (1, 2, 4, 8) bytes, zero-extended. `hint`: flags of jit/slow.py, or 0."""
     entry = data_entry(st, linear)
     if ld64(entry + TLB_READ) == (linear + (size - 1)) & PAGE_MASK:
@@ -66,7 +66,7 @@ def load(st, linear, size, hint):
 
 
 @inline
-def store(st, linear, size, hint, value):
+def store(st: State, linear: int, size: int, hint: int, value: int) -> int:
     """Status of a write of the low `size` (1, 2, 4, 8) bytes of `value`."""
     entry = data_entry(st, linear)
     if ld64(entry + TLB_WRITE) == (linear + (size - 1)) & PAGE_MASK:
@@ -77,7 +77,7 @@ def store(st, linear, size, hint, value):
 
 
 @inline
-def probe(st, linear, size, hint):
+def probe(st: State, linear: int, size: int, hint: int) -> int:
     """Status of asking whether a write of `size` bytes at `linear` can complete; sets what a write would (A, D)."""
     entry = data_entry(st, linear)
     if ld64(entry + TLB_WRITE) == (linear + (size - 1)) & PAGE_MASK:
@@ -86,7 +86,7 @@ def probe(st, linear, size, hint):
 
 
 @inline
-def load_for_write(st, linear, size, hint):
+def load_for_write(st: State, linear: int, size: int, hint: int) -> tuple[int, int]:
     """(value, status) of the read of a read-modify-write: faults as a write (SDM Vol. 3A 4.7)."""
     status = probe(st, linear, size, hint)
     if status != OK:

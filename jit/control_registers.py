@@ -32,7 +32,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import CR0_PE, LONG, refresh
-from jit.native import inline, rd64, wr64
+from jit.native import State, inline, rd64, wr64
 from jit.paging import (
     CR0_PG,
     CR0_WP,
@@ -61,7 +61,7 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 
 
 @inline
-def load_pdptes(st, cr3):
+def load_pdptes(st: State, cr3: int) -> int:
     """The four PAE page-directory-pointer entries: OK with PDPTE set, or #GP when one has a reserved bit."""
     reserved = (~rd64(st, PHYS_MASK) & -0x1000) | PDPTE_RESERVED
     for i in range(4):
@@ -74,12 +74,12 @@ def load_pdptes(st, cr3):
 
 
 @inline
-def uses_pdptes(cr0, cr4, efer):
+def uses_pdptes(cr0: int, cr4: int, efer: int) -> bool:
     return cr0 & CR0_PG != 0 and cr4 & CR4_PAE != 0 and efer & EFER_LMA == 0
 
 
 @inline
-def write_cr0(st, value):
+def write_cr0(st: State, value: int) -> int:
     old, cr4, efer = rd64(st, CR0), rd64(st, CR4), rd64(st, EFER)
     if value & UPPER and rd64(st, MODE) & 3 == MODE_64:
         return general_protection(st, 0)
@@ -109,7 +109,7 @@ def write_cr0(st, value):
 
 
 @inline
-def write_cr3(st, value):
+def write_cr3(st: State, value: int) -> int:
     cr4 = rd64(st, CR4)
     if cr4 & CR4_PCIDE:
         value &= ~NO_FLUSH
@@ -125,7 +125,7 @@ def write_cr3(st, value):
 
 
 @inline
-def write_cr4(st, value):
+def write_cr4(st: State, value: int) -> int:
     old, cr0, efer = rd64(st, CR4), rd64(st, CR0), rd64(st, EFER)
     if value & ~rd64(st, CR4_VALID) or (efer & EFER_LMA and value & CR4_PAE == 0):
         return general_protection(st, 0)
@@ -143,7 +143,7 @@ def write_cr4(st, value):
     return OK
 
 
-def write_cr(st):
+def write_cr(st: State) -> int:
     """OK, FAULT, or CR_WRITE for CR8: IO_ADDRESS and IO_VALUE tell the local APIC."""
     number, value = rd64(st, ARG), rd64(st, ARG + 8)
     if number == 0:
@@ -164,7 +164,7 @@ def write_cr(st):
 
 
 @inline
-def check_debug_access(st, number):
+def check_debug_access(st: State, number: int) -> int:
     """DR4 and DR5 exist only without CR4.DE; DR7.GD guards all of them."""
     if rd64(st, CR4) & CR4_DE and (number == 4 or number == 5):
         return undefined_opcode(st)
@@ -174,7 +174,7 @@ def check_debug_access(st, number):
     return OK
 
 
-def write_dr(st):
+def write_dr(st: State) -> int:
     number, value = rd64(st, ARG), rd64(st, ARG + 8)
     status = check_debug_access(st, number)
     if status != OK:

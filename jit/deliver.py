@@ -24,7 +24,7 @@ from jit.layout import (
     IO_NEXT,
     NMI_BLOCKED,
 )
-from jit.native import inline, rd64, wr64
+from jit.native import State, inline, rd64, wr64
 
 DR7_GD = 1 << 13
 SHUTDOWN = 3                            # ACTIVITY
@@ -32,7 +32,7 @@ BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE = 0, 1, 2, 3
 
 
 @inline
-def fault_class(vector):
+def fault_class(vector: int) -> int:
     """SDM Vol. 3A table 6-4."""
     if vector == DE or TS <= vector <= GENERAL:
         return CONTRIBUTORY
@@ -42,12 +42,12 @@ def fault_class(vector):
 
 
 @inline
-def remember_address(st):
+def remember_address(st: State) -> None:
     if rd64(st, FAULT_VECTOR) == PF:
         wr64(st, CR2, rd64(st, FAULT_ADDRESS))
 
 
-def deliver(st):
+def deliver(st: State) -> int:
     """Deliver the event of FAULT_*: OK, SHUTDOWN after a triple fault, or what Python must do first."""
     if rd64(st, FAULT_KIND) == KIND_FAULT:
         remember_address(st)

@@ -24,7 +24,7 @@ from jit.layout import (
     SLOW_VALUE,
     seg,
 )
-from jit.native import inline, rd64, shr, ult, wr64
+from jit.native import State, inline, rd64, shr, ult, wr64
 from jit.slow import SUPERVISOR
 
 PRESENT, CODE_OR_DATA = 0x80, 0x10                  # of a segment's attributes
@@ -38,7 +38,7 @@ _read = types.ExternalFunction("strata_read_descriptor", types.int64(types.voidp
 _mark = types.ExternalFunction("strata_mark_accessed", types.int64(types.voidptr))
 
 
-def read_descriptor(st, selector, vector):
+def read_descriptor(st: State, selector: int, vector: int) -> int:
     """The 8 bytes of a non-null selector's descriptor in DESC: OK, or `vector` when it lies outside its table."""
     table, limit = rd64(st, GDTR_BASE), rd64(st, GDTR_LIMIT)
     if selector & 4:
@@ -55,7 +55,7 @@ def read_descriptor(st, selector, vector):
     return status
 
 
-def mark_accessed(st):
+def mark_accessed(st: State) -> int:
     """Set the accessed bit of the descriptor that was read last, where it is clear."""
     if rd64(st, DESC) & (1 << 40):
         return OK
@@ -67,54 +67,54 @@ def mark_accessed(st):
 
 
 @inline
-def fetch(st, selector, vector):
+def fetch(st: State, selector: int, vector: int) -> int:
     return _read(st, selector, vector)
 
 
 @inline
-def touch(st):
+def touch(st: State) -> int:
     return _mark(st)
 
 
 @inline
-def is_null(selector):
+def is_null(selector: int) -> bool:
     return selector & 0xFFFC == 0
 
 
 @inline
-def attributes(desc):
+def attributes(desc: int) -> int:
     return shr(desc, 40) & 0xF0FF
 
 
 @inline
-def privilege(attr):
+def privilege(attr: int) -> int:
     """DPL."""
     return (attr >> 5) & 3
 
 
 @inline
-def kind(attr):
+def kind(attr: int) -> int:
     """S and type, bits 4:0."""
     return attr & 0x1F
 
 
 @inline
-def is_code(attr):
+def is_code(attr: int) -> bool:
     return attr & (CODE_OR_DATA | CODE) == CODE_OR_DATA | CODE
 
 
 @inline
-def is_writable_data(attr):
+def is_writable_data(attr: int) -> bool:
     return attr & (CODE_OR_DATA | CODE | WRITABLE) == CODE_OR_DATA | WRITABLE
 
 
 @inline
-def base_of(desc):
+def base_of(desc: int) -> int:
     return (shr(desc, 16) & 0xFFFFFF) | (shr(desc, 56) << 24)
 
 
 @inline
-def limit_of(desc):
+def limit_of(desc: int) -> int:
     """The limit in bytes."""
     limit = (desc & 0xFFFF) | (shr(desc, 32) & 0xF0000)
     if desc & (1 << 55):
@@ -123,7 +123,7 @@ def limit_of(desc):
 
 
 @inline
-def set_segment(st, number, selector, desc):
+def set_segment(st: State, number: int, selector: int, desc: int) -> None:
     """Fill a segment register from a descriptor."""
     slot = SEG + SEG_BYTES * number
     wr64(st, slot + SEG_SELECTOR, selector)
@@ -133,7 +133,7 @@ def set_segment(st, number, selector, desc):
 
 
 @inline
-def set_null(st, number, selector):
+def set_null(st: State, number: int, selector: int) -> None:
     """A segment register that holds a null selector: unusable."""
     slot = SEG + SEG_BYTES * number
     wr64(st, slot + SEG_SELECTOR, selector)
@@ -143,7 +143,7 @@ def set_null(st, number, selector):
 
 
 @inline
-def set_real(st, number, selector):
+def set_real(st: State, number: int, selector: int) -> None:
     """Load a segment register in real mode: the cached limit and size stay (SDM Vol. 3A 9.9.2, 20.1.1)."""
     slot = SEG + SEG_BYTES * number
     attr = rd64(st, slot + SEG_ATTR)
@@ -155,7 +155,7 @@ def set_real(st, number, selector):
 
 
 @inline
-def set_virtual(st, number, selector):
+def set_virtual(st: State, number: int, selector: int) -> None:
     """Load a segment register in virtual-8086 mode (SDM Vol. 3A 20.2.1)."""
     slot = SEG + SEG_BYTES * number
     wr64(st, slot + SEG_SELECTOR, selector)
@@ -165,7 +165,7 @@ def set_virtual(st, number, selector):
 
 
 @inline
-def fetch_code(st, selector):
+def fetch_code(st: State, selector: int) -> int:
     """Read the descriptor of a far transfer's target: #GP(EXT) for a null selector, else as read_descriptor."""
     if is_null(selector):
         return general_protection(st, rd64(st, FAULT_EXT))

@@ -71,7 +71,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import CR0_PE, refresh
-from jit.native import inline, rd64, shr, ult, wr64
+from jit.native import State, inline, rd64, shr, ult, wr64
 from jit.paging import EFER_LMA
 from jit.slots import call_slot
 from jit.slow import SUPERVISOR, is_canonical
@@ -83,7 +83,7 @@ IST_OFFSET = 28                                         # of IST0, which does no
 
 
 @inline
-def enter(st, vector, how, error):
+def enter(st: State, vector: int, how: int, error: int) -> int:
     """Enter the handler of a vector in whatever mode this is."""
     wr64(st, ARG, vector)
     wr64(st, ARG + 8, how)
@@ -97,13 +97,13 @@ def enter(st, vector, how, error):
 
 
 @inline
-def frame_word(st, index, value):
+def frame_word(st: State, index: int, value: int) -> int:
     wr64(st, FRAME + 8 * index, value)
     return index + 1
 
 
 @inline
-def return_words(st, count, how):
+def return_words(st: State, count: int, how: int) -> int:
     """Append flags, CS, RIP and the error code, if any, to the frame; gives its new length."""
     flags = get_flags(st)
     if how & ENTER_RESUME:
@@ -117,12 +117,12 @@ def return_words(st, count, how):
 
 
 @inline
-def clear_flags(st, flags):
+def clear_flags(st: State, flags: int) -> None:
     wr64(st, RFL, rd64(st, RFL) & ~flags)
     wr64(st, NO_TRAP, 1)
 
 
-def enter_real(st):
+def enter_real(st: State) -> int:
     """Through the interrupt vector table, wherever IDTR puts it."""
     vector = rd64(st, ARG)
     if ult(rd64(st, IDTR_LIMIT), 4 * vector + 3):
@@ -145,13 +145,13 @@ def enter_real(st):
 
 
 @inline
-def gate_fault(st, vector, number):
+def gate_fault(st: State, vector: int, number: int) -> int:
     """An exception about an IDT entry."""
     return fault_with_code(st, vector, 8 * number | SELECTOR_IDT | rd64(st, FAULT_EXT))
 
 
 @inline
-def check_gate(st, attr, vector):
+def check_gate(st: State, attr: int, vector: int) -> int:
     """Privilege and presence of a gate."""
     if rd64(st, ARG + 8) & ENTER_SOFTWARE and privilege(attr) < rd64(st, CPL):
         return gate_fault(st, GP, vector)
@@ -161,7 +161,7 @@ def check_gate(st, attr, vector):
 
 
 @inline
-def check_handler(st, selector):
+def check_handler(st: State, selector: int) -> int:
     """Read and check the handler's code segment."""
     status = fetch_code(st, selector)
     if status != OK:
@@ -174,7 +174,7 @@ def check_handler(st, selector):
     return OK
 
 
-def enter_legacy(st):
+def enter_legacy(st: State) -> int:
     """Through a 16- or 32-bit gate of the IDT, outside long mode."""
     vector = rd64(st, ARG)
     if ult(rd64(st, IDTR_LIMIT), 8 * vector + 7):
@@ -251,7 +251,7 @@ def enter_legacy(st):
 
 
 @inline
-def choose_long_stack(st, ist, level, new_level):
+def choose_long_stack(st: State, ist: int, level: int, new_level: int) -> int:
     """STK_* = the stack that a 64-bit handler starts on, before alignment."""
     if ist != 0:
         at = IST_OFFSET + 8 * ist
@@ -267,7 +267,7 @@ def choose_long_stack(st, ist, level, new_level):
     return OK
 
 
-def enter_long(st):
+def enter_long(st: State) -> int:
     """Through a 64-bit gate of the IDT."""
     vector = rd64(st, ARG)
     if ult(rd64(st, IDTR_LIMIT), 16 * vector + 15):

@@ -58,7 +58,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import long_mode_active, protected, refresh
-from jit.native import inline, rd64, ult, wr64
+from jit.native import State, inline, rd64, ult, wr64
 from jit.slots import call_slot
 from jit.slow import is_canonical
 
@@ -66,7 +66,7 @@ CALL = 1                                # ARG[3] of a transfer through a gate: i
 
 
 @inline
-def check_target(st, desc, offset):
+def check_target(st: State, desc: int, offset: int) -> int:
     """Whether a code segment may be entered at an offset: OK, or #GP."""
     attr = attributes(desc)
     if long_mode_active(st) and attr & LONG:
@@ -78,7 +78,7 @@ def check_target(st, desc, offset):
 
 
 @inline
-def check_size_bits(st, attr, selector):
+def check_size_bits(st: State, attr: int, selector: int) -> int:
     """L and D are never both set in long mode."""
     if long_mode_active(st) and attr & (LONG | BIG) == LONG | BIG:
         return selector_fault(st, GP, selector)
@@ -86,7 +86,7 @@ def check_size_bits(st, attr, selector):
 
 
 @inline
-def check_direct(st, selector, offset):
+def check_direct(st: State, selector: int, offset: int) -> int:
     """Everything about a direct far jump or call to a code segment whose descriptor is in DESC."""
     attr = attributes(rd64(st, DESC))
     level, dpl = rd64(st, CPL), privilege(attr)
@@ -104,7 +104,7 @@ def check_direct(st, selector, offset):
 
 
 @inline
-def set_unprotected(st, number, selector):
+def set_unprotected(st: State, number: int, selector: int) -> None:
     """Load a segment register in real or virtual-8086 mode."""
     if rd64(st, RFL) & VM:
         set_virtual(st, number, selector)
@@ -113,7 +113,7 @@ def set_unprotected(st, number, selector):
 
 
 @inline
-def enter_unprotected(st, selector, offset):
+def enter_unprotected(st: State, selector: int, offset: int) -> int:
     """CS:IP in real or virtual-8086 mode."""
     set_unprotected(st, CS, selector)
     wr64(st, RIP, offset)
@@ -122,12 +122,12 @@ def enter_unprotected(st, selector, offset):
 
 
 @inline
-def through_gate(st, call):
+def through_gate(st: State, call: int) -> int:
     wr64(st, ARG + 24, call)
     return call_slot(st, run_slots.GATE_CALL)
 
 
-def far_jump(st):
+def far_jump(st: State) -> int:
     selector, offset = rd64(st, ARG) & 0xFFFF, rd64(st, ARG + 8)
     if not protected(st):
         if ult(rd64(st, seg(CS, SEG_LIMIT)), offset):
@@ -150,7 +150,7 @@ def far_jump(st):
     return OK
 
 
-def far_call(st):
+def far_call(st: State) -> int:
     selector, offset = rd64(st, ARG) & 0xFFFF, rd64(st, ARG + 8)
     if not protected(st):
         if ult(rd64(st, seg(CS, SEG_LIMIT)), offset):
@@ -183,7 +183,7 @@ def far_call(st):
 
 
 @inline
-def check_return_code(st, selector, offset):
+def check_return_code(st: State, selector: int, offset: int) -> int:
     """CS of a far return or IRET, whose descriptor stays in DESC."""
     status = fetch_code(st, selector)
     if status != OK:
@@ -204,7 +204,7 @@ def check_return_code(st, selector, offset):
 
 
 @inline
-def choose_return_stack(st, selector, pointer, level, to_long):
+def choose_return_stack(st: State, selector: int, pointer: int, level: int, to_long: int) -> int:
     """STK_* = the SS:RSP that a return to `level` popped; `to_long`: to 64-bit mode."""
     if is_null(selector):
         if not to_long or level == 3 or selector & 3 != level:
@@ -227,7 +227,7 @@ def choose_return_stack(st, selector, pointer, level, to_long):
 
 
 @inline
-def drop_inner_segments(st, level):
+def drop_inner_segments(st: State, level: int) -> None:
     """A return to an outer level empties data segment registers that it may not hold (SDM Vol. 2B RET)."""
     for number in range(6):
         if number != CS and number != SS:
@@ -237,7 +237,7 @@ def drop_inner_segments(st, level):
 
 
 @inline
-def return_outer(st, code, selector, offset, level):
+def return_outer(st: State, code: int, selector: int, offset: int, level: int) -> None:
     """Commit a return to an outer level on the stack of STK_*."""
     set_segment(st, CS, selector, code)
     load_stack_segment(st)
@@ -248,7 +248,7 @@ def return_outer(st, code, selector, offset, level):
     refresh(st)
 
 
-def far_return(st):
+def far_return(st: State) -> int:
     """ARG[0]: bytes to release; ARG[2]: operand size in bytes."""
     release, size = rd64(st, ARG), rd64(st, ARG + 16)
     use_current_stack(st)

@@ -38,7 +38,7 @@ from jit.layout import (
     gpr,
 )
 from jit.mode import CR0_PE, long_mode_active, refresh
-from jit.native import inline, rd64, shr, wr64
+from jit.native import State, inline, rd64, shr, wr64
 from jit.slow import is_canonical
 
 EFER_SCE = 1
@@ -51,7 +51,7 @@ DR6_SINGLE_STEP = 1 << 14
 
 
 @inline
-def set_flat(st, number, selector, attr):
+def set_flat(st: State, number: int, selector: int, attr: int) -> None:
     slot = SEG + SEG_BYTES * number
     wr64(st, slot + SEG_SELECTOR, selector & 0xFFFF)
     wr64(st, slot + SEG_BASE, 0)
@@ -60,7 +60,7 @@ def set_flat(st, number, selector, attr):
 
 
 @inline
-def enter_kernel(st, selector, code):
+def enter_kernel(st: State, selector: int, code: int) -> None:
     """CS and SS of CPL 0."""
     set_flat(st, CS, selector & 0xFFFC, code)
     set_flat(st, SS, (selector & 0xFFFC) + 8, DATA)
@@ -71,7 +71,7 @@ def enter_kernel(st, selector, code):
 
 
 @inline
-def enter_user(st, code, stack, attr):
+def enter_user(st: State, code: int, stack: int, attr: int) -> None:
     """CS and SS of CPL 3."""
     set_flat(st, CS, code | 3, attr | DPL3)
     set_flat(st, SS, stack | 3, DATA | DPL3)
@@ -80,7 +80,7 @@ def enter_user(st, code, stack, attr):
 
 
 @inline
-def syscall(st):
+def syscall(st: State) -> int:
     sixty_four = rd64(st, MODE) & 3 == MODE_64
     if rd64(st, EFER) & EFER_SCE == 0 or (not sixty_four and rd64(st, VENDOR) == VENDOR_INTEL):
         return undefined_opcode(st)
@@ -100,7 +100,7 @@ def syscall(st):
 
 
 @inline
-def sysenter(st):
+def sysenter(st: State) -> int:
     selector = rd64(st, SYSENTER_CS)
     if rd64(st, CR0) & CR0_PE == 0 or selector & 0xFFFC == 0:
         return general_protection(st, 0)
@@ -114,14 +114,14 @@ def sysenter(st):
     return OK
 
 
-def fast_call(st):
+def fast_call(st: State) -> int:
     if rd64(st, ARG) == 0:
         return syscall(st)
     return sysenter(st)
 
 
 @inline
-def sysret(st, size):
+def sysret(st: State, size: int) -> int:
     sixty_four = rd64(st, MODE) & 3 == MODE_64
     if rd64(st, EFER) & EFER_SCE == 0 or (not sixty_four and rd64(st, VENDOR) == VENDOR_INTEL):
         return undefined_opcode(st)
@@ -148,7 +148,7 @@ def sysret(st, size):
 
 
 @inline
-def sysexit(st, size):
+def sysexit(st: State, size: int) -> int:
     selector = rd64(st, SYSENTER_CS)
     if rd64(st, CR0) & CR0_PE == 0 or rd64(st, CPL) != 0 or selector & 0xFFFC == 0:
         return general_protection(st, 0)
@@ -168,7 +168,7 @@ def sysexit(st, size):
     return OK
 
 
-def fast_return(st):
+def fast_return(st: State) -> int:
     size = rd64(st, ARG + 16)
     if rd64(st, ARG) == 0:
         return sysret(st, size)

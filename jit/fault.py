@@ -2,14 +2,14 @@
 
 from jit.exits import FAULT, KIND_TRAP
 from jit.layout import FAULT_ERROR, FAULT_EXT, FAULT_HAS_ERROR, FAULT_KIND, FAULT_PENDING, FAULT_VECTOR
-from jit.native import inline, rd64, wr64
+from jit.native import State, inline, rd64, wr64
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19)
 
 
 @inline
-def fault(st, vector):
+def fault(st: State, vector: int) -> int:
     """An exception without an error code."""
     wr64(st, FAULT_VECTOR, vector)
     wr64(st, FAULT_ERROR, 0)
@@ -18,7 +18,7 @@ def fault(st, vector):
 
 
 @inline
-def fault_with_code(st, vector, error):
+def fault_with_code(st: State, vector: int, error: int) -> int:
     """An exception that pushes an error code."""
     wr64(st, FAULT_VECTOR, vector)
     wr64(st, FAULT_ERROR, error)
@@ -27,28 +27,28 @@ def fault_with_code(st, vector, error):
 
 
 @inline
-def general_protection(st, error):
+def general_protection(st: State, error: int) -> int:
     return fault_with_code(st, GP, error)
 
 
 @inline
-def stack_fault(st, error):
+def stack_fault(st: State, error: int) -> int:
     return fault_with_code(st, SS, error)
 
 
 @inline
-def undefined_opcode(st):
+def undefined_opcode(st: State) -> int:
     return fault(st, UD)
 
 
 @inline
-def selector_fault(st, vector, selector):
+def selector_fault(st: State, vector: int, selector: int) -> int:
     """An exception whose error code names a selector (SDM Vol. 3A 6.13)."""
     return fault_with_code(st, vector, (selector & 0xFFFC) | rd64(st, FAULT_EXT))
 
 
 @inline
-def pend_trap(st, vector):
+def pend_trap(st: State, vector: int) -> None:
     """A trap: delivered before the next instruction."""
     fault(st, vector)
     wr64(st, FAULT_KIND, KIND_TRAP)

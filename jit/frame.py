@@ -47,7 +47,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import long_mode_active
-from jit.native import inline, rd64, ult, wr64
+from jit.native import State, inline, rd64, ult, wr64
 from jit.semantics.segmentation import READ, WRITE, limit_allows, type_allows
 from jit.slow import STACK, SUPERVISOR, is_canonical
 from jit.tlb import select_set
@@ -60,7 +60,7 @@ _inner = types.ExternalFunction("strata_inner_stack", types.int64(types.voidptr,
 
 
 @inline
-def use_current_stack(st):
+def use_current_stack(st: State) -> None:
     """STK_* = SS:RSP."""
     attr = rd64(st, seg(SS, SEG_ATTR))
     wr64(st, STK_SP, rd64(st, RSP))
@@ -73,7 +73,7 @@ def use_current_stack(st):
 
 
 @inline
-def use_stack_segment(st, selector, desc, pointer):
+def use_stack_segment(st: State, selector: int, desc: int, pointer: int) -> None:
     """STK_* = a stack segment whose descriptor was checked."""
     attr = attributes(desc)
     wr64(st, STK_SP, pointer)
@@ -86,7 +86,7 @@ def use_stack_segment(st, selector, desc, pointer):
 
 
 @inline
-def use_flat_stack(st, selector, pointer):
+def use_flat_stack(st: State, selector: int, pointer: int) -> None:
     """STK_* = a 64-bit stack under a null SS."""
     wr64(st, STK_SP, pointer)
     wr64(st, STK_WIDTH, 64)
@@ -98,7 +98,7 @@ def use_flat_stack(st, selector, pointer):
 
 
 @inline
-def load_stack_segment(st):
+def load_stack_segment(st: State) -> None:
     """SS = the selector and descriptor of STK_*."""
     wr64(st, seg(SS, SEG_SELECTOR), rd64(st, STK_SELECTOR))
     wr64(st, seg(SS, SEG_BASE), rd64(st, STK_BASE))
@@ -107,14 +107,14 @@ def load_stack_segment(st):
 
 
 @inline
-def load_stack_pointer(st):
+def load_stack_pointer(st: State) -> None:
     """RSP = STK_SP."""
     pointer = rd64(st, STK_SP)
     wr64(st, RSP, pointer if rd64(st, STK_WIDTH) == 64 else pointer & 0xFFFFFFFF)
 
 
 @inline
-def offset_mask(st):
+def offset_mask(st: State) -> int:
     width = rd64(st, STK_WIDTH)
     if width == 64:
         return -1
@@ -122,14 +122,14 @@ def offset_mask(st):
 
 
 @inline
-def moved(st, pointer, distance):
+def moved(st: State, pointer: int, distance: int) -> int:
     """The stack pointer `distance` bytes further up, by the stack's width."""
     mask = offset_mask(st)
     return (pointer & ~mask) | ((pointer + distance) & mask)
 
 
 @inline
-def frame_linear(st, pointer, size, access):
+def frame_linear(st: State, pointer: int, size: int, access: int) -> tuple[int, int]:
     """(linear address, status) of a word on the STK_* stack."""
     offset = pointer & offset_mask(st)
     if rd64(st, STK_WIDTH) == 64:
@@ -142,7 +142,7 @@ def frame_linear(st, pointer, size, access):
 
 
 @inline
-def store_sized(st, linear, size, value):
+def store_sized(st: State, linear: int, size: int, value: int) -> int:
     if size == 8:
         return store(st, linear, 8, STACK, value)
     if size == 4:
@@ -151,7 +151,7 @@ def store_sized(st, linear, size, value):
 
 
 @inline
-def load_sized(st, linear, size):
+def load_sized(st: State, linear: int, size: int) -> int:
     if size == 8:
         return load(st, linear, 8, STACK)
     if size == 4:
@@ -159,7 +159,7 @@ def load_sized(st, linear, size):
     return load(st, linear, 2, STACK)
 
 
-def push_frame(st, count, size):
+def push_frame(st: State, count: int, size: int) -> int:
     """Push FRAME[0 .. count) as words of `size` bytes: STK_SP moves, or a status and nothing has been written."""
     pointer = rd64(st, STK_SP)
     for _ in range(count):
@@ -180,7 +180,7 @@ def push_frame(st, count, size):
     return OK
 
 
-def pop_frame(st, first, count_and_size):
+def pop_frame(st: State, first: int, count_and_size: int) -> int:
     """FRAME[first ...] = words from the stack, count * 16 + bytes each; STK_SP moves past them."""
     pointer = rd64(st, STK_SP)
     size = count_and_size & 15
@@ -197,7 +197,7 @@ def pop_frame(st, first, count_and_size):
     return OK
 
 
-def inner_stack(st, level):
+def inner_stack(st: State, level: int) -> int:
     """STK_* = the stack that the TSS gives for a privilege level (SDM Vol. 3A 5.8.5, 7.2.1, 7.7): OK or FAULT."""
     limit = rd64(st, seg(TR, SEG_LIMIT))
     base = rd64(st, seg(TR, SEG_BASE))
@@ -238,22 +238,22 @@ def inner_stack(st, level):
 
 
 @inline
-def push_words(st, count, size):
+def push_words(st: State, count: int, size: int) -> int:
     return _push(st, count, size)
 
 
 @inline
-def pop_words(st, first, count, size):
+def pop_words(st: State, first: int, count: int, size: int) -> int:
     return _pop(st, first, (count << 4) | size)
 
 
 @inline
-def find_inner_stack(st, level):
+def find_inner_stack(st: State, level: int) -> int:
     return _inner(st, level)
 
 
 @inline
-def enter_privilege(st, level):
+def enter_privilege(st: State, level: int) -> None:
     """Make memory accesses those of a privilege level."""
     wr64(st, CPL, level)
     select_set(st)

@@ -10,13 +10,13 @@ EXCEPTIONS, SUMMARY = 0x3F, 0x8080      # of FSW: ES, and B which repeats it
 
 
 @inline
-def register(fpu, i):
+def register(fpu: int, i: int) -> int:
     """Address of ST(i)."""
     return fpu + ST + (((shr(ld16(fpu + FSW), 11) + i) & 7) << 4)
 
 
 @inline
-def image_word(fpu, at, long):
+def image_word(fpu: int, at: int, long: int) -> int:
     """The 8 bytes of the image at offset `at`, which is below the end of XMM15."""
     if at == 0:
         return ld16(fpu + FCW) | (ld16(fpu + FSW) << 16) | (ld8(fpu + FTW) << 32) | (ld16(fpu + FOP) << 48)
@@ -33,7 +33,7 @@ def image_word(fpu, at, long):
 
 
 @inline
-def restore_x87(fpu, image, long):
+def restore_x87(fpu: int, image: int, long: int) -> None:
     """The x87 part of an image at host address `image`."""
     control = (ld16(image) & FCW_WRITABLE) | FCW_FIXED
     status = ld16(image + 2) & ~SUMMARY

@@ -53,12 +53,12 @@ from jit.layout import (
     seg,
 )
 from jit.mode import long_mode_active, refresh
-from jit.native import inline, rd64, shr, wr64
+from jit.native import State, inline, rd64, shr, wr64
 from jit.slots import call_slot
 
 
 @inline
-def check_gate(st, selector, attr):
+def check_gate(st: State, selector: int, attr: int) -> int:
     level = rd64(st, CPL)
     if privilege(attr) < level or privilege(attr) < selector & 3:
         return selector_fault(st, GP, selector)
@@ -68,7 +68,7 @@ def check_gate(st, selector, attr):
 
 
 @inline
-def upper_offset(st, selector):
+def upper_offset(st: State, selector: int) -> tuple[int, int]:
     """(bits 63:32 of a 64-bit gate's offset, status)."""
     status = fetch(st, selector + 8, GP)
     if status == OK and shr(rd64(st, DESC), 40) & 0x1F == 0:
@@ -79,7 +79,7 @@ def upper_offset(st, selector):
 
 
 @inline
-def check_code(st, selector, call):
+def check_code(st: State, selector: int, call: int) -> int:
     """The code segment that a gate names, whose descriptor stays in DESC."""
     status = fetch_code(st, selector)
     if status != OK:
@@ -96,7 +96,7 @@ def check_code(st, selector, call):
 
 
 @inline
-def gather_frame(st, gate, size, inner, level):
+def gather_frame(st: State, gate: int, size: int, inner: int, level: int) -> tuple[int, int]:
     """(words, status): FRAME and STK_* of a call, parameters copied from the stack of the caller."""
     count = 0
     if inner:
@@ -128,7 +128,7 @@ def gather_frame(st, gate, size, inner, level):
 
 
 @inline
-def push_call(st, count, size, level):
+def push_call(st: State, count: int, size: int, level: int) -> int:
     """Push the frame with the rights of the new level; on failure everything is as before."""
     old = rd64(st, CPL)
     enter_privilege(st, level)
@@ -141,7 +141,7 @@ def push_call(st, count, size, level):
     return status
 
 
-def gate_call(st):
+def gate_call(st: State) -> int:
     selector, call = rd64(st, ARG), rd64(st, ARG + 24) != 0
     gate = rd64(st, DESC)
     attr = attributes(gate)

@@ -11,14 +11,14 @@ from jit import exits, vsm_call
 from jit.exits import OK
 from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, INTERFACE, INTERFACE_NONE
 from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, SHADOW
-from jit.native import inline, rd64, shr, state_at, wr64
+from jit.native import State, inline, rd64, shr, state_at, wr64
 from jit.switch import DONE, REFUSED, refuse
 
 _run = types.ExternalFunction("strata_run", types.int64(types.voidptr))
 
 
 @inline
-def event_waits(st):
+def event_waits(st: State) -> bool:
     """Whether a plane that does not run has an event for which it preempts lower ones (TLFS, Virtual Secure Mode,
     "VTL interrupts"): an interrupt that its APIC's priorities let through, or an NMI, whatever its RFLAGS.IF."""
     if rd64(st, SHADOW) != 0:
@@ -27,7 +27,7 @@ def event_waits(st):
 
 
 @inline
-def preempting(group, active):
+def preempting(group: int, active: int) -> int:
     """The highest enabled plane above the active one for which an event waits, or -1."""
     plane = rd64(group, COUNT) - 1
     enabled = rd64(group, ENABLED)
@@ -39,7 +39,7 @@ def preempting(group, active):
 
 
 @inline
-def finish_instruction(st):
+def finish_instruction(st: State) -> int:
     """Run the rest of an instruction whose device access was answered: EVENT when it is done, or why it is not."""
     budget = rd64(st, BUDGET)
     wr64(st, BUDGET, 1)
@@ -49,7 +49,7 @@ def finish_instruction(st):
 
 
 @inline
-def hypercall(group, st, active):
+def hypercall(group: int, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
     status = REFUSED
@@ -61,7 +61,7 @@ def hypercall(group, st, active):
     return status
 
 
-def run_group(group):
+def run_group(group: int) -> int:
     """Run the active plane of a group, whichever that becomes, until Python must act. Returns an EXIT status.
 
     EVENT also stands for a plane that is not running (ACTIVITY), as after a return to a halted one.

@@ -20,7 +20,7 @@ from jit.exits import FAULT, OK
 from jit.fault import GP
 from jit.layout import ARG, CPL, DESC, FAULT_VECTOR
 from jit.mode import long_mode_active
-from jit.native import inline, rd64, shr, wr64
+from jit.native import State, inline, rd64, shr, wr64
 
 VERR, VERW, LAR, LSL = 0, 1, 2, 3
 # System types, a bit each, that LAR and LSL accept outside and inside long mode (SDM Vol. 2A tables 3-53, 3-55)
@@ -30,7 +30,7 @@ RIGHTS = 0x00F0FF00
 
 
 @inline
-def allowed(st, what, selector, attr):
+def allowed(st: State, what: int, selector: int, attr: int) -> bool:
     if attr & CODE_OR_DATA == 0:
         if what < LAR:
             return False
@@ -47,7 +47,7 @@ def allowed(st, what, selector, attr):
     return privilege(attr) >= rd64(st, CPL) and privilege(attr) >= selector & 3
 
 
-def inspect(st):
+def inspect(st: State) -> int:
     """OK, or a page fault on the descriptor table."""
     what, selector = rd64(st, ARG), rd64(st, ARG + 8)
     wr64(st, ARG + 24, 0)

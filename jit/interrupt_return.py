@@ -35,20 +35,20 @@ from jit.layout import (
     seg,
 )
 from jit.mode import CR0_PE, long_mode_active, refresh
-from jit.native import inline, rd64, ult, wr64
+from jit.native import State, inline, rd64, ult, wr64
 from jit.slots import call_slot
 
 LOW = 0xFFFFFFFF
 
 
 @inline
-def sized(mask, size):
+def sized(mask: int, size: int) -> int:
     """16-bit IRET leaves the upper flags alone."""
     return mask & LOW_WORD if size == 2 else mask
 
 
 @inline
-def iret_unprotected(st, size):
+def iret_unprotected(st: State, size: int) -> int:
     """Real mode, and virtual-8086 mode without VME."""
     virtual = rd64(st, RFL) & VM != 0
     if virtual and io_privilege(st) < 3:
@@ -69,7 +69,7 @@ def iret_unprotected(st, size):
     return enter_unprotected(st, rd64(st, FRAME + 8) & 0xFFFF, offset)
 
 
-def iret(st):
+def iret(st: State) -> int:
     """Outside 64-bit mode."""
     size = rd64(st, ARG + 16)
     if rd64(st, CR0) & CR0_PE == 0 or rd64(st, RFL) & VM:
@@ -110,7 +110,7 @@ def iret(st):
     return OK
 
 
-def iret_long(st):
+def iret_long(st: State) -> int:
     """In 64-bit mode: SS:RSP is always popped."""
     size = rd64(st, ARG + 16)
     if rd64(st, RFL) & NT:
@@ -142,7 +142,7 @@ def iret_long(st):
     return OK
 
 
-def iret_vm86(st):
+def iret_vm86(st: State) -> int:
     """To virtual-8086 mode: EIP, CS and EFLAGS are in FRAME, the stack pointer is past them."""
     status = pop_words(st, 3, 6, 4)
     if status != OK:

@@ -14,7 +14,7 @@ class Field(NamedTuple):
     name: str
     offset: int
     size: int
-    count: int
+    count: int          # type: ignore[assignment]  # hides a tuple method that nobody needs here
 
 
 FIELDS: dict[str, Field] = {}
@@ -57,7 +57,7 @@ GDTR_LIMIT = _at("gdtr_limit")
 IDTR_BASE = _at("idtr_base")
 IDTR_LIMIT = _at("idtr_limit")
 
-# --- control and debug registers, CPL, MSRs that the engine itself uses ------------------------------------------------
+# --- control and debug registers, CPL, MSRs that the engine itself uses ----------------------------------------------
 CR0 = _at("cr0")
 CR2 = _at("cr2")
 CR3 = _at("cr3")
@@ -83,7 +83,7 @@ TSC_OFFSET = _at("tsc_offset")
 APIC_BASE = _at("apic_base")
 PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
 
-# --- derived from the above whenever they change (jit/mode.py) ---------------------------------------------------------
+# --- derived from the above whenever they change (jit/mode.py) -------------------------------------------------------
 MODE = _at("mode")                  # how code is decoded: MODE_* bits below
 JUMP_KEY = _at("jump_key")          # what a jump-cache tag holds besides the address: MODE and CS's base and limit
 TLB_SET = _at("tlb_set")            # index of the TLB set in force
@@ -95,7 +95,7 @@ XCR0_VALID = _at("xcr0_valid")      # XCR0 bits that software may set
 VENDOR = _at("vendor")              # VENDOR_INTEL or VENDOR_AMD, where their manuals differ
 A20_MASK = _at("a20_mask")
 
-# --- leaving compiled code -------------------------------------------------------------------------------------------------
+# --- leaving compiled code -------------------------------------------------------------------------------------------
 EXIT = _at("exit")                  # EXIT_* of jit/exits.py
 EXIT_UOP = _at("exit_uop")          # micro-op at which it left
 NEXT_RIP = _at("next_rip")          # RIP after the instruction that Python is to carry out
@@ -123,7 +123,7 @@ SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go 
 SMC_GPA = _at("smc_gpa")
 SMC_SECOND = _at("smc_second")      # another page whose code the passing instruction overwrote, + 1; else 0
 
-# --- operands and results of the runtime functions of system instructions (jit/descriptor.py, jit/frame.py, ...) ---------
+# --- operands and results of the runtime functions of system instructions (jit/descriptor.py, jit/frame.py, ...) -----
 ARG = _at("arg", 8, 4)
 DESC = _at("desc")                  # descriptor that was read last ...
 DESC_AT = _at("desc_at")            # ... and its linear address
@@ -136,7 +136,7 @@ STK_LIMIT = _at("stk_limit")
 STK_ATTR = _at("stk_attr")
 STK_ERROR = _at("stk_error")        # error code of #SS when the frame exceeds it
 
-# --- activity and events ----------------------------------------------------------------------------------------------------
+# --- activity and events ---------------------------------------------------------------------------------------------
 ACTIVITY = _at("activity")          # 0 running, 1 HLT, 2 wait-for-SIPI, 3 shutdown
 INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR
 NMI = _at("nmi")                    # 1: NMI latched
@@ -153,7 +153,7 @@ HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
 
-# --- the machine, the same for all planes -------------------------------------------------------------------------------------
+# --- the machine, the same for all planes ----------------------------------------------------------------------------
 PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
 PMAP_PAGES = _at("pmap_pages")
 CODE = _at("code")                  # address of the code directory: one word a page, see jit/uops.py
@@ -165,14 +165,14 @@ PLANE = _at("plane")
 
 STATE_BYTES = (_end + 63) // 64 * 64
 
-# --- MODE bits ---------------------------------------------------------------------------------------------------------------------
+# --- MODE bits -------------------------------------------------------------------------------------------------------
 MODE_16, MODE_32, MODE_64 = 0, 1, 2     # bits 1:0, size of code
 MODE_STACK32 = 4                        # SS.B (outside 64-bit mode)
 MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check needed
 MODE_COUNT = 16
 VENDOR_INTEL, VENDOR_AMD = 0, 1
 
-# --- TLB set: data entries, code entries, jump cache ----------------------------------------------------------------------------------
+# --- TLB set: data entries, code entries, jump cache -----------------------------------------------------------------
 TLB_SETS = 4                            # supervisor, user, supervisor under SMAP, user with alignment checking
 SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN = 0, 1, 2, 3
 DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page

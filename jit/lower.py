@@ -32,8 +32,8 @@ def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
     text = compiled._library.get_llvm_str()
     # The wrapper with the C signature calls the body through attributes that forbid inlining.
     text = re.sub(r"\bnoinline\b", "nounwind", text)
-    text = text.replace(f"@{compiled.native_name}(", f"@{symbol}(").replace(f'@"{compiled.native_name}"(', f"@{symbol}(")
-    return text
+    name = compiled.native_name
+    return text.replace(f"@{name}(", f"@{symbol}(").replace(f'@"{name}"(', f"@{symbol}(")
 
 
 def handler_module(function: Any, name: str) -> tuple[str, str]:
@@ -47,6 +47,7 @@ def handler_module(function: Any, name: str) -> tuple[str, str]:
 def runtime_module(name: str) -> tuple[str, str]:
     """(symbol, LLVM text) of the runtime function `name` (jit/runtime.py)."""
     from jit.runtime import FUNCTIONS
+    function: Any
     function, signature = FUNCTIONS[name]
     symbol = "strata_" + name
     return symbol, _compile(function, signature, symbol)

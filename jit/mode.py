@@ -23,10 +23,10 @@ from jit.layout import (
     SS,
     seg,
 )
-from jit.native import inline, rd64, shr, wr64
+from jit.native import State, inline, rd64, shr, wr64
 from jit.paging import EFER_LMA
-from jit.vector_gate import update_gate
 from jit.tlb import select_set
+from jit.vector_gate import update_gate
 
 CR0_PE, CR0_AM = 1, 1 << 18
 VM = 1 << 17                            # RFLAGS
@@ -39,24 +39,24 @@ _update = types.ExternalFunction("strata_update_mode", types.int64(types.voidptr
 
 
 @inline
-def refresh(st):
+def refresh(st: State) -> None:
     """Call `update_mode`."""
     _update(st)
 
 
 @inline
-def protected(st):
+def protected(st: State) -> bool:
     """Protected mode, not virtual-8086."""
     return rd64(st, CR0) & CR0_PE != 0 and rd64(st, RFL) & VM == 0
 
 
 @inline
-def long_mode_active(st):
+def long_mode_active(st: State) -> bool:
     return rd64(st, EFER) & EFER_LMA != 0
 
 
 @inline
-def code_key(st, mode):
+def code_key(st: State, mode: int) -> int:
     """Tells apart jump-cache entries of code segments that share linear addresses: where CS has a limit to check, its
     base is in the tag too, exactly for 64 KiB segments as real mode has them, as a digest for others."""
     key = mode << KEY_SHIFT
@@ -69,7 +69,7 @@ def code_key(st, mode):
     return key | HASHED | (shr(digest, 40) << 32)
 
 
-def update_mode(st):
+def update_mode(st: State) -> int:
     """Recompute MODE, CS_BASE, JUMP_KEY, the TLB set and VECTOR_GATE. Always OK."""
     attr = rd64(st, seg(CS, SEG_ATTR))
     if rd64(st, EFER) & EFER_LMA and attr & LONG:

@@ -29,7 +29,7 @@ from jit.layout import (
     gpr,
     seg,
 )
-from jit.native import inline, rd32, rd64, shr, wr64
+from jit.native import State, inline, rd32, rd64, shr, wr64
 from jit.paging import CR0_PG, EFER_LMA, EFER_NXE
 from jit.slow import is_canonical
 
@@ -43,7 +43,7 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 
 
 @inline
-def slot_of(index):
+def slot_of(index: int) -> int:
     """State field of an MSR, or 0."""
     slot = 0
     if index == IA32_SYSENTER_CS:
@@ -75,7 +75,7 @@ def slot_of(index):
     return slot
 
 
-def read_msr(st):
+def read_msr(st: State) -> int:
     slot = slot_of(rd32(st, gpr(1)))
     if slot == 0:
         return exits.RDMSR
@@ -86,7 +86,7 @@ def read_msr(st):
 
 
 @inline
-def write_efer(st, value):
+def write_efer(st: State, value: int) -> int:
     """LME may change only without paging; LMA is the processor's (SDM Vol. 3A 9.8.5)."""
     old = rd64(st, EFER)
     if value & ~(rd64(st, EFER_VALID) | EFER_LMA):
@@ -101,7 +101,7 @@ def write_efer(st, value):
 
 
 @inline
-def pat_valid(value):
+def pat_valid(value: int) -> bool:
     for i in range(8):
         entry = shr(value, 8 * i) & 0xFF
         if entry > 7 or shr(PAT_TYPES, entry & 7) & 1 == 0:
@@ -109,7 +109,7 @@ def pat_valid(value):
     return True
 
 
-def write_msr(st):
+def write_msr(st: State) -> int:
     index = rd32(st, gpr(1))
     slot = slot_of(index)
     if slot == 0:

@@ -24,6 +24,13 @@ INLINE_OPTIONS = OPTIONS | {"no_cfunc_wrapper": True}
 I64 = ir.IntType(64)
 
 
+class State:
+    """What `st` is in semantics: a pointer to a register file (jit/layout.py), which only these primitives follow."""
+
+
+Handler = Callable[..., Any]            # what a factory of micro-ops returns (jit/registry.py), or is parametrised by
+
+
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """A numba function that other semantics call; LLVM inlines it.
 
@@ -119,7 +126,13 @@ ctpop = _unary(lambda b, x: b.ctpop(x))
 ctlz = _unary(lambda b, x: b.ctlz(x, ir.Constant(ir.IntType(1), 0)))    # 64 for 0
 cttz = _unary(lambda b, x: b.cttz(x, ir.Constant(ir.IntType(1), 0)))
 bswap = _unary(lambda b, x: b.bswap(x))
-sx8, sx16, sx32 = (_unary(lambda b, x, n=n: b.sext(b.trunc(x, ir.IntType(n)), I64)) for n in (8, 16, 32))
+
+
+def _sign_extension(bits: int) -> Any:
+    return _unary(lambda b, x: b.sext(b.trunc(x, ir.IntType(bits)), I64))
+
+
+sx8, sx16, sx32 = (_sign_extension(n) for n in (8, 16, 32))
 
 
 def _high(signed: bool) -> Any:
@@ -140,7 +153,8 @@ def memmove(_: Any, to: Any, source: Any, size: Any) -> Any:
     def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
         pointer = ir.IntType(8).as_pointer()
         copy = b.module.declare_intrinsic("llvm.memmove", [pointer, pointer, I64])
-        b.call(copy, [b.inttoptr(args[0], pointer), b.inttoptr(args[1], pointer), args[2], ir.Constant(ir.IntType(1), 0)])
+        plain = ir.Constant(ir.IntType(1), 0)
+        b.call(copy, [b.inttoptr(args[0], pointer), b.inttoptr(args[1], pointer), args[2], plain])
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, types.int64), gen
 

@@ -26,7 +26,7 @@ from jit.layout import (
     WALK_GPA,
     WALK_RIGHTS,
 )
-from jit.native import inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
+from jit.native import State, inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
 
 READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
 MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL = 1, 2, 4, 8   # WALK_RIGHTS
@@ -41,7 +41,7 @@ FRAME = 0x000F_FFFF_FFFF_F000                       # bits 51:12 of a 64-bit ent
 
 
 @inline
-def host_page(st, gpa):
+def host_page(st: State, gpa: int) -> int:
     """The physical map's word for the page of `gpa`: 0 where there is no memory."""
     pfn = shr(gpa, 12)
     if ult(pfn, rd64(st, PMAP_PAGES)):
@@ -50,7 +50,7 @@ def host_page(st, gpa):
 
 
 @inline
-def host_of(st, gpa, wanted):
+def host_of(st: State, gpa: int, wanted: int) -> int:
     """Host address of `gpa` where the page's flags include `wanted` (jit/pmap.py), else 0."""
     page = host_page(st, gpa)
     if page & wanted == wanted:
@@ -59,7 +59,7 @@ def host_of(st, gpa, wanted):
 
 
 @inline
-def read_entry(st, gpa, wide):
+def read_entry(st: State, gpa: int, wide: int) -> int:
     host = host_of(st, gpa, pmap.READ)
     if host == 0:
         return 0
@@ -67,7 +67,7 @@ def read_entry(st, gpa, wide):
 
 
 @inline
-def mark_entry(st, gpa, entry, bits, wide):
+def mark_entry(st: State, gpa: int, entry: int, bits: int, wide: int) -> None:
     host = host_of(st, gpa, pmap.WRITE)
     if host != 0 and entry & bits != bits:
         if wide:
@@ -77,7 +77,7 @@ def mark_entry(st, gpa, entry, bits, wide):
 
 
 @inline
-def page_fault(st, linear, access, user, error):
+def page_fault(st: State, linear: int, access: int, user: int, error: int) -> int:
     """Record a #PF (SDM Vol. 3A 4.7)."""
     if access == WRITE:
         error |= ERROR_W
@@ -94,13 +94,13 @@ def page_fault(st, linear, access, user, error):
 
 
 @inline
-def is_user(tlb_set):
+def is_user(tlb_set: int) -> bool:
     """Whether a TLB set serves user-mode accesses."""
     return tlb_set == SET_USER or tlb_set == SET_ALIGN
 
 
 @inline
-def permitted(st, rights, access, tlb_set, nx):
+def permitted(st: State, rights: int, access: int, tlb_set: int, nx: int) -> bool:
     """Whether accumulated R/W and U/S rights allow the access (SDM Vol. 3A 4.6.1)."""
     user_page = rights & US
     if access == EXECUTE and nx:
@@ -120,7 +120,7 @@ def permitted(st, rights, access, tlb_set, nx):
 
 
 @inline
-def grant(st, gpa, rights, tlb_set, nx, dirty, is_global):
+def grant(st: State, gpa: int, rights: int, tlb_set: int, nx: int, dirty: int, is_global: int) -> int:
     """Record what a successful walk found."""
     granted = IS_DIRTY if dirty else 0
     if permitted(st, rights, WRITE, tlb_set, nx):
@@ -135,7 +135,7 @@ def grant(st, gpa, rights, tlb_set, nx, dirty, is_global):
 
 
 @inline
-def walk32(st, linear, access, tlb_set):
+def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
     """32-bit paging, with 4 MiB pages and PSE-36 where CR4.PSE is set (SDM Vol. 3A 4.3)."""
     user = is_user(tlb_set)
     pde_at = (rd64(st, CR3) & 0xFFFFF000) | (shr(linear, 20) & 0xFFC)
@@ -165,7 +165,7 @@ def walk32(st, linear, access, tlb_set):
 
 
 @inline
-def walk64(st, linear, access, tlb_set, long_mode):
+def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) -> int:
     """4-level paging, and PAE paging as its two lower levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
     user = is_user(tlb_set)
     reserved = ~rd64(st, PHYS_MASK) & FRAME
@@ -221,7 +221,7 @@ def walk64(st, linear, access, tlb_set, long_mode):
 
 
 @inline
-def walk(st, linear, access, tlb_set):
+def walk(st: State, linear: int, access: int, tlb_set: int) -> int:
     """Translate the page of `linear` for one kind of access as TLB set `tlb_set` would: OK with WALK_*, or FAULT."""
     if not rd64(st, CR0) & CR0_PG:
         wr64(st, WALK_GPA, linear & 0xFFFFF000)

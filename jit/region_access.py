@@ -9,7 +9,7 @@ from numba import types
 from jit.access import PAGE_MASK, data_entry, load_host, store_host
 from jit.exits import AGAIN, OK
 from jit.layout import MODE, MODE_64, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_SET, TLB_WRITE
-from jit.native import ld64, rd64, state_at, wr64
+from jit.native import State, ld64, rd64, state_at, wr64
 from jit.paging import READ, WRITE
 from jit.slow import is_canonical
 
@@ -18,7 +18,7 @@ translate = types.ExternalFunction(
     "strata_translate", types.int64(types.voidptr, types.int64, types.int64, types.int64))
 
 
-def region_fill(address, linear, access):
+def region_fill(address: int, linear: int, access: int) -> int:
     """Fill the TLB of the state at `address` for a page: OK, or AGAIN when the interpreter has to look."""
     st = state_at(address)
     if rd64(st, MODE) & 3 == MODE_64 and not is_canonical(linear):
@@ -28,7 +28,7 @@ def region_fill(address, linear, access):
     return OK
 
 
-def region_load(st, linear, size_and_flags):
+def region_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
     if fill(rd64(st, SELF), linear, READ) != OK:
         return AGAIN
@@ -39,7 +39,7 @@ def region_load(st, linear, size_and_flags):
     return OK
 
 
-def region_store(st, linear, size_and_flags):
+def region_store(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
     if fill(rd64(st, SELF), linear, WRITE) != OK:
         return AGAIN
@@ -50,7 +50,7 @@ def region_store(st, linear, size_and_flags):
     return OK
 
 
-def region_probe(st, linear, size_and_flags):
+def region_probe(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
     if fill(rd64(st, SELF), linear, WRITE) != OK:
         return AGAIN

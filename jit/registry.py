@@ -14,6 +14,7 @@ slots: destination, first and second source) and an immediate. Its *kind* says h
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
@@ -46,7 +47,7 @@ def op(name: str, *variants: Any, kind: str = PLAIN) -> Callable[[Callable[..., 
             add(name, kind, lambda: function)
         for variant in variants:
             parts = variant if isinstance(variant, tuple) else (variant,)
-            add(".".join((name, *map(str, parts))), kind, lambda parts=parts: function(*parts))
+            add(".".join((name, *map(str, parts))), kind, partial(function, *parts))
         return function
     return register
 

@@ -5,13 +5,15 @@ the micro-op at which the budget ends (the record's handler is replaced for the 
 when they fit.
 """
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
-from jit.exits import FAULT, KIND_BREAKPOINT, KIND_FAULT, KIND_NMI, OK
+from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
@@ -25,7 +27,6 @@ from jit.layout import (
     CS,
     CS_BASE,
     DEBUG_HITS,
-    DR6,
     EXIT,
     EXIT_UOP,
     FAULT_KIND,
@@ -67,12 +68,12 @@ from jit.layout import (
     WALK_GPA,
     seg,
 )
-from jit.native import inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
+from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
 from jit.paging import EXECUTE
 from jit.slots import call_slot
 from jit.slow import is_canonical
 from jit.tlb import set_address
-from jit.watch import at_instruction, instruction_breakpoints, report_hits
+from jit.watch import break_at, instruction_breakpoints, report_hits
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
 SAMPLE_MAX = 1 << 20
@@ -82,9 +83,9 @@ STORM = 1000                    # exceptions in a row, without an instruction, a
 
 
 @intrinsic
-def call_thread(_, code, state, uop, left):
+def call_thread(_: Any, code: Any, state: Any, uop: Any, left: Any) -> Any:
     """Run threaded code from a micro-op."""
-    def gen(context, b, sig, args):
+    def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
         i8p, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
         kind = ir.FunctionType(i64, [i8p, i8p, i64]).as_pointer()
         return b.call(b.inttoptr(args[0], kind), [args[1], b.inttoptr(args[2], i8p), args[3]])
@@ -92,24 +93,24 @@ def call_thread(_, code, state, uop, left):
 
 
 @inline
-def linear_rip(st, rip):
+def linear_rip(st: State, rip: int) -> int:
     """Linear address of RIP: 32 bits wide outside 64-bit mode."""
     linear = rip + rd64(st, CS_BASE)
     return linear if rd64(st, MODE) & 3 == MODE_64 else linear & 0xFFFFFFFF
 
 
 @inline
-def jump_entry(st, linear):
+def jump_entry(st: State, linear: int) -> int:
     """Jump-cache entry of a linear address."""
     return rd64(st, JUMPS) + (((linear ^ shr(linear, 11)) & (JUMP_ENTRIES - 1)) << JUMP_SHIFT)
 
 
 @inline
-def jump_tag(st, linear):
+def jump_tag(st: State, linear: int) -> int:
     return linear ^ rd64(st, JUMP_KEY)
 
 
-def jump_cached(st):
+def jump_cached(st: State) -> int:
     """Micro-op at RIP if the jump cache has it, with PAGE_RIP set; else 0."""
     rip = rd64(st, RIP)
     linear = rip + rd64(st, CS_BASE)
@@ -123,26 +124,26 @@ def jump_cached(st):
 
 
 @inline
-def uop_rip(st, uop):
+def uop_rip(st: State, uop: int) -> int:
     """RIP of the instruction a micro-op belongs to."""
     rip = rd64(st, PAGE_RIP) + ld16(uop + uops.OFFSET)
     return rip if rd64(st, MODE) & 3 == MODE_64 else rip & 0xFFFFFFFF
 
 
-def fall_through(st, uop):
+def fall_through(st: State, uop: int) -> None:
     """RIP moves past the instruction of a micro-op."""
     rip = rd64(st, PAGE_RIP) + ld16(uop + uops.OFFSET) + ld8(uop + uops.LENGTH)
     wr64(st, RIP, rip if rd64(st, MODE) & 3 == MODE_64 else rip & 0xFFFFFFFF)
 
 
 @inline
-def exceeds_limit(st, uop):
+def exceeds_limit(st: State, uop: int) -> int:
     """Whether the last byte of a micro-op's instruction lies beyond CS.limit."""
     return ult(rd64(st, CS_LIMIT), rd64(st, PAGE_RIP) + ld16(uop + uops.OFFSET) + ld8(uop + uops.LENGTH) - 1)
 
 
 @inline
-def find(st):
+def find(st: State) -> int:
     """Micro-op at RIP in EXIT_UOP: OK, SHORT when its block exceeds CS.limit, DECODE when there is none, or FAULT."""
     rip = rd64(st, RIP)
     linear = linear_rip(st, rip)
@@ -188,12 +189,12 @@ def find(st):
 
 
 @inline
-def interpreter_handler(st, uop):
+def interpreter_handler(st: State, uop: int) -> int:
     return ld64(rd64(st, HANDLERS) + (ld32(uop + uops.OP) << 3))
 
 
 @inline
-def place_stop(st, uop, count):
+def place_stop(st: State, uop: int, count: int) -> int:
     """Make threaded code from `uop` stop before the instruction `count` after it in its block; regions on the way
     are switched off. Returns the micro-op that stops."""
     stop_rem = ld32(uop + uops.REM) - count
@@ -207,7 +208,7 @@ def place_stop(st, uop, count):
 
 
 @inline
-def remove_stop(st, uop, stop):
+def remove_stop(st: State, uop: int, stop: int) -> None:
     """Undo place_stop, unless the records were made stale meanwhile."""
     stale = ld64(rd64(st, RUNTIME) + (run_slots.STALE << 3))
     at = uop
@@ -219,7 +220,7 @@ def remove_stop(st, uop, stop):
 
 
 @inline
-def deliver_pending(st):
+def deliver_pending(st: State) -> int:
     """Deliver the pending event: OK, RUNTIME when the function is not compiled yet, or what it returned."""
     wr64(st, FAULT_PENDING, 1)
     wr64(st, IO_NEXT, 0)
@@ -238,13 +239,13 @@ def deliver_pending(st):
 
 
 @inline
-def timestamp(st, budget):
+def timestamp(st: State, budget: int) -> int:
     """TSC with `budget` instructions of the slice left."""
     return rd64(st, TSC_BASE) - budget * rd64(st, TSC_SCALE) + rd64(st, TSC_OFFSET)
 
 
 @inline
-def slice_length(st, budget, rem):
+def slice_length(st: State, budget: int, rem: int) -> int:
     """Instructions to run before the next look at what is hot, at least the block of `rem` that comes first."""
     sample = rd64(st, SAMPLE)
     if sample == 0 or budget <= rem:
@@ -253,7 +254,7 @@ def slice_length(st, budget, rem):
 
 
 @inline
-def note_heat(st, uop):
+def note_heat(st: State, uop: int) -> bool:
     """Count a sample at a micro-op; True when that makes it hot. Compiled code is sampled ever more rarely."""
     if ld64(uop + uops.REGION) != 0:
         wr64(st, SAMPLE, min(rd64(st, SAMPLE) * 2, SAMPLE_MAX))
@@ -266,22 +267,15 @@ def note_heat(st, uop):
 
 
 @inline
-def instruction_breakpoint(st, shadow):
+def instruction_breakpoint(st: State, shadow: int) -> bool:
     """Whether an instruction breakpoint faults at RIP: not while RF is set, nor after MOV SS (SDM Vol. 3B 17.3.1.1)."""
     if rd64(st, RFL) & RF or shadow == SHADOW_STACK:
         return False
-    hits = at_instruction(st, linear_rip(st, rd64(st, RIP)))
-    if hits == 0:
-        return False
-    wr64(st, DR6, rd64(st, DR6) | hits)
-    fault(st, DB)
-    wr64(st, FAULT_KIND, KIND_BREAKPOINT)
-    wr64(st, FAULT_PENDING, 1)
-    return True
+    return break_at(st, linear_rip(st, rd64(st, RIP)))
 
 
 @inline
-def trap_after(st, stepped):
+def trap_after(st: State, stepped: int) -> None:
     """#DB after a complete instruction, if it hit a breakpoint or is `stepped` by TF. MOV SS puts the hits off until
     the next instruction is complete (SDM Vol. 3A 6.8.3)."""
     stepped = stepped and rd64(st, NO_TRAP) == 0
@@ -291,12 +285,12 @@ def trap_after(st, stepped):
 
 
 @inline
-def interrupt_waits(st):
+def interrupt_waits(st: State) -> bool:
     """An external interrupt that can be taken now (SDM Vol. 3A 6.8)."""
     return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
 
 
-def run(st):
+def run(st: State) -> int:
     """Run the plane whose register file `st` is, until Python must act. Returns an EXIT status."""
     while True:
         resume = rd64(st, RESUME)

@@ -29,11 +29,11 @@ from jit.fault import SS as STACK_EXCEPTION
 from jit.flags import VM
 from jit.layout import ARG, CPL, CR0, DESC, DESC_AT, LDTR, MODE, MODE_64, RFL, SEG_BASE, SLOW_VALUE, SS, TR, seg
 from jit.mode import CR0_PE, long_mode_active, refresh
-from jit.native import rd64, shr, wr64
+from jit.native import State, rd64, shr, wr64
 from jit.slow import SUPERVISOR
 
 
-def load_segment(st):
+def load_segment(st: State) -> int:
     """Load segment register ARG[0] (not CS) with selector ARG[1]."""
     number, selector = rd64(st, ARG), rd64(st, ARG + 8) & 0xFFFF
     if rd64(st, CR0) & CR0_PE == 0:
@@ -71,7 +71,7 @@ def load_segment(st):
     return OK
 
 
-def load_system(st):
+def load_system(st: State) -> int:
     """LLDT (ARG[0] = LDTR) and LTR (TR) with selector ARG[1]; CPL was checked."""
     number, selector = rd64(st, ARG), rd64(st, ARG + 8) & 0xFFFF
     if is_null(selector):

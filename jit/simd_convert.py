@@ -40,29 +40,29 @@ from jit.softfloat import (
 
 
 @inline
-def fraction_bits(kind):
+def fraction_bits(kind: str) -> int:
     return 23 if kind == F32 else 52 if kind == F64 else 10
 
 
 @inline
-def top_exponent(kind):
+def top_exponent(kind: str) -> int:
     return 255 if kind == F32 else 2047 if kind == F64 else 31
 
 
 @inline
-def width_of(kind):
+def width_of(kind: str) -> int:
     return 2 if kind == F16 else 4 if kind == F32 or kind == I32 else 8
 
 
 @inline
-def read(address, kind):
+def read(address: int, kind: str) -> int:
     if kind == F16:
         return ld16(address)
     return element(address, width_of(kind))
 
 
 @inline
-def write(address, kind, value):
+def write(address: int, kind: str, value: int) -> None:
     if kind == F16:
         st16(address, value)
     else:
@@ -70,7 +70,7 @@ def write(address, kind, value):
 
 
 @inline
-def integral(x, m, top, rounding):
+def integral(x: int, m: int, top: int, rounding: int) -> tuple[int, bool, bool]:
     """(magnitude, inexact, too large) of a finite value rounded to an integer; magnitudes up to 2**63 - 1."""
     exponent, significand = unpack(x, m, top)
     shift = LEAD - (exponent - shr(top, 1))
@@ -85,7 +85,7 @@ def integral(x, m, top, rounding):
 
 
 @inline
-def to_integer(x, source, bits, rounding, mxcsr):
+def to_integer(x: int, source: int, bits: int, rounding: int, mxcsr: int) -> tuple[int, int]:
     """(integer, flags). NaNs and what does not fit give the integer indefinite (SDM Vol. 1 4.8.3.7, table 4-10)."""
     m, top = fraction_bits(source), top_exponent(source)
     x = flushed(x, m, top, mxcsr)
@@ -107,7 +107,7 @@ def to_integer(x, source, bits, rounding, mxcsr):
 
 
 @inline
-def from_integer(value, to, mxcsr):
+def from_integer(value: int, to: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags)."""
     m, top = fraction_bits(to), top_exponent(to)
     if value == 0:
@@ -121,7 +121,7 @@ def from_integer(value, to, mxcsr):
 
 
 @inline
-def change_format(x, source, to, rounding, mxcsr):
+def change_format(x: int, source: int, to: int, rounding: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of a value in another format. Half precision ignores DAZ as a source and FTZ as a result, and does
     not signal denormal sources (SDM Vol. 2C VCVTPH2PS, VCVTPS2PH)."""
     m, top = fraction_bits(source), top_exponent(source)
@@ -152,11 +152,11 @@ def change_format(x, source, to, rounding, mxcsr):
 
 
 @inline
-def rounding_of(control, mxcsr):
+def rounding_of(control: int, mxcsr: int) -> int:
     return shr(mxcsr, ROUND_SHIFT) & 3 if control & BY_MXCSR else control & 3
 
 
-def pure_convert(fpu, code, d, a, b, control):
+def pure_convert(fpu: int, code: int, d: int, a: int, b: int, control: int) -> int:
     """Convert elements of B. `code`: source kind in bits 3:0, destination's in 7:4, number of elements in bits 23:16;
     FLOAT_SCALAR takes the rest of 16 bytes from A, CONVERT_FILL clears it. `control`: rounding, or BY_MXCSR."""
     mxcsr = ld64(fpu + MXCSR)
@@ -184,7 +184,7 @@ def pure_convert(fpu, code, d, a, b, control):
     return 0
 
 
-def pure_round(fpu, code, d, a, b, control):
+def pure_round(fpu: int, code: int, d: int, a: int, b: int, control: int) -> int:
     """ROUNDPS and the like: elements of B to integral values. `code` as in jit/simd_float.py pure_arithmetic;
     `control` is the instruction's immediate (SDM Vol. 2B table 4-18)."""
     mxcsr = ld64(fpu + MXCSR)
@@ -219,7 +219,7 @@ def pure_round(fpu, code, d, a, b, control):
     return 0
 
 
-def pure_to_general(fpu, code, b, control):
+def pure_to_general(fpu: int, code: int, b: int, control: int) -> int:
     """CVTSD2SI and the like: the integer in SLOW_RESULT; `code` as in pure_convert."""
     mxcsr = ld64(fpu + MXCSR)
     source, to = code & 0xF, shr(code, 4) & 0xF

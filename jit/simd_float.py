@@ -39,12 +39,12 @@ BEFORE = IE | DE | ZE
 
 
 @inline
-def element(address, width):
+def element(address: int, width: int) -> int:
     return ld32(address) if width == 4 else ld64(address)
 
 
 @inline
-def set_element(address, width, value):
+def set_element(address: int, width: int, value: int) -> None:
     if width == 4:
         st32(address, value)
     else:
@@ -52,13 +52,13 @@ def set_element(address, width, value):
 
 
 @inline
-def flushed(x, m, top, mxcsr):
+def flushed(x: int, m: int, top: int, mxcsr: int) -> int:
     """A source operand: with DAZ, denormals are zeros."""
     return signed_zero(x, m, top) if mxcsr & DAZ and is_denormal(x, m, top) else x
 
 
 @inline
-def raise_flags(fpu, flags, mxcsr):
+def raise_flags(fpu: int, flags: int, mxcsr: int) -> int:
     """Note exceptions in MXCSR; 1 if one of them is unmasked. Those after the computation need it to be done."""
     unmasked = flags & ~shr(mxcsr, MASK_SHIFT)
     if unmasked & BEFORE:
@@ -69,13 +69,13 @@ def raise_flags(fpu, flags, mxcsr):
 
 
 @inline
-def nan_result(x, y, kx, ky, m):
+def nan_result(x: int, y: int, kx: int, ky: int, m: int) -> tuple[int, int]:
     """(bits, flags) where an operand is a NaN: the first that is one, quieted (SDM Vol. 1 table 4-7)."""
     return (quieted(x, m) if kx >= QUIET else quieted(y, m)), (IE if kx == SIGNALLING or ky == SIGNALLING else 0)
 
 
 @inline
-def less(x, y, m, top):
+def less(x: int, y: int, m: int, top: int) -> int:
     """x < y, neither a NaN."""
     sx, sy = sign_of(x, m, top), sign_of(y, m, top)
     if (x | y) & ((((top + 1) << m)) - 1) == 0:
@@ -86,7 +86,7 @@ def less(x, y, m, top):
 
 
 @inline
-def ult_by_sign(x, y, negative):
+def ult_by_sign(x: int, y: int, negative: int) -> bool:
     """Order of values of the same sign by their bits."""
     if x == y:
         return False
@@ -95,7 +95,7 @@ def ult_by_sign(x, y, negative):
 
 
 @inline
-def arithmetic(operation, x, y, m, top, mxcsr):
+def arithmetic(operation: str, x: int, y: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of one element."""
     x, y = flushed(x, m, top, mxcsr), flushed(y, m, top, mxcsr)
     kx, ky = kind_of(x, m, top), kind_of(y, m, top)
@@ -145,7 +145,7 @@ def arithmetic(operation, x, y, m, top, mxcsr):
 
 
 @inline
-def add_zeros(x, y, sx, sy, m, top, mxcsr):
+def add_zeros(x: int, y: int, sx: int, sy: int, m: int, top: int, mxcsr: int) -> int:
     """0 + 0: negative where both are, or where they differ and rounding is down."""
     if sx == sy:
         return x
@@ -153,7 +153,7 @@ def add_zeros(x, y, sx, sy, m, top, mxcsr):
 
 
 @inline
-def alone(x, m, top, mxcsr, denormal):
+def alone(x: int, m: int, top: int, mxcsr: int, denormal: int) -> tuple[int, int]:
     """(bits, flags) of x + 0: a denormal result still underflows."""
     if denormal == 0:
         return x, 0
@@ -165,7 +165,7 @@ def alone(x, m, top, mxcsr, denormal):
 
 
 @inline
-def square_root(x, m, top, mxcsr):
+def square_root(x: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags)."""
     x = flushed(x, m, top, mxcsr)
     kind = kind_of(x, m, top)
@@ -182,7 +182,7 @@ def square_root(x, m, top, mxcsr):
 
 
 @inline
-def deliver(fpu, code, d, a, flags, mxcsr):
+def deliver(fpu: int, code: int, d: int, a: int, flags: int, mxcsr: int) -> int:
     """Note the flags, and write the result to D unless an exception is unmasked, which gives 1."""
     if raise_flags(fpu, flags, mxcsr):
         return 1
@@ -192,7 +192,7 @@ def deliver(fpu, code, d, a, flags, mxcsr):
     return 0
 
 
-def pure_arithmetic(fpu, code, d, a, b):
+def pure_arithmetic(fpu: int, code: int, d: int, a: int, b: int) -> int:
     """`code`: operation, element width in bits 15:8, number of elements in bits 23:16, FLOAT_SCALAR."""
     mxcsr = ld64(fpu + MXCSR)
     operation, width, count = code & 0xFF, shr(code, 8) & 0xFF, shr(code, 16) & 0xFF
@@ -212,7 +212,7 @@ def pure_arithmetic(fpu, code, d, a, b):
 
 
 @inline
-def relation(x, y, m, top, mxcsr, signals):
+def relation(x: int, y: int, m: int, top: int, mxcsr: int, signals: int) -> tuple[int, int]:
     """(1 less, 2 equal, 4 greater or 8 unordered; flags)."""
     x, y = flushed(x, m, top, mxcsr), flushed(y, m, top, mxcsr)
     kx, ky = kind_of(x, m, top), kind_of(y, m, top)
@@ -224,7 +224,7 @@ def relation(x, y, m, top, mxcsr, signals):
     return (4 if less(y, x, m, top) else 2), denormal
 
 
-def pure_compare(fpu, code, d, a, b, predicate):
+def pure_compare(fpu: int, code: int, d: int, a: int, b: int, predicate: int) -> int:
     """CMPPS and the like, `code` as in `pure_arithmetic`. `predicate`: the relations that it holds for, and bit 4 where
     it signals quiet NaNs."""
     mxcsr = ld64(fpu + MXCSR)
@@ -240,7 +240,7 @@ def pure_compare(fpu, code, d, a, b, predicate):
     return deliver(fpu, code, d, a, total, mxcsr)
 
 
-def pure_compare_flags(fpu, code, a, b, signals):
+def pure_compare_flags(fpu: int, code: int, a: int, b: int, signals: int) -> int:
     """COMISS and the like: bit 0 CF, bit 1 ZF, bit 2 PF; -1 where an exception is unmasked."""
     mxcsr = ld64(fpu + MXCSR)
     width = shr(code, 8) & 0xFF

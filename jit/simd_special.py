@@ -9,7 +9,7 @@ from jit.softfloat import MASK_SHIFT, QUIET, ZERO, default_nan, is_denormal, kin
 M, TOP = 23, 255                # estimates exist in single precision only
 
 
-def pure_dot(fpu, code, d, a, b, control):
+def pure_dot(fpu: int, code: int, d: int, a: int, b: int, control: int) -> int:
     """DPPS, DPPD: in each 128-bit lane the sum of the products that bits 7:4 of the immediate choose, to the elements
     that bits 3:0 choose (SDM Vol. 2A). Each step rounds and signals; an unmasked exception ends it. Every
     element makes the sums for itself, which shows in what becomes of several NaNs."""
@@ -46,7 +46,7 @@ def pure_dot(fpu, code, d, a, b, control):
 
 
 @inline
-def reciprocal(x):
+def reciprocal(x: int) -> int:
     """RCPSS: the reciprocal of the middle of one of 2048 steps of the significand, rounded to 13 bits; what Intel's
     processors give, within the 1.5 * 2**-12 of SDM Vol. 2B RCPPS. Denormals count as zeros, as source and result."""
     sign = x & 0x80000000
@@ -59,7 +59,7 @@ def reciprocal(x):
 
 
 @inline
-def reciprocal_root(x):
+def reciprocal_root(x: int) -> int:
     """RSQRTSS: the same with 1024 steps for each parity of the exponent."""
     power = (shr(x, M) & TOP) - 127
     middle = 2048 + 2 * (shr(x, 13) & 0x3FF) + 1
@@ -72,7 +72,7 @@ def reciprocal_root(x):
     return ((126 - (power >> 1)) << M) | ((value - 4096) << 11)
 
 
-def pure_estimate(fpu, code, d, a, b):
+def pure_estimate(fpu: int, code: int, d: int, a: int, b: int) -> int:
     """RCPPS and RSQRTPS (operation 1 of `code`) of B: no exceptions, no modes."""
     count = shr(code, 16) & 0xFF
     for number in range(count):

@@ -8,7 +8,7 @@ CARRY, ZERO, SIGN, OVERFLOW = 16, 17, 18, 19    # bits of the result
 
 
 @inline
-def character(address, number, control):
+def character(address: int, number: int, control: int) -> int:
     if control & WORDS:
         value = ld16(address + 2 * number)
         return sx16(value) if control & SIGNED else value
@@ -17,7 +17,7 @@ def character(address, number, control):
 
 
 @inline
-def length(address, given, implicit, count, control):
+def length(address: int, given: int, implicit: int, count: int, control: int) -> int:
     """Valid characters: up to the first zero, or the absolute value of a register, at most `count`."""
     if implicit:
         for i in range(count):
@@ -30,7 +30,7 @@ def length(address, given, implicit, count, control):
 
 
 @inline
-def matches(x, y, j, la, lb, count, control):
+def matches(x: int, y: int, j: int, la: int, lb: int, count: int, control: int) -> bool:
     """Whether the aggregation takes character j of y to match, looking at x."""
     kind = (control >> 2) & 3
     if kind == EACH:
@@ -58,7 +58,7 @@ def matches(x, y, j, la, lb, count, control):
     return False
 
 
-def pure_string(fpu, a, b, control, first, second):
+def pure_string(fpu: int, a: int, b: int, control: int, first: int, second: int) -> int:
     """IntRes2 in the low bits and the flags CARRY to OVERFLOW. `control` is the immediate, with bit 8 set where zeros
     end the strings instead of the lengths `first` and `second`."""
     count = 8 if control & WORDS else 16

@@ -32,22 +32,23 @@ from jit.layout import (
     TLB_SET,
     WALK_GPA,
 )
-from jit.native import inline, ld64, rd64, shr, wr64
+from jit.native import State, inline, ld64, rd64, shr, wr64
 from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
 from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
+ALIGNED = 0x400         # added to a size: part of a larger operand, whose alignment has been checked
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
 
 
 @inline
-def is_canonical(linear):
+def is_canonical(linear: int) -> bool:
     """48-bit canonical form (SDM Vol. 1 3.3.7.1)."""
     return (linear << 16) >> 16 == linear
 
 
 @inline
-def device(st, kind, address, size, value):
+def device(st: State, kind: int, address: int, size: int, value: int) -> int:
     """A device access: OK with the answer in SLOW_VALUE if this retry has it, else IO."""
     step = rd64(st, IO_NEXT)
     if step < rd64(st, IO_DONE):
@@ -62,7 +63,7 @@ def device(st, kind, address, size, value):
 
 
 @inline
-def read_physical(st, gpa, size):
+def read_physical(st: State, gpa: int, size: int) -> int:
     """A read that lies in one page; the value in SLOW_VALUE."""
     backing = host_page(st, gpa)
     if backing & pmap.READ:
@@ -72,7 +73,7 @@ def read_physical(st, gpa, size):
 
 
 @inline
-def hits_code(st, gpa, size):
+def hits_code(st: State, gpa: int, size: int) -> bool:
     """Whether the bytes share a 64-byte line with decoded instructions."""
     line = shr(gpa & 0xFFF, 6)
     last = shr((gpa & 0xFFF) + size - 1, 6)
@@ -81,7 +82,7 @@ def hits_code(st, gpa, size):
 
 
 @inline
-def blocked_by_code(st, gpa, size):
+def blocked_by_code(st: State, gpa: int, size: int) -> bool:
     """Whether a store must wait until the instructions it overwrites are invalidated: SMC_GPA says where. While the
     store passes, SMC_SECOND takes note of code on another page, which need not be the next in physical memory."""
     if host_page(st, gpa) & pmap.CODE and hits_code(st, gpa, size):
@@ -94,7 +95,7 @@ def blocked_by_code(st, gpa, size):
 
 
 @inline
-def write_physical(st, gpa, size, value):
+def write_physical(st: State, gpa: int, size: int, value: int) -> int:
     """A write that lies in one page and hits no code. ROM ignores it."""
     backing = host_page(st, gpa)
     if backing & pmap.WRITE:
@@ -106,13 +107,13 @@ def write_physical(st, gpa, size, value):
 
 
 @inline
-def wide(st, flags):
+def wide(st: State, flags: int) -> bool:
     """Whether linear addresses have 64 bits: in 64-bit mode, and in all of long mode for system structures."""
     return rd64(st, MODE) & 3 == MODE_64 or (flags & SUPERVISOR != 0 and rd64(st, EFER) & EFER_LMA != 0)
 
 
 @inline
-def check_address(st, linear, size, flags):
+def check_address(st: State, linear: int, size: int, flags: int) -> int:
     """Non-canonical addresses fault in 64-bit mode; OK or FAULT."""
     if wide(st, flags) and not (is_canonical(linear) and is_canonical(linear + size - 1)):
         if flags & STACK:
@@ -122,13 +123,13 @@ def check_address(st, linear, size, flags):
 
 
 @inline
-def wrap(st, linear, flags):
+def wrap(st: State, linear: int, flags: int) -> int:
     """Linear addresses are 32 bits wide outside 64-bit mode."""
     return linear if wide(st, flags) else linear & 0xFFFFFFFF
 
 
 @inline
-def tlb_set_for(st, flags):
+def tlb_set_for(st: State, flags: int) -> int:
     """The rights that apply; implicit supervisor accesses obey SMAP whatever EFLAGS.AC is (SDM Vol. 3A 4.6.1)."""
     if flags & SUPERVISOR:
         return SET_SMAP if rd64(st, CR4) & CR4_SMAP else SET_SUPERVISOR
@@ -136,10 +137,10 @@ def tlb_set_for(st, flags):
 
 
 @inline
-def check_alignment(st, linear, size, tlb_set):
+def check_alignment(st: State, linear: int, size: int, flags: int, tlb_set: int) -> int:
     """#AC(0) for an operand that is not aligned to its size, or to 8 where it is larger (SDM Vol. 3A table 6-7). It
     comes before #PF, as on AMD processors; the SDM leaves the order open."""
-    if tlb_set == SET_ALIGN:
+    if tlb_set == SET_ALIGN and flags & ALIGNED == 0:
         mask = 7 if size >= 8 else 3 if size >= 4 else size - 1
         if linear & mask:
             return fault_with_code(st, AC, 0)
@@ -147,18 +148,18 @@ def check_alignment(st, linear, size, tlb_set):
 
 
 @inline
-def second_page(st, linear, size, flags):
+def second_page(st: State, linear: int, size: int, flags: int) -> int:
     """Linear address of the page that the access runs into, or of its own page."""
     return wrap(st, (linear + size - 1) & PAGE_MASK, flags)
 
 
-def slow_load(st, linear, size_and_flags):
+def slow_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status == OK:
-        status = check_alignment(st, linear, size, tlb_set)
+        status = check_alignment(st, linear, size, size_and_flags, tlb_set)
     if status == OK:
         status = note_hits(st, linear, size, ON_ACCESS)
     if status != OK:
@@ -185,14 +186,14 @@ def slow_load(st, linear, size_and_flags):
     return OK
 
 
-def slow_store(st, linear, size_and_flags):
+def slow_store(st: State, linear: int, size_and_flags: int) -> int:
     value = rd64(st, SLOW_VALUE)
     size = size_and_flags & 0xFF
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status == OK:
-        status = check_alignment(st, linear, size, tlb_set)
+        status = check_alignment(st, linear, size, size_and_flags, tlb_set)
     if status == OK:
         status = note_hits(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:
@@ -220,13 +221,13 @@ def slow_store(st, linear, size_and_flags):
     return OK
 
 
-def slow_probe(st, linear, size_and_flags):
+def slow_probe(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
     if status == OK:
-        status = check_alignment(st, linear, size, tlb_set)
+        status = check_alignment(st, linear, size, size_and_flags, tlb_set)
     if status == OK:
         status = may_hit(st, linear, size, ON_WRITE | ON_ACCESS)
     if status != OK:

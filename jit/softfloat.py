@@ -17,12 +17,12 @@ FINITE, ZERO, INFINITE, QUIET, SIGNALLING = 0, 1, 2, 3, 4
 
 
 @inline
-def sign_of(x, m, top):
+def sign_of(x: int, m: int, top: int) -> bool:
     return shr(x, m) > top
 
 
 @inline
-def kind_of(x, m, top):
+def kind_of(x: int, m: int, top: int) -> int:
     """FINITE (not zero), ZERO, INFINITE, QUIET or SIGNALLING."""
     exponent = shr(x, m) & top
     fraction = x & ((1 << m) - 1)
@@ -36,39 +36,39 @@ def kind_of(x, m, top):
 
 
 @inline
-def is_denormal(x, m, top):
+def is_denormal(x: int, m: int, top: int) -> bool:
     return shr(x, m) & top == 0 and x & ((1 << m) - 1) != 0
 
 
 @inline
-def signed_zero(x, m, top):
+def signed_zero(x: int, m: int, top: int) -> int:
     """Zero with the sign of x."""
     return x & ((top + 1) << m)
 
 
 @inline
-def infinity(sign, m, top):
+def infinity(sign: int, m: int, top: int) -> int:
     return (sign << _sign_bit(m, top)) | (top << m)
 
 
 @inline
-def _sign_bit(m, top):
+def _sign_bit(m: int, top: int) -> int:
     return m + 64 - ctlz(top)
 
 
 @inline
-def default_nan(m, top):
+def default_nan(m: int, top: int) -> int:
     """The QNaN floating-point indefinite: negative (SDM Vol. 1 table 4-3)."""
     return infinity(1, m, top) | (1 << (m - 1))
 
 
 @inline
-def quieted(x, m):
+def quieted(x: int, m: int) -> int:
     return x | (1 << (m - 1))
 
 
 @inline
-def unpack(x, m, top):
+def unpack(x: int, m: int, top: int) -> tuple[int, int]:
     """(exponent, significand) of a finite value that is not zero."""
     exponent = shr(x, m) & top
     fraction = x & ((1 << m) - 1)
@@ -79,7 +79,7 @@ def unpack(x, m, top):
 
 
 @inline
-def shift_jam(x, count):
+def shift_jam(x: int, count: int) -> int:
     """x shifted right; bits that fall out are kept as bit 0."""
     if count == 0:
         return x
@@ -89,7 +89,7 @@ def shift_jam(x, count):
 
 
 @inline
-def round_at(value, shift, rounding, sign):
+def round_at(value: int, shift: int, rounding: int, sign: int) -> tuple[int, bool]:
     """(value rounded to multiples of 2**shift and divided by that, whether it was inexact); 1 <= shift <= 62."""
     low = value & ((1 << shift) - 1)
     quotient = shr(value, shift)
@@ -105,7 +105,7 @@ def round_at(value, shift, rounding, sign):
 
 
 @inline
-def overflowed(sign, m, top, rounding):
+def overflowed(sign: int, m: int, top: int, rounding: int) -> int:
     """What a result too large becomes (SDM Vol. 1 table 4-11)."""
     largest = (sign << _sign_bit(m, top)) | ((top << m) - 1)
     if rounding == NEAREST or (rounding == UP and sign == 0) or (rounding == DOWN and sign != 0):
@@ -114,7 +114,7 @@ def overflowed(sign, m, top, rounding):
 
 
 @inline
-def round_pack(sign, exponent, significand, m, top, mxcsr):
+def round_pack(sign: int, exponent: int, significand: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of a value in flight; with an unmasked overflow or underflow only the flags matter."""
     rounding = shr(mxcsr, ROUND_SHIFT) & 3
     signed = sign << _sign_bit(m, top)
@@ -140,7 +140,7 @@ def round_pack(sign, exponent, significand, m, top, mxcsr):
 
 
 @inline
-def add_finite(sx, x, sy, y, m, top, mxcsr):
+def add_finite(sx: int, x: int, sy: int, y: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of the sum of finite values that are not zero, whose signs are given apart."""
     ex, fx = unpack(x, m, top)
     ey, fy = unpack(y, m, top)
@@ -155,7 +155,7 @@ def add_finite(sx, x, sy, y, m, top, mxcsr):
 
 
 @inline
-def multiply_finite(sign, x, y, m, top, mxcsr):
+def multiply_finite(sign: int, x: int, y: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of the product of finite values that are not zero."""
     ex, fx = unpack(x, m, top)
     ey, fy = unpack(y, m, top)
@@ -170,7 +170,7 @@ def multiply_finite(sign, x, y, m, top, mxcsr):
 
 
 @inline
-def divide_finite(sign, x, y, m, top, mxcsr):
+def divide_finite(sign: int, x: int, y: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of the quotient of finite values that are not zero."""
     ex, fx = unpack(x, m, top)
     ey, fy = unpack(y, m, top)
@@ -189,7 +189,7 @@ def divide_finite(sign, x, y, m, top, mxcsr):
 
 
 @inline
-def root_finite(x, m, top, mxcsr):
+def root_finite(x: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
     """(bits, flags) of the square root of a positive finite value."""
     exponent, fraction = unpack(x, m, top)
     power = exponent - shr(top, 1)

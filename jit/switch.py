@@ -32,14 +32,14 @@ from jit.layout import (
     SAMPLE,
     TSC_BASE,
 )
-from jit.native import inline, rd64, st64, state_at, wr64
+from jit.native import State, inline, rd64, st64, state_at, wr64
 
 DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
 DR6_SINGLE_STEP = 1 << 14
 
 
 @inline
-def carry_over(group, old, new):
+def carry_over(group: int, old: int, new: int) -> None:
     """Take the time slice and the shared registers along."""
     wr64(new, BUDGET, rd64(old, BUDGET))
     wr64(new, TSC_BASE, rd64(old, TSC_BASE))
@@ -51,7 +51,7 @@ def carry_over(group, old, new):
 
 
 @inline
-def record(group, old, new, source, target, cause, rip):
+def record(group: int, old: int, new: int, source: int, target: int, cause: int, rip: int) -> None:
     """Write a switch record over the oldest."""
     count = rd64(group, SWITCHES)
     wr64(group, SWITCHES, count + 1)
@@ -67,7 +67,7 @@ def record(group, old, new, source, target, cause, rip):
 
 
 @inline
-def switch(group, old, source, target, cause, rip):
+def switch(group: int, old: int, source: int, target: int, cause: int, rip: int) -> None:
     """Make plane `target` the active one. `rip` is where plane `source`, whose file is `old`, stopped."""
     new = state_at(rd64(group, FILES + (target << 3)))
     carry_over(group, old, new)
@@ -76,7 +76,7 @@ def switch(group, old, source, target, cause, rip):
 
 
 @inline
-def retire(st):
+def retire(st: State) -> None:
     """The instruction at which the run loop stopped is done: RIP and the budget move on, RFLAGS.TF traps."""
     wr64(st, RIP, rd64(st, NEXT_RIP))
     wr64(st, BUDGET, rd64(st, BUDGET) - 1)
@@ -87,7 +87,7 @@ def retire(st):
 
 
 @inline
-def refuse(st):
+def refuse(st: State) -> None:
     """#UD at the instruction at which the run loop stopped."""
     undefined_opcode(st)
     wr64(st, FAULT_KIND, KIND_FAULT)

@@ -72,7 +72,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import refresh
-from jit.native import inline, rd64, shr, ult, wr64
+from jit.native import State, inline, rd64, shr, ult, wr64
 from jit.paging import CR0_PG
 from jit.slow import SUPERVISOR
 
@@ -91,7 +91,7 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 
 
 @inline
-def word_at(index, wide):
+def word_at(index: int, wide: int) -> int:
     """Offset in a TSS of register word `index`."""
     if wide:
         return FIRST32 + 4 * index
@@ -99,13 +99,13 @@ def word_at(index, wide):
 
 
 @inline
-def word_count(wide):
+def word_count(wide: int) -> int:
     """Register words of a TSS: a 16-bit one has neither FS nor GS."""
     return 16 if wide else 14
 
 
 @inline
-def read_task(st, base, wide):
+def read_task(st: State, base: int, wide: int) -> int:
     """FRAME = the state in a TSS."""
     size = 4 if wide else 2
     wr64(st, FRAME + 8 * (SEGMENT_WORD + 4), 0)
@@ -133,7 +133,7 @@ def read_task(st, base, wide):
 
 
 @inline
-def save_task(st, how):
+def save_task(st: State, how: int) -> int:
     """Write the registers to the TSS of TR: OK, or a status and nothing has been written."""
     wide = rd64(st, seg(TR, SEG_ATTR)) & 8 != 0
     base = rd64(st, seg(TR, SEG_BASE))
@@ -160,7 +160,7 @@ def save_task(st, how):
 
 
 @inline
-def mark_busy(st, selector, busy):
+def mark_busy(st: State, selector: int, busy: int) -> int:
     """Set or clear the busy bit of a TSS descriptor in the GDT."""
     status = fetch(st, selector, TS)
     if status != OK:
@@ -171,7 +171,7 @@ def mark_busy(st, selector, busy):
 
 
 @inline
-def load_ldt(st, selector):
+def load_ldt(st: State, selector: int) -> int:
     set_null(st, LDTR, selector)
     if is_null(selector):
         return OK
@@ -188,7 +188,7 @@ def load_ldt(st, selector):
 
 
 @inline
-def load_code(st, selector):
+def load_code(st: State, selector: int) -> int:
     """CS decides CPL."""
     if is_null(selector):
         return selector_fault(st, TS, selector)
@@ -208,7 +208,7 @@ def load_code(st, selector):
 
 
 @inline
-def load_data(st, number, selector):
+def load_data(st: State, number: int, selector: int) -> int:
     """SS and the data segments, at the new CPL."""
     if is_null(selector):
         return selector_fault(st, TS, selector) if number == SS else OK
@@ -233,7 +233,7 @@ def load_data(st, number, selector):
 
 
 @inline
-def load_segments(st):
+def load_segments(st: State) -> int:
     """The segment registers of the new task, whose selectors are already in place."""
     status = load_ldt(st, rd64(st, seg(LDTR, SEG_SELECTOR)))
     if status != OK:
@@ -257,7 +257,7 @@ def load_segments(st):
 
 
 @inline
-def finish(st, how, wide):
+def finish(st: State, how: int, wide: int) -> int:
     """After the commit, in the new task: segments, entry point, error code, debug trap."""
     error, with_error = rd64(st, ARG + 16), how == BY_INTERRUPT and rd64(st, ARG + 8) & ENTER_ERROR != 0
     status = load_segments(st)
@@ -281,7 +281,7 @@ def finish(st, how, wide):
 
 
 @inline
-def commit(st, selector, desc, wide):
+def commit(st: State, selector: int, desc: int, wide: int) -> None:
     """Make the registers those of FRAME; segment registers get their selectors, unusable until they are loaded."""
     set_segment(st, TR, selector, desc | (BUSY << 40))
     if wide and rd64(st, CR0) & CR0_PG and rd64(st, CR3) != rd64(st, FRAME + 8 * CR3_WORD):
@@ -304,7 +304,7 @@ def commit(st, selector, desc, wide):
 
 
 @inline
-def check_task(st, selector, how):
+def check_task(st: State, selector: int, how: int) -> int:
     """The TSS descriptor, which stays in DESC: its type, presence and limit."""
     vector = TS if how == BY_RETURN else GP
     if is_null(selector) or selector & 4:
@@ -323,7 +323,7 @@ def check_task(st, selector, how):
     return OK
 
 
-def switch_task(st, selector, how):
+def switch_task(st: State, selector: int, how: int) -> int:
     """Switch to the task of a TSS selector: OK when the new task is in place, which may have a fault pending."""
     old = rd64(st, seg(TR, SEG_SELECTOR))
     status = check_task(st, selector, how)
@@ -364,7 +364,7 @@ def switch_task(st, selector, how):
     return finish(st, how, wide)
 
 
-def task_switch(st):
+def task_switch(st: State) -> int:
     """Far JMP or CALL to the TSS or task gate ARG[0] whose descriptor is in DESC; ARG[3] is 1 for CALL."""
     selector, how = rd64(st, ARG), BY_CALL if rd64(st, ARG + 24) else BY_JUMP
     desc = rd64(st, DESC)
@@ -373,12 +373,12 @@ def task_switch(st):
     return _switch(st, selector, how)
 
 
-def task_interrupt(st):
+def task_interrupt(st: State) -> int:
     """Through a task gate of the IDT to the TSS ARG[0]; ARG[1] and ARG[2] as for jit/enter.py."""
     return _switch(st, rd64(st, ARG), BY_INTERRUPT)
 
 
-def task_return(st):
+def task_return(st: State) -> int:
     """IRET with NT set: back to the task of the link field."""
     status = slow_load(st, rd64(st, seg(TR, SEG_BASE)), 2 | SUPERVISOR)
     if status != OK:

@@ -43,20 +43,19 @@ from jit.layout import (
     WALK_GPA,
     WALK_RIGHTS,
 )
-from jit.native import inline, ld64, rd64, shr, st64, wr64
+from jit.native import State, inline, ld64, rd64, shr, st64, wr64
 from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, walk
-
 from jit.watch import page_is_watched
 
 CR0_AM = 1 << 18
 
 
 @inline
-def set_address(st, tlb_set):
+def set_address(st: State, tlb_set: int) -> int:
     return rd64(st, SETS) + tlb_set * SET_BYTES
 
 
-def translate(st, linear, access, tlb_set):
+def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK or FAULT."""
     status = walk(st, linear, access, tlb_set)
     if status != OK:
@@ -84,7 +83,7 @@ def translate(st, linear, access, tlb_set):
 
 
 @inline
-def flush_set(base):
+def flush_set(base: int) -> None:
     for i in range(DATA_ENTRIES):
         st64(base + (i << DATA_SHIFT) + TLB_READ, TLB_INVALID)
         st64(base + (i << DATA_SHIFT) + TLB_WRITE, TLB_INVALID)
@@ -94,20 +93,20 @@ def flush_set(base):
 
 
 @inline
-def flush_jumps(base):
+def flush_jumps(base: int) -> None:
     for i in range(JUMP_ENTRIES):
         st64(base + JUMP_CACHE + (i << JUMP_SHIFT) + 8, 0)
 
 
 @inline
-def flush_all(st):
+def flush_all(st: State) -> None:
     """Drop every translation of the plane (SDM Vol. 3A 4.10.4.1)."""
     for i in range(TLB_SETS):
         flush_set(set_address(st, i))
 
 
 @inline
-def flush_page(st, linear):
+def flush_page(st: State, linear: int) -> None:
     """Drop the translations of one linear page, as INVLPG does."""
     page = linear & PAGE_MASK
     for i in range(TLB_SETS):
@@ -122,7 +121,7 @@ def flush_page(st, linear):
         flush_jumps(base)
 
 
-def withdraw_writes(st, gpa):
+def withdraw_writes(st: State, gpa: int) -> int:
     """Withdraw write permission to a guest-physical page: it came to hold decoded instructions."""
     for i in range(TLB_SETS):
         base = set_address(st, i)
@@ -133,13 +132,13 @@ def withdraw_writes(st, gpa):
     return OK
 
 
-def flush_all_translations(st):
+def flush_all_translations(st: State) -> int:
     flush_all(st)
     return OK
 
 
 @inline
-def select_set(st):
+def select_set(st: State) -> None:
     """Put the TLB set in force that fits CPL, CR0.AM, CR4.SMAP and RFLAGS.AC (SDM Vol. 3A 4.6, 6.15)."""
     number = SET_SUPERVISOR
     if rd64(st, CPL) == 3:

@@ -9,6 +9,7 @@ depends on an extension of the host's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 
@@ -140,4 +141,4 @@ class VectorHandler:
 def define(name: str, emit: Emit, *sizes: int) -> None:
     """Register the micro-op `name.size` for each width in bytes."""
     for size in sizes:
-        add(f"{name}.{size}", PLAIN, lambda size=size: VectorHandler(emit, size))
+        add(f"{name}.{size}", PLAIN, partial(VectorHandler, emit, size))

@@ -11,14 +11,14 @@ from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store
 from jit.exits import AGAIN, OK
 from jit.fpu_layout import VECTOR_BUFFER
 from jit.layout import FPU, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
-from jit.native import ld8, ld64, memmove, rd64, st64, wr64
+from jit.native import State, ld8, ld64, memmove, rd64, st64, wr64
 from jit.paging import READ, WRITE
 from jit.slow import check_address, wrap
 
 fill = types.ExternalFunction("strata_region_fill", types.int64(types.int64, types.int64, types.int64))
 
 
-def slow_loadv(st, linear, size_and_flags, host):
+def slow_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """Read `size` bytes at `linear` to host address `host`."""
     size = size_and_flags & 0xFF
     flags = size_and_flags & ~0xFF
@@ -38,7 +38,7 @@ def slow_loadv(st, linear, size_and_flags, host):
     return OK
 
 
-def slow_storev(st, linear, size_and_flags, host):
+def slow_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """Write the `size` bytes at host address `host` to `linear`."""
     size = size_and_flags & 0xFF
     flags = size_and_flags & ~0xFF
@@ -59,7 +59,7 @@ def slow_storev(st, linear, size_and_flags, host):
     return OK
 
 
-def region_loadv(st, linear, size_and_flags, host):
+def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_loadv` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
     if fill(rd64(st, SELF), linear, READ) != OK:
@@ -71,7 +71,7 @@ def region_loadv(st, linear, size_and_flags, host):
     return OK
 
 
-def region_storev(st, linear, size_and_flags, host):
+def region_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_storev` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
     if fill(rd64(st, SELF), linear, WRITE) != OK:

@@ -7,7 +7,7 @@ would have all their code decoded twice.
 """
 
 from jit.layout import CR0, CR4, VECTOR_GATE, XCR0
-from jit.native import inline, rd64, shr, wr64
+from jit.native import State, inline, rd64, shr, wr64
 from jit.semantics.wiring import EMULATE, NO_AVX, NO_AVX512, NO_SSE, SWITCHED
 
 CR0_EM, CR0_TS = 4, 8
@@ -16,7 +16,7 @@ XCR0_AVX, XCR0_AVX512 = 6, 0xE6
 
 
 @inline
-def update_gate(st):
+def update_gate(st: State) -> None:
     """Derive VECTOR_GATE."""
     cr0, cr4, xcr0 = rd64(st, CR0), rd64(st, CR4), rd64(st, XCR0)
     gate = shr(cr0, 2) & (EMULATE | SWITCHED)

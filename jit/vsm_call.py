@@ -16,7 +16,7 @@ from jit.group_layout import (
     RUNNABLE,
 )
 from jit.layout import CODE_MAP, CPL, CR0, MODE, MODE_64, RIP, SMC_GPA, gpr
-from jit.native import inline, ld32, ld64, rd32, rd64, shr, st32, wr64
+from jit.native import State, inline, ld32, ld64, rd32, rd64, shr, st32, wr64
 from jit.paging import host_of, host_page
 from jit.switch import DONE, REFUSED, retire, switch
 
@@ -29,7 +29,7 @@ CR0_PE = 1
 
 
 @inline
-def highest(planes):
+def highest(planes: int) -> int:
     """The highest plane of a non-empty set."""
     plane = 0
     while shr(planes, plane + 1) != 0:
@@ -38,7 +38,7 @@ def highest(planes):
 
 
 @inline
-def next_higher(group, active):
+def next_higher(group: int, active: int) -> int:
     """The lowest enabled plane above the active one, or -1."""
     enabled = rd64(group, ENABLED)
     for plane in range(active + 1, rd64(group, COUNT)):
@@ -48,7 +48,7 @@ def next_higher(group, active):
 
 
 @inline
-def control_part(group, st, plane, wanted):
+def control_part(group: int, st: State, plane: int, wanted: int) -> int:
     """Host address of a VTL's VP assist page, or 0 when it is not enabled or not memory of that kind."""
     page = rd64(group, CONTROL + (plane << 3))
     if page & 1 == 0:
@@ -57,13 +57,13 @@ def control_part(group, st, plane, wanted):
 
 
 @inline
-def holds_code(st, gpa):
+def holds_code(st: State, gpa: int) -> bool:
     """Whether instructions were decoded from the first 64 bytes of a page."""
     return host_page(st, gpa) & pmap.CODE != 0 and ld64(rd64(st, CODE_MAP) + (shr(gpa, 12) << 3)) & 1 != 0
 
 
 @inline
-def note_entry(group, st, target, reason):
+def note_entry(group: int, st: State, target: int, reason: int) -> int:
     """Write EntryReason for the VTL about to be entered, if it has an assist page. OK, or CODE_WRITE when that would
     overwrite decoded instructions."""
     page = control_part(group, st, target, pmap.READ | pmap.WRITE)
@@ -77,14 +77,14 @@ def note_entry(group, st, target, reason):
 
 
 @inline
-def enter(group, st, active, target, cause, rip):
+def enter(group: int, st: State, active: int, target: int, cause: int, rip: int) -> None:
     """Make a higher VTL runnable, and so active."""
     wr64(group, RUNNABLE, rd64(group, RUNNABLE) | (1 << target))
     switch(group, st, active, target, cause, rip)
 
 
 @inline
-def preempt(group, st, active, target):
+def preempt(group: int, st: State, active: int, target: int) -> int:
     """Enter a higher VTL because an event waits for it: OK or CODE_WRITE."""
     status = note_entry(group, st, target, REASON_INTERRUPT)
     if status == OK:
@@ -93,8 +93,9 @@ def preempt(group, st, active, target):
 
 
 @inline
-def load_return_registers(group, st, active, wide):
-    """A normal return takes RAX and RCX (EAX, ECX and EDX outside 64-bit mode) from the assist page, if there is one."""
+def load_return_registers(group: int, st: State, active: int, wide: int) -> None:
+    """A normal return takes RAX and RCX (EAX, ECX and EDX outside 64-bit mode) from the assist page, if there is
+    one."""
     page = control_part(group, st, active, pmap.READ)
     if page == 0:
         return
@@ -108,7 +109,7 @@ def load_return_registers(group, st, active, wide):
 
 
 @inline
-def vtl_call(group, st, active, control):
+def vtl_call(group: int, st: State, active: int, control: int) -> int:
     target = next_higher(group, active)
     if control != 0 or target < 0:
         return REFUSED
@@ -122,7 +123,7 @@ def vtl_call(group, st, active, control):
 
 
 @inline
-def vtl_return(group, st, active, control, wide):
+def vtl_return(group: int, st: State, active: int, control: int, wide: int) -> int:
     if control & ~1 or active == 0:
         return REFUSED
     rip = rd64(st, RIP)
@@ -136,7 +137,7 @@ def vtl_return(group, st, active, control, wide):
 
 
 @inline
-def hypercall(group, st, active):
+def hypercall(group: int, st: State, active: int) -> int:
     """The hypercall instruction where Hyper-V's interface is offered: DONE, REFUSED (#UD), HYPERCALL or CODE_WRITE."""
     if rd64(st, CPL) != 0 or rd64(st, CR0) & CR0_PE == 0:
         return REFUSED

@@ -1,6 +1,7 @@
 """Compiling ahead on a second processor: what nearly every guest needs, in a process of its own.
 
-Started when a first function is missing from the cache, so that an empty cache costs half the time; ends with its list or
+Started when a first function is missing from the cache, so that an empty cache costs half the time; ends with its
+list or
 with the process that started it. The two share the cache directory and claim what they compile (jit/cache.py).
 """
 

@@ -8,9 +8,10 @@ instruction is complete. That works only when nothing follows the instruction in
 
 from numba import types
 
-from jit.exits import AGAIN, OK
-from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR6, DR7
-from jit.native import inline, rd64, shr, ult, wr64
+from jit.exits import AGAIN, KIND_BREAKPOINT, OK
+from jit.fault import DB, fault
+from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR6, DR7, FAULT_KIND, FAULT_PENDING
+from jit.native import State, inline, rd64, shr, ult, wr64
 
 ENABLED = 0xFF                          # DR7: L0 to G3
 ON_EXECUTE, ON_WRITE, ON_PORT, ON_ACCESS = 1, 2, 4, 8   # sets of R/W fields: 1 << the field's value
@@ -21,7 +22,7 @@ _matching = types.ExternalFunction(
     "strata_matching_breakpoints", types.int64(types.voidptr, types.int64, types.int64, types.int64))
 
 
-def matching_breakpoints(st, address, size, kinds):
+def matching_breakpoints(st: State, address: int, size: int, kinds: int) -> int:
     """Bits 3:0 of DR6 for the enabled breakpoints of `kinds` that overlap `size` bytes (up to a page) at a linear
     address or port. A breakpoint covers as many bytes as LEN says, aligned to that (SDM Vol. 3B 17.2.5); LEN = 2 is 8
     bytes in every mode."""
@@ -38,19 +39,19 @@ def matching_breakpoints(st, address, size, kinds):
 
 
 @inline
-def enabled(st):
+def enabled(st: State) -> bool:
     """Whether any breakpoint is."""
     return rd64(st, DR7) & ENABLED != 0
 
 
 @inline
-def page_is_watched(st, page):
+def page_is_watched(st: State, page: int) -> bool:
     """Whether an enabled data breakpoint lies in a linear page."""
     return enabled(st) and _matching(st, page, PAGE, ON_WRITE | ON_ACCESS) != 0
 
 
 @inline
-def instruction_breakpoints(st):
+def instruction_breakpoints(st: State) -> bool:
     """Whether an instruction breakpoint is enabled."""
     if enabled(st):
         dr7 = rd64(st, DR7)
@@ -61,13 +62,20 @@ def instruction_breakpoints(st):
 
 
 @inline
-def at_instruction(st, linear):
-    """DR6 bits of the instruction breakpoints at a linear address."""
-    return _matching(st, linear, 1, ON_EXECUTE)
+def break_at(st: State, linear: int) -> bool:
+    """Whether an instruction breakpoint lies at a linear address; its #DB is then pending."""
+    hits = _matching(st, linear, 1, ON_EXECUTE)
+    if hits == 0:
+        return False
+    wr64(st, DR6, rd64(st, DR6) | hits)
+    fault(st, DB)
+    wr64(st, FAULT_KIND, KIND_BREAKPOINT)
+    wr64(st, FAULT_PENDING, 1)
+    return True
 
 
 @inline
-def may_hit(st, linear, size, kinds):
+def may_hit(st: State, linear: int, size: int, kinds: int) -> int:
     """OK, or AGAIN when the access hits a breakpoint and other instructions would follow; notes nothing."""
     if enabled(st) and rd64(st, ALONE) == 0 and _matching(st, linear, size, kinds):
         return AGAIN
@@ -75,7 +83,7 @@ def may_hit(st, linear, size, kinds):
 
 
 @inline
-def note_hits(st, linear, size, kinds):
+def note_hits(st: State, linear: int, size: int, kinds: int) -> int:
     """The same for the access itself: notes hits."""
     if enabled(st):
         hits = _matching(st, linear, size, kinds)
@@ -87,7 +95,7 @@ def note_hits(st, linear, size, kinds):
 
 
 @inline
-def note_port(st, port, size):
+def note_port(st: State, port: int, size: int) -> int:
     """The same for a port; I/O breakpoints exist under CR4.DE."""
     if rd64(st, CR4) & CR4_DE:
         return note_hits(st, port, size, ON_PORT)
@@ -95,7 +103,7 @@ def note_port(st, port, size):
 
 
 @inline
-def report_hits(st, more):
+def report_hits(st: State, more: int) -> None:
     """DR6 takes the hits noted, and the bits `more`."""
     wr64(st, DR6, rd64(st, DR6) | rd64(st, DEBUG_HITS) | more)
     wr64(st, DEBUG_HITS, 0)

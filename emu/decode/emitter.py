@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from iced_x86 import Instruction, Register
-from jit import layout
-from jit.semantics.wiring import SCALE_SHIFT, SEGMENT_SHIFT, SIZE_SHIFT, STACK_SEGMENT, WRITE_ACCESS
 
 from emu.decode.operands import (
     ADDRESS,
@@ -18,6 +16,8 @@ from emu.decode.operands import (
     immediate,
     is_immediate,
 )
+from jit import layout
+from jit.semantics.wiring import SCALE_SHIFT, SEGMENT_SHIFT, SIZE_SHIFT, STACK_SEGMENT, WRITE_ACCESS
 
 MASK64 = (1 << 64) - 1
 STACK_BASES = (Register.SP, Register.BP, Register.ESP, Register.EBP, Register.RSP, Register.RBP)
@@ -66,7 +66,7 @@ class Emitter:
         """The current instruction ends the block."""
         self.ended = True
 
-    # --- operands -------------------------------------------------------------------------------------------------------
+    # --- operands ----------------------------------------------------------------------------------------------------
 
     def effective(self, insn: Instruction) -> Address:
         """Operand words for the effective address of the memory operand."""

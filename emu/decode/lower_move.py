@@ -1,11 +1,11 @@
 """Moves and address arithmetic."""
 
 from iced_x86 import Instruction, Mnemonic
-from jit import layout
 
 from emu.decode.emitter import Emitter, address_bits
 from emu.decode.lowering import lowers
 from emu.decode.operands import GPR_SLOT, MEMORY, REGISTER, TMP, immediate, is_immediate, operand_width
+from jit import layout
 
 _CONDITIONS = "O NO B AE E NE BE A S NS P NP L GE LE G".split()
 CMOV = {getattr(Mnemonic, "CMOV" + c): n for n, c in enumerate(_CONDITIONS)}

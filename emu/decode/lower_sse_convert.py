@@ -1,7 +1,6 @@
 """Conversions and rounding (jit/semantics/vector_convert.py)."""
 
 from iced_x86 import Instruction, Mnemonic
-from jit.semantics.wiring import BY_MXCSR
 
 from emu.decode.emitter import Emitter
 from emu.decode.lower_sse_float import width
@@ -9,6 +8,7 @@ from emu.decode.lower_sse_integer import operation
 from emu.decode.lowering import lowers
 from emu.decode.operands import GPR_SLOT, operand_width
 from emu.decode.vector_operands import Form, mnemonics
+from jit.semantics.wiring import BY_MXCSR
 
 TRUNCATE = 3
 

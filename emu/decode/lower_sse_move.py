@@ -3,12 +3,11 @@ MOVHPS, MOVLPS, MOVNT*, LDDQU)."""
 
 from iced_x86 import Instruction, Mnemonic, RegisterExt
 
-from jit.semantics.wiring import MMX_UD
-
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers, lowers_code
 from emu.decode.operands import GPR_SLOT, REGISTER
 from emu.decode.vector_operands import Form, mnemonics
+from jit.semantics.wiring import MMX_UD
 
 
 @lowers(*mnemonics("MOVAPS", "MOVAPD", "MOVDQA", "MOVNTPS", "MOVNTPD", "MOVNTDQ", "MOVNTDQA"))

@@ -3,8 +3,8 @@
 from iced_x86 import Instruction, Mnemonic, Register
 
 from emu.decode.emitter import Emitter
-from emu.decode.lowering import lowers
 from emu.decode.lower_sse_integer import operation
+from emu.decode.lowering import lowers
 from emu.decode.operands import GPR_SLOT, TMP
 from emu.decode.vector_operands import VECTOR_SLOT, Form, mnemonics
 

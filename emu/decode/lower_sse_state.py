@@ -1,11 +1,11 @@
 """MXCSR, FXSAVE and FXRSTOR, and the clearing of vector registers (jit/semantics/vector_state.py)."""
 
 from iced_x86 import Instruction, Mnemonic
-from jit.semantics.wiring import AVX_UD, SSE_UD
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
 from emu.decode.operands import TMP
+from jit.semantics.wiring import AVX_UD, SSE_UD
 
 
 @lowers(Mnemonic.LDMXCSR, Mnemonic.VLDMXCSR)

@@ -1,13 +1,13 @@
 """String comparisons in vectors and masked stores (jit/semantics/vector_string.py)."""
 
 from iced_x86 import Instruction, Mnemonic, OpKind
-from jit import layout
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
 from emu.decode.names import mnemonic_name
 from emu.decode.operands import OFFSET
 from emu.decode.vector_operands import Form, mnemonics, xmm0
+from jit import layout
 
 IMPLICIT = 0x100
 ADDRESS_BITS = {OpKind.MEMORY_SEG_DI: 16, OpKind.MEMORY_SEG_EDI: 32, OpKind.MEMORY_SEG_RDI: 64}

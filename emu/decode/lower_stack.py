@@ -1,11 +1,11 @@
 """Pushes and pops, stack frames, and BOUND."""
 
 from iced_x86 import Code, Instruction, Mnemonic
-from jit import layout
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
 from emu.decode.operands import GPR_SLOT, REGISTER, TMP, is_immediate, operand_width
+from jit import layout
 
 
 @lowers(Mnemonic.PUSH)

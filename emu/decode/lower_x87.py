@@ -1,12 +1,12 @@
 """x87 instructions. Operand words are packed as in jit/x87/sources.py."""
 
 from iced_x86 import Instruction, MemorySize, Mnemonic, Register
-from jit import layout
-from jit.x87 import sources as x87
 
 from emu.decode.emitter import Address, Emitter, address_bits
 from emu.decode.lowering import NotImplementedInstruction, lowers
 from emu.decode.operands import GPR_SLOT, MEMORY, SEGMENT_NUMBER, TMP
+from jit import layout
+from jit.x87 import sources as x87
 
 POINTER = TMP[6]                # effective address of the memory operand, which becomes FDP
 _FROM = {MemorySize.FLOAT32: (x87.FROM_F32, 32), MemorySize.FLOAT64: (x87.FROM_F64, 64),

@@ -15,7 +15,7 @@ FAMILIES = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags"
             "sse_convert", "sse_state", "sse_string", "avx", "x87")
 
 
-class NotImplementedInstruction(Exception):  # noqa: N818 - it is an outcome of decoding, not a failure
+class NotImplementedInstruction(Exception):
     """The instruction, or this form of it, has no lowering."""
 
 

@@ -1,6 +1,7 @@
 """iced-x86 operands -> operand words of micro-ops: register slots, immediates, effective addresses."""
 
 from iced_x86 import Instruction, OpKind, Register, RegisterExt
+
 from jit import layout
 
 _SEGMENTS = {Register.ES: 0, Register.CS: 1, Register.SS: 2, Register.DS: 3, Register.FS: 4, Register.GS: 5}

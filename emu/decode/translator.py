@@ -12,12 +12,12 @@ import struct
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction
-from jit import pmap, uops
-from jit.registry import PLAIN
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
+from jit import pmap, uops
+from jit.registry import PLAIN
 
 if TYPE_CHECKING:
     from jit.compiler import Compiler
@@ -57,7 +57,7 @@ class Translator:
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         lowering.load_families()
 
-    # --- the arena ----------------------------------------------------------------------------------------------------------
+    # --- the arena ---------------------------------------------------------------------------------------------------
 
     def full(self) -> bool:
         """Whether the arena must be flushed before more is decoded."""
@@ -75,7 +75,7 @@ class Translator:
         assert self.next <= self.arena.size
         return address
 
-    # --- pages -----------------------------------------------------------------------------------------------------------------
+    # --- pages -------------------------------------------------------------------------------------------------------
 
     def page(self, gpa: int, mode: int) -> CodePage:
         """The record page of a guest-physical page, made if need be."""
@@ -120,7 +120,7 @@ class Translator:
         self.memory.map[gpa // PAGE] |= pmap.CODE
         return fresh
 
-    # --- decoding ----------------------------------------------------------------------------------------------------------------
+    # --- decoding ----------------------------------------------------------------------------------------------------
 
     def decode(self, gpa: int, mode: int, next_page: int | None) -> list[int]:
         """Decode the block at `gpa`. `next_page` is the GPA of the linearly following page, if it can be executed.
@@ -137,7 +137,8 @@ class Translator:
         for insn in decoder:
             if insn.ip != offset and page.table[insn.ip]:
                 break                                           # joins what is already decoded
-            if insn.code == Code.INVALID and PAGE - insn.ip < MAX_LENGTH and decoder.last_error == DecoderError.NO_MORE_BYTES:
+            if (insn.code == Code.INVALID and PAGE - insn.ip < MAX_LENGTH
+                    and decoder.last_error == DecoderError.NO_MORE_BYTES):
                 break                                           # runs into the next page
             starts.append((insn.ip, insn.len))
             self._lower(emitter, insn, data[insn.ip - offset:])

@@ -6,12 +6,12 @@ address (SDM Vol. 2A 2.3.10.1, 2.4, tables 2-18 ff.).
 """
 
 from iced_x86 import EncodingKind, Instruction, OpKind, Register, RegisterExt
-from jit import fpu_layout
-from jit.semantics.wiring import AVX_UD, MMX_UD, SSE_UD
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import NotImplementedInstruction
 from emu.decode.operands import GPR_SLOT, MEMORY, MEMORY_BITS, REGISTER, TMP
+from jit import fpu_layout
+from jit.semantics.wiring import AVX_UD, MMX_UD, SSE_UD
 
 IMMEDIATE = OpKind.IMMEDIATE8
 

@@ -6,7 +6,7 @@ Operands: d = destination, a = first source, b + imm = second source (jit/semant
 from jit.exits import OK
 from jit.flags import AF, get_cf, get_of, set_adc, set_add, set_cf, set_logic, set_of, set_sbb, set_sub, sign_extend
 from jit.layout import AUX, CARRY, RES
-from jit.native import inline, shr, wr64
+from jit.native import Handler, State, inline, shr, wr64
 from jit.registry import op
 from jit.semantics.operands import WIDTHS, read, write
 
@@ -14,8 +14,8 @@ MINIMUM = -(1 << 63)        # shifted right by 64 - width: the least signed numb
 
 
 @op("add", *WIDTHS)
-def add(width):
-    def add(st, d, a, b, imm):
+def add(width: int) -> Handler:
+    def add(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width) + imm
         r = x + y
@@ -26,8 +26,8 @@ def add(width):
 
 
 @op("adc", *WIDTHS)
-def adc(width):
-    def adc(st, d, a, b, imm):
+def adc(width: int) -> Handler:
+    def adc(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width) + imm
         r = x + y + get_cf(st)
@@ -38,8 +38,8 @@ def adc(width):
 
 
 @op("sub", *WIDTHS)
-def sub(width):
-    def sub(st, d, a, b, imm):
+def sub(width: int) -> Handler:
+    def sub(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width) + imm
         r = x - y
@@ -50,8 +50,8 @@ def sub(width):
 
 
 @op("sbb", *WIDTHS)
-def sbb(width):
-    def sbb(st, d, a, b, imm):
+def sbb(width: int) -> Handler:
+    def sbb(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width) + imm
         r = x - y - get_cf(st)
@@ -62,8 +62,8 @@ def sbb(width):
 
 
 @op("cmp", *WIDTHS)
-def cmp(width):
-    def cmp(st, d, a, b, imm):
+def cmp(width: int) -> Handler:
+    def cmp(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width) + imm
         r = x - y
@@ -72,10 +72,10 @@ def cmp(width):
     return cmp
 
 
-def _logic(name, combine):
+def _logic(name: str, combine: Handler) -> None:
     @op(name, *WIDTHS)
-    def logic(width):
-        def logic(st, d, a, b, imm):
+    def logic(width: int) -> Handler:
+        def logic(st: State, d: int, a: int, b: int, imm: int) -> int:
             r = combine(read(st, a, width), read(st, b, width) + imm)
             write(st, d, width, r)
             set_logic(st, sign_extend(r, width))
@@ -89,24 +89,24 @@ _logic("xor", inline(lambda x, y: x ^ y))
 
 
 @op("test", *WIDTHS)
-def test(width):
-    def test(st, d, a, b, imm):
+def test(width: int) -> Handler:
+    def test(st: State, d: int, a: int, b: int, imm: int) -> int:
         set_logic(st, sign_extend(read(st, a, width) & (read(st, b, width) + imm), width))
         return OK
     return test
 
 
 @op("not", *WIDTHS)
-def not_(width):
-    def not_(st, d, a, b, imm):
+def not_(width: int) -> Handler:
+    def not_(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, d, width, ~read(st, a, width))
         return OK
     return not_
 
 
 @op("neg", *WIDTHS)
-def neg(width):
-    def neg(st, d, a, b, imm):
+def neg(width: int) -> Handler:
+    def neg(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         r = -x
         write(st, d, width, r)
@@ -116,7 +116,7 @@ def neg(width):
 
 
 @inline
-def set_step(st, x, r, extended, of, width):
+def set_step(st: State, x: int, r: int, extended: int, of: int, width: int) -> None:
     """Flags of INC and DEC, which keep CF."""
     cf = get_cf(st)
     wr64(st, RES, extended)
@@ -125,8 +125,8 @@ def set_step(st, x, r, extended, of, width):
 
 
 @op("inc", *WIDTHS)
-def inc(width):
-    def inc(st, d, a, b, imm):
+def inc(width: int) -> Handler:
+    def inc(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         r = x + 1
         write(st, d, width, r)
@@ -137,8 +137,8 @@ def inc(width):
 
 
 @op("dec", *WIDTHS)
-def dec(width):
-    def dec(st, d, a, b, imm):
+def dec(width: int) -> Handler:
+    def dec(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         r = x - 1
         write(st, d, width, r)
@@ -148,9 +148,9 @@ def dec(width):
 
 
 @op("adcx", 32, 64)
-def adcx(width):
+def adcx(width: int) -> Handler:
     """Add with CF, leaving the other flags."""
-    def adcx(st, d, a, b, imm):
+    def adcx(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width)
         r = x + y + get_cf(st)
@@ -161,9 +161,9 @@ def adcx(width):
 
 
 @op("adox", 32, 64)
-def adox(width):
+def adox(width: int) -> Handler:
     """Add with OF as the carry, leaving the other flags."""
-    def adox(st, d, a, b, imm):
+    def adox(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         y = read(st, b, width)
         r = x + y + get_of(st)

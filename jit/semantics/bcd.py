@@ -7,7 +7,7 @@ from jit.exits import OK
 from jit.fault import DE, fault
 from jit.flags import get_af, get_cf, set_add, set_result
 from jit.layout import gpr
-from jit.native import rd8, rd16, sx8, udiv, urem, wr8, wr16
+from jit.native import State, rd8, rd16, sx8, udiv, urem, wr8, wr16
 from jit.registry import op
 
 RAX = gpr(0)
@@ -15,7 +15,7 @@ AH = RAX + 1
 
 
 @op("daa")
-def daa(st, d, a, b, imm):
+def daa(st: State, d: int, a: int, b: int, imm: int) -> int:
     old = rd8(st, RAX)
     r = old
     af = 1 if old & 15 > 9 or get_af(st) else 0
@@ -30,7 +30,7 @@ def daa(st, d, a, b, imm):
 
 
 @op("das")
-def das(st, d, a, b, imm):
+def das(st: State, d: int, a: int, b: int, imm: int) -> int:
     old = rd8(st, RAX)
     r = old
     af = 1 if old & 15 > 9 or get_af(st) else 0
@@ -46,7 +46,7 @@ def das(st, d, a, b, imm):
 
 
 @op("aaa")
-def aaa(st, d, a, b, imm):
+def aaa(st: State, d: int, a: int, b: int, imm: int) -> int:
     adjust = 1 if rd8(st, RAX) & 15 > 9 or get_af(st) else 0
     ax = rd16(st, RAX) + (0x106 if adjust else 0)
     wr16(st, RAX, ax & 0xFF0F)
@@ -55,7 +55,7 @@ def aaa(st, d, a, b, imm):
 
 
 @op("aas")
-def aas(st, d, a, b, imm):
+def aas(st: State, d: int, a: int, b: int, imm: int) -> int:
     adjust = 1 if rd8(st, RAX) & 15 > 9 or get_af(st) else 0
     ax = rd16(st, RAX) - (0x106 if adjust else 0)
     wr16(st, RAX, ax & 0xFF0F)
@@ -64,7 +64,7 @@ def aas(st, d, a, b, imm):
 
 
 @op("aam")
-def aam(st, d, a, b, imm):
+def aam(st: State, d: int, a: int, b: int, imm: int) -> int:
     """`imm`: the base; 0 divides by zero."""
     if imm == 0:
         return fault(st, DE)
@@ -76,7 +76,7 @@ def aam(st, d, a, b, imm):
 
 
 @op("aad")
-def aad(st, d, a, b, imm):
+def aad(st: State, d: int, a: int, b: int, imm: int) -> int:
     """`imm`: the base."""
     x, y = rd8(st, RAX), rd8(st, AH) * imm & 0xFF
     r = x + y
@@ -86,6 +86,6 @@ def aad(st, d, a, b, imm):
 
 
 @op("salc")
-def salc(st, d, a, b, imm):
+def salc(st: State, d: int, a: int, b: int, imm: int) -> int:
     wr8(st, RAX, -get_cf(st))
     return OK

@@ -7,7 +7,7 @@ set PF from the result and clear the others, the rest clear PF too.
 
 from jit.exits import OK
 from jit.flags import set_cf, set_logic, set_without_parity, sign_extend
-from jit.native import ctlz, ctpop, cttz, inline, shr, wr64
+from jit.native import Handler, State, ctlz, ctpop, cttz, inline, shr, wr64
 from jit.registry import op
 from jit.semantics.operands import OFFSET, WIDE, WIDTHS, effective, read, truncate, write
 
@@ -15,20 +15,20 @@ NONZERO = 0x100                     # in a flag result: neither SF nor PF depend
 
 
 @op("bit_offset", *WIDE)
-def bit_offset(width):
+def bit_offset(width: int) -> Handler:
     """Effective address of the word that holds bit d (signed) of the bit string at the memory operand, to OFFSET."""
-    def bit_offset(st, d, a, b, imm):
+    def bit_offset(st: State, d: int, a: int, b: int, imm: int) -> int:
         byte = (sign_extend(read(st, d, width), width) >> 3) & -(width // 8)
         wr64(st, OFFSET, effective(st, a, b, imm) + byte)
         return OK
     return bit_offset
 
 
-def _bit_test(name, change):
+def _bit_test(name: str, change: Handler | None) -> None:
     """d = destination, a = source, b + imm = bit number modulo the width. Flags other than CF are kept."""
     @op(name, *WIDE)
-    def bit_test(width):
-        def bit_test(st, d, a, b, imm):
+    def bit_test(width: int) -> Handler:
+        def bit_test(st: State, d: int, a: int, b: int, imm: int) -> int:
             x = read(st, a, width)
             n = (read(st, b, width) + imm) & (width - 1)
             if change is not None:
@@ -45,9 +45,9 @@ _bit_test("btc", inline(lambda x, bit: x ^ bit))
 
 
 @op("bsf", *WIDE)
-def bsf(width):
+def bsf(width: int) -> Handler:
     """A zero source leaves the destination alone."""
-    def bsf(st, d, a, b, imm):
+    def bsf(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         if x == 0:
             set_logic(st, 0)
@@ -60,8 +60,8 @@ def bsf(width):
 
 
 @op("bsr", *WIDE)
-def bsr(width):
-    def bsr(st, d, a, b, imm):
+def bsr(width: int) -> Handler:
+    def bsr(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         if x == 0:
             set_logic(st, 0)
@@ -74,8 +74,8 @@ def bsr(width):
 
 
 @op("tzcnt", *WIDE)
-def tzcnt(width):
-    def tzcnt(st, d, a, b, imm):
+def tzcnt(width: int) -> Handler:
+    def tzcnt(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         r = cttz(x) if x != 0 else width
         write(st, d, width, r)
@@ -85,8 +85,8 @@ def tzcnt(width):
 
 
 @op("lzcnt", *WIDE)
-def lzcnt(width):
-    def lzcnt(st, d, a, b, imm):
+def lzcnt(width: int) -> Handler:
+    def lzcnt(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         r = ctlz(x) - (64 - width)
         write(st, d, width, r)
@@ -96,8 +96,8 @@ def lzcnt(width):
 
 
 @op("popcnt", *WIDE)
-def popcnt(width):
-    def popcnt(st, d, a, b, imm):
+def popcnt(width: int) -> Handler:
+    def popcnt(st: State, d: int, a: int, b: int, imm: int) -> int:
         r = ctpop(read(st, a, width))
         write(st, d, width, r)
         set_without_parity(st, r, 0)
@@ -106,8 +106,8 @@ def popcnt(width):
 
 
 @op("andn", 32, 64)
-def andn(width):
-    def andn(st, d, a, b, imm):
+def andn(width: int) -> Handler:
+    def andn(st: State, d: int, a: int, b: int, imm: int) -> int:
         r = ~read(st, a, width) & read(st, b, width)
         write(st, d, width, r)
         set_without_parity(st, sign_extend(r, width), 0)
@@ -116,15 +116,15 @@ def andn(width):
 
 
 @inline
-def low_bits(x, count, width):
+def low_bits(x: int, count: int, width: int) -> int:
     """The low `count` (0 to 255) bits."""
     return x if count >= width else x & ((1 << count) - 1)
 
 
 @op("bextr", 32, 64)
-def bextr(width):
+def bextr(width: int) -> Handler:
     """b: start in bits 7:0, length in bits 15:8."""
-    def bextr(st, d, a, b, imm):
+    def bextr(st: State, d: int, a: int, b: int, imm: int) -> int:
         start, length = read(st, b, 8), read(st, b + 1, 8)
         x = read(st, a, width)
         r = low_bits(shr(x, start) if start < width else 0, length, width)
@@ -135,8 +135,8 @@ def bextr(width):
 
 
 @op("bzhi", 32, 64)
-def bzhi(width):
-    def bzhi(st, d, a, b, imm):
+def bzhi(width: int) -> Handler:
+    def bzhi(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = read(st, b, 8)
         r = low_bits(read(st, a, width), count, width)
         write(st, d, width, r)
@@ -145,10 +145,10 @@ def bzhi(width):
     return bzhi
 
 
-def _lowest_bit(name, combine, carry_when_zero):
+def _lowest_bit(name: str, combine: Handler, carry_when_zero: int) -> None:
     @op(name, 32, 64)
-    def lowest_bit(width):
-        def lowest_bit(st, d, a, b, imm):
+    def lowest_bit(width: int) -> Handler:
+        def lowest_bit(st: State, d: int, a: int, b: int, imm: int) -> int:
             x = read(st, a, width)
             r = combine(x)
             write(st, d, width, r)
@@ -164,8 +164,8 @@ _lowest_bit("blsr", inline(lambda x: x & (x - 1)), True)
 
 
 @op("pdep", 32, 64)
-def pdep(width):
-    def pdep(st, d, a, b, imm):
+def pdep(width: int) -> Handler:
+    def pdep(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, mask = read(st, a, width), read(st, b, width)
         r = 0
         while mask != 0:
@@ -179,8 +179,8 @@ def pdep(width):
 
 
 @op("pext", 32, 64)
-def pext(width):
-    def pext(st, d, a, b, imm):
+def pext(width: int) -> Handler:
+    def pext(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, mask = read(st, a, width), read(st, b, width)
         r = 0
         n = 0
@@ -198,9 +198,9 @@ CRC32C = 0x82F63B78                 # the polynomial 11EDC6F41H, bit-reflected
 
 
 @op("crc32", *WIDTHS)
-def crc32(width):
+def crc32(width: int) -> Handler:
     """d = the running remainder, written as a 64-bit register; a = the message bits."""
-    def crc32(st, d, a, b, imm):
+    def crc32(st: State, d: int, a: int, b: int, imm: int) -> int:
         r = read(st, d, 32)
         x = read(st, a, width)
         if width == 64:

@@ -8,7 +8,7 @@ from jit.exits import OK, TAKEN
 from jit.fault import general_protection
 from jit.flags import condition, get_zf
 from jit.layout import CS, PAGE_RIP, RIP, SEG_LIMIT, gpr, seg
-from jit.native import inline, rd64, ult, wr64
+from jit.native import Handler, State, inline, rd64, ult, wr64
 from jit.registry import COND, JUMP, op
 from jit.semantics.operands import WIDE, read, truncate, write
 from jit.semantics.stacking import peek, push_value, set_stack_pointer, stack_pointer
@@ -18,7 +18,7 @@ RCX = gpr(1)
 
 
 @inline
-def jump_to(st, rip, width):
+def jump_to(st: State, rip: int, width: int) -> int:
     """Set RIP if the target may be reached: OK or FAULT."""
     rip = truncate(rip, width)
     if width == 64:
@@ -31,20 +31,20 @@ def jump_to(st, rip, width):
 
 
 @inline
-def branch(st, imm, width):
+def branch(st: State, imm: int, width: int) -> int:
     status = jump_to(st, rd64(st, PAGE_RIP) + imm, width)
     return TAKEN if status == OK else status
 
 
 @op("jmp", *WIDE, kind=JUMP)
-def jmp(width):
-    def jmp(st, d, a, b, imm):
+def jmp(width: int) -> Handler:
+    def jmp(st: State, d: int, a: int, b: int, imm: int) -> int:
         return jump_to(st, rd64(st, PAGE_RIP) + imm, width)
     return jmp
 
 
 @op("goto", kind=JUMP)
-def goto(st, d, a, b, imm):
+def goto(st: State, d: int, a: int, b: int, imm: int) -> int:
     """The end of a block that is no branch: RIP moves to page-relative `imm`. `a` is 1 in 64-bit mode."""
     rip = rd64(st, PAGE_RIP) + imm
     wr64(st, RIP, rip if a else rip & 0xFFFFFFFF)
@@ -52,15 +52,15 @@ def goto(st, d, a, b, imm):
 
 
 @op("jmp_reg", *WIDE, kind=JUMP)
-def jmp_register(width):
-    def jmp_register(st, d, a, b, imm):
+def jmp_register(width: int) -> Handler:
+    def jmp_register(st: State, d: int, a: int, b: int, imm: int) -> int:
         return jump_to(st, read(st, a, width), width)
     return jmp_register
 
 
 @op("jcc", *((c, w) for c in range(16) for w in WIDE), kind=COND)
-def jcc(code, width):
-    def jcc(st, d, a, b, imm):
+def jcc(code: int, width: int) -> Handler:
+    def jcc(st: State, d: int, a: int, b: int, imm: int) -> int:
         if condition(st, code):
             return branch(st, imm, width)
         return OK
@@ -68,8 +68,8 @@ def jcc(code, width):
 
 
 @op("jcxz", *((a, w) for a in WIDE for w in WIDE), kind=COND)
-def jcxz(address, width):
-    def jcxz(st, d, a, b, imm):
+def jcxz(address: int, width: int) -> Handler:
+    def jcxz(st: State, d: int, a: int, b: int, imm: int) -> int:
         if read(st, RCX, address) == 0:
             return branch(st, imm, width)
         return OK
@@ -77,10 +77,10 @@ def jcxz(address, width):
 
 
 @op("loop", *((a, w, c) for a in WIDE for w in WIDE for c in ("always", "e", "ne")), kind=COND)
-def loop(address, width, condition_name):
+def loop(address: int, width: int, condition_name: str) -> Handler:
     wants_zf = {"always": -1, "e": 1, "ne": 0}[condition_name]
 
-    def loop(st, d, a, b, imm):
+    def loop(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = truncate(read(st, RCX, address) - 1, address)
         status = OK
         if count != 0 and (wants_zf < 0 or get_zf(st) == wants_zf):
@@ -93,9 +93,9 @@ def loop(address, width, condition_name):
 
 
 @op("call", *((w, s) for w in WIDE for s in WIDE), kind=JUMP)
-def call(width, stack):
+def call(width: int, stack: int) -> Handler:
     """`a` + PAGE_RIP is the return address; `imm` as for jmp."""
-    def call(st, d, a, b, imm):
+    def call(st: State, d: int, a: int, b: int, imm: int) -> int:
         rip = rd64(st, RIP)
         status = jump_to(st, rd64(st, PAGE_RIP) + imm, width)
         if status != OK:
@@ -108,9 +108,9 @@ def call(width, stack):
 
 
 @op("call_reg", *((w, s) for w in WIDE for s in WIDE), kind=JUMP)
-def call_register(width, stack):
+def call_register(width: int, stack: int) -> Handler:
     """`a`: slot of the target; `imm` + PAGE_RIP is the return address, which is pushed before the target is checked."""
-    def call_register(st, d, a, b, imm):
+    def call_register(st: State, d: int, a: int, b: int, imm: int) -> int:
         target, pointer = read(st, a, width), stack_pointer(st, stack)
         status = push_value(st, rd64(st, PAGE_RIP) + imm, width, stack)
         if status != OK:
@@ -123,11 +123,11 @@ def call_register(width, stack):
 
 
 @op("ret", *((w, s) for w in WIDE for s in WIDE), kind=JUMP)
-def ret(width, stack):
+def ret(width: int, stack: int) -> Handler:
     """`imm`: bytes to release beyond the return address."""
     size = width // 8
 
-    def ret(st, d, a, b, imm):
+    def ret(st: State, d: int, a: int, b: int, imm: int) -> int:
         rip, status = peek(st, 0, width, stack)
         if status != OK:
             return status

@@ -8,7 +8,7 @@ from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import set_add, set_sub, set_zf, sign_extend
 from jit.layout import gpr
-from jit.native import rd64, wr64
+from jit.native import Handler, State, rd64, wr64
 from jit.registry import op
 from jit.semantics.operands import WIDTHS, effective, hint, read, write
 
@@ -16,9 +16,9 @@ RAX, RCX, RDX, RBX = gpr(0), gpr(1), gpr(2), gpr(3)
 
 
 @op("cmpxchg", *WIDTHS)
-def cmpxchg(width):
+def cmpxchg(width: int) -> Handler:
     """d = what is compared with the accumulator and replaced by a, in a register."""
-    def cmpxchg(st, d, a, b, imm):
+    def cmpxchg(st: State, d: int, a: int, b: int, imm: int) -> int:
         old, accumulator, new = read(st, d, width), read(st, RAX, width), read(st, a, width)
         r = accumulator - old
         set_sub(st, accumulator, old, r, sign_extend(r, width), width)
@@ -31,9 +31,9 @@ def cmpxchg(width):
 
 
 @op("cmpxchg_select", *WIDTHS)
-def cmpxchg_select(width):
+def cmpxchg_select(width: int) -> Handler:
     """d = what memory is to hold, given a = the new value and b = what it holds."""
-    def cmpxchg_select(st, d, a, b, imm):
+    def cmpxchg_select(st: State, d: int, a: int, b: int, imm: int) -> int:
         old = read(st, b, width)
         write(st, d, width, read(st, a, width) if old == read(st, RAX, width) else old)
         return OK
@@ -41,9 +41,9 @@ def cmpxchg_select(width):
 
 
 @op("xadd", *WIDTHS)
-def xadd(width):
+def xadd(width: int) -> Handler:
     """The sum is written last, so it stays when both operands are the same register."""
-    def xadd(st, d, a, b, imm):
+    def xadd(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y = read(st, d, width), read(st, a, width)
         r = x + y
         write(st, a, width, x)
@@ -54,16 +54,16 @@ def xadd(width):
 
 
 @op("xadd_sum", *WIDTHS)
-def xadd_sum(width):
+def xadd_sum(width: int) -> Handler:
     """d = the sum alone, for the store that must precede `xadd`: the address may depend on a."""
-    def xadd_sum(st, d, a, b, imm):
+    def xadd_sum(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, d, width, read(st, a, width) + read(st, b, width))
         return OK
     return xadd_sum
 
 
 @op("cmpxchg8b")
-def cmpxchg8b(st, d, a, b, imm):
+def cmpxchg8b(st: State, d: int, a: int, b: int, imm: int) -> int:
     linear = effective(st, a, b, imm)
     status = probe(st, linear, 8, hint(b))
     if status != OK:
@@ -83,7 +83,7 @@ def cmpxchg8b(st, d, a, b, imm):
 
 
 @op("cmpxchg16b")
-def cmpxchg16b(st, d, a, b, imm):
+def cmpxchg16b(st: State, d: int, a: int, b: int, imm: int) -> int:
     linear = effective(st, a, b, imm)
     if linear & 15:
         return general_protection(st, 0)

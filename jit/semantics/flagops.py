@@ -29,11 +29,11 @@ from jit.flags import (
     set_status,
 )
 from jit.layout import CPL, CR4, RFL, gpr
-from jit.native import inline, rd8, rd64, wr8, wr64
+from jit.native import Handler, State, inline, rd8, rd64, wr8, wr64
 from jit.registry import END, op
 from jit.semantics.operands import WIDE
-from jit.tlb import select_set
 from jit.semantics.stacking import peek, push_value, set_stack_pointer, stack_pointer
+from jit.tlb import select_set
 
 AH = gpr(0) + 1
 CR4_VME = 1
@@ -42,46 +42,46 @@ POPPED = STATUS | TF | DF | NT | AC | ID        # what POPF loads at any privile
 
 
 @op("lahf")
-def lahf(st, d, a, b, imm):
+def lahf(st: State, d: int, a: int, b: int, imm: int) -> int:
     wr8(st, AH, (get_status(st) & LOW_FLAGS) | FIXED)
     return OK
 
 
 @op("sahf")
-def sahf(st, d, a, b, imm):
+def sahf(st: State, d: int, a: int, b: int, imm: int) -> int:
     set_status(st, (get_status(st) & OF) | (rd8(st, AH) & LOW_FLAGS))
     return OK
 
 
 @op("put_cf")
-def put_cf(st, d, a, b, imm):
+def put_cf(st: State, d: int, a: int, b: int, imm: int) -> int:
     """CLC, STC: CF = imm."""
     set_cf(st, imm)
     return OK
 
 
 @op("cmc")
-def cmc(st, d, a, b, imm):
+def cmc(st: State, d: int, a: int, b: int, imm: int) -> int:
     set_cf(st, get_cf(st) ^ 1)
     return OK
 
 
 @op("put_df")
-def put_df(st, d, a, b, imm):
+def put_df(st: State, d: int, a: int, b: int, imm: int) -> int:
     """CLD, STD: DF = imm."""
     wr64(st, RFL, (rd64(st, RFL) & ~DF) | (DF if imm else 0))
     return OK
 
 
 @inline
-def restricted(st):
+def restricted(st: State) -> bool:
     """Virtual-8086 mode with IOPL below 3, where PUSHF and POPF need the help of a monitor or of CR4.VME."""
     return rd64(st, RFL) & VM != 0 and io_privilege(st) != 3
 
 
 @op("pushf", *((w, s) for w in WIDE for s in WIDE))
-def pushf(width, stack):
-    def pushf(st, d, a, b, imm):
+def pushf(width: int, stack: int) -> Handler:
+    def pushf(st: State, d: int, a: int, b: int, imm: int) -> int:
         flags = get_flags(st) & ~(VM | RF)
         if restricted(st):
             if width != 16 or rd64(st, CR4) & CR4_VME == 0:
@@ -92,7 +92,7 @@ def pushf(width, stack):
 
 
 @inline
-def loadable(st):
+def loadable(st: State) -> int:
     """The flags that POPF may change (SDM Vol. 2B POPF, table 4-16)."""
     mask = POPPED
     if rd64(st, CPL) == 0:
@@ -103,8 +103,8 @@ def loadable(st):
 
 
 @op("popf", *((w, s) for w in WIDE for s in WIDE), kind=END)
-def popf(width, stack):
-    def popf(st, d, a, b, imm):
+def popf(width: int, stack: int) -> Handler:
+    def popf(st: State, d: int, a: int, b: int, imm: int) -> int:
         value, status = peek(st, 0, width, stack)
         if status != OK:
             return status

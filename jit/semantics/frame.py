@@ -5,7 +5,7 @@ from jit.exits import OK
 from jit.fault import BR, fault
 from jit.flags import sign_extend
 from jit.layout import gpr
-from jit.native import inline, rd64, shr
+from jit.native import Handler, State, inline, rd64, shr
 from jit.registry import op
 from jit.semantics.operands import WIDE, read, write
 from jit.semantics.segmentation import READ, WRITE
@@ -17,7 +17,7 @@ SIZES = tuple((w, s) for w in WIDE for s in WIDE)
 
 
 @inline
-def may_write(st, pointer, size, stack):
+def may_write(st: State, pointer: int, size: int, stack: int) -> int:
     """Status of asking whether `size` bytes at a stack pointer value can be written."""
     linear, status = stack_linear(st, pointer, size, WRITE, stack)
     if status != OK:
@@ -26,7 +26,7 @@ def may_write(st, pointer, size, stack):
 
 
 @inline
-def read_at(st, pointer, size, stack):
+def read_at(st: State, pointer: int, size: int, stack: int) -> tuple[int, int]:
     linear, status = stack_linear(st, pointer, size, READ, stack)
     if status != OK:
         return 0, status
@@ -34,7 +34,7 @@ def read_at(st, pointer, size, stack):
 
 
 @inline
-def write_at(st, pointer, size, stack, value):
+def write_at(st: State, pointer: int, size: int, stack: int, value: int) -> int:
     linear, status = stack_linear(st, pointer, size, WRITE, stack)
     if status != OK:
         return status
@@ -42,11 +42,11 @@ def write_at(st, pointer, size, stack, value):
 
 
 @op("enter", *SIZES)
-def enter(width, stack):
+def enter(width: int, stack: int) -> Handler:
     """`imm`: bytes of locals in bits 15:0, nesting level in bits 23:16, of which 5 bits count."""
     size = width // 8
 
-    def enter(st, d, a, b, imm):
+    def enter(st: State, d: int, a: int, b: int, imm: int) -> int:
         level = shr(imm, 16) & 31
         old, top = read(st, RBP, stack), stack_pointer(st, stack)
         status = may_write(st, top - size, size, stack)         # everything that can fault comes first, in order
@@ -90,8 +90,8 @@ def enter(width, stack):
 
 
 @op("leave", *SIZES)
-def leave(width, stack):
-    def leave(st, d, a, b, imm):
+def leave(width: int, stack: int) -> Handler:
+    def leave(st: State, d: int, a: int, b: int, imm: int) -> int:
         frame = read(st, RBP, stack)
         value, status = read_at(st, frame, width // 8, stack)
         if status != OK:
@@ -103,10 +103,10 @@ def leave(width, stack):
 
 
 @op("pusha", *((w, s) for w in (16, 32) for s in (16, 32)))
-def pusha(width, stack):
+def pusha(width: int, stack: int) -> Handler:
     size = width // 8
 
-    def pusha(st, d, a, b, imm):
+    def pusha(st: State, d: int, a: int, b: int, imm: int) -> int:
         top, pointer = stack_pointer(st, stack), read(st, RSP, width)
         for i in range(8):
             status = may_write(st, top - (i + 1) * size, size, stack)
@@ -122,10 +122,10 @@ def pusha(width, stack):
 
 
 @op("popa", *((w, s) for w in (16, 32) for s in (16, 32)))
-def popa(width, stack):
+def popa(width: int, stack: int) -> Handler:
     size = width // 8
 
-    def popa(st, d, a, b, imm):
+    def popa(st: State, d: int, a: int, b: int, imm: int) -> int:
         for i in range(8):
             _, status = peek(st, i * size, width, stack)
             if status != OK:
@@ -140,9 +140,9 @@ def popa(width, stack):
 
 
 @op("bound_low", 16, 32)
-def bound_low(width):
+def bound_low(width: int) -> Handler:
     """#BR if the signed index d is less than the lower bound a; the upper one is only read if it is not."""
-    def bound_low(st, d, a, b, imm):
+    def bound_low(st: State, d: int, a: int, b: int, imm: int) -> int:
         if sign_extend(read(st, d, width), width) < sign_extend(read(st, a, width), width):
             return fault(st, BR)
         return OK
@@ -150,9 +150,9 @@ def bound_low(width):
 
 
 @op("bound_high", 16, 32)
-def bound_high(width):
+def bound_high(width: int) -> Handler:
     """#BR if the signed index d is greater than the upper bound a."""
-    def bound_high(st, d, a, b, imm):
+    def bound_high(st: State, d: int, a: int, b: int, imm: int) -> int:
         if sign_extend(read(st, d, width), width) > sign_extend(read(st, a, width), width):
             return fault(st, BR)
         return OK

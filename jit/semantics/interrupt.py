@@ -7,14 +7,14 @@ from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import IF, VM, get_of
 from jit.layout import CPL, FAULT_EXT, RFL, SHADOW
-from jit.native import rd64, wr64
+from jit.native import Handler, State, rd64, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STI
 from jit.slots import call_with
 
 
 @op("int", kind=END)
-def int_n(st, d, a, b, imm):
+def int_n(st: State, d: int, a: int, b: int, imm: int) -> int:
     """INT n: in virtual-8086 mode it needs IOPL 3 (SDM Vol. 3A 20.2.6)."""
     if rd64(st, RFL) & VM and io_privilege(st) < 3:
         return general_protection(st, 0)
@@ -22,19 +22,19 @@ def int_n(st, d, a, b, imm):
 
 
 @op("int3", kind=END)
-def int3(st, d, a, b, imm):
+def int3(st: State, d: int, a: int, b: int, imm: int) -> int:
     return enter(st, imm, ENTER_SOFTWARE, 0)
 
 
 @op("into", kind=END)
-def into(st, d, a, b, imm):
+def into(st: State, d: int, a: int, b: int, imm: int) -> int:
     if get_of(st) == 0:
         return OK
     return enter(st, imm, ENTER_SOFTWARE, 0)
 
 
 @op("int1", kind=END)
-def int1(st, d, a, b, imm):
+def int1(st: State, d: int, a: int, b: int, imm: int) -> int:
     """INT1 is delivered as a hardware event: no DPL check, and EXT is set in error codes."""
     wr64(st, FAULT_EXT, 1)
     status = enter(st, imm, 0, 0)
@@ -43,17 +43,17 @@ def int1(st, d, a, b, imm):
 
 
 @op("iret", "legacy", "long", kind=END)
-def iret(mode):
+def iret(mode: int) -> Handler:
     slot = run_slots.IRET_LONG if mode == "long" else run_slots.IRET
 
-    def iret(st, d, a, b, imm):
+    def iret(st: State, d: int, a: int, b: int, imm: int) -> int:
         """`imm`: operand size in bytes."""
         return call_with(st, slot, 0, 0, imm)
     return iret
 
 
 @op("cli", kind=END)
-def cli(st, d, a, b, imm):
+def cli(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) > io_privilege(st):
         return general_protection(st, 0)
     wr64(st, RFL, rd64(st, RFL) & ~IF)
@@ -61,7 +61,7 @@ def cli(st, d, a, b, imm):
 
 
 @op("sti", kind=END)
-def sti(st, d, a, b, imm):
+def sti(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Interrupts stay blocked until the next instruction has ended, where IF was clear."""
     flags = rd64(st, RFL)
     if rd64(st, CPL) > io_privilege(st):

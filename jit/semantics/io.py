@@ -26,7 +26,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import CR0_PE
-from jit.native import inline, rd16, rd64, shr, ult
+from jit.native import Handler, State, inline, rd16, rd64, shr, ult
 from jit.registry import REP, op
 from jit.semantics.operands import read, truncate, write
 from jit.semantics.segmentation import READ, WRITE, linear_address
@@ -42,7 +42,7 @@ REPEAT = 8                  # bit of operand word B of a string form: it has a R
 _bitmap = types.ExternalFunction("strata_io_bitmap", types.int64(types.voidptr, types.int64, types.int64))
 
 
-def io_bitmap(st, port, size):
+def io_bitmap(st: State, port: int, size: int) -> int:
     """Whether the TSS's I/O permission bitmap allows `size` bytes at a port: OK or #GP(0) (SDM Vol. 1 19.5.2)."""
     base, limit = rd64(st, seg(TR, SEG_BASE)), rd64(st, seg(TR, SEG_LIMIT))
     if rd64(st, seg(TR, SEG_ATTR)) & 0x9D != 0x89 or ult(limit, IO_MAP_BASE + 1):
@@ -62,7 +62,7 @@ def io_bitmap(st, port, size):
 
 
 @inline
-def check_port(st, port, size):
+def check_port(st: State, port: int, size: int) -> int:
     """Whether the I/O may be done: OK or FAULT."""
     if rd64(st, CR0) & CR0_PE and (rd64(st, CPL) > io_privilege(st) or rd64(st, RFL) & VM):
         return _bitmap(st, port, size)
@@ -70,11 +70,11 @@ def check_port(st, port, size):
 
 
 @op("in", *SIZES)
-def port_in(width):
+def port_in(width: int) -> Handler:
     """Port: slot a + imm."""
     size = width // 8
 
-    def port_in(st, d, a, b, imm):
+    def port_in(st: State, d: int, a: int, b: int, imm: int) -> int:
         port = rd16(st, a) + imm
         status = check_port(st, port, size)
         if status == OK:
@@ -88,10 +88,10 @@ def port_in(width):
 
 
 @op("out", *SIZES)
-def port_out(width):
+def port_out(width: int) -> Handler:
     size = width // 8
 
-    def port_out(st, d, a, b, imm):
+    def port_out(st: State, d: int, a: int, b: int, imm: int) -> int:
         port = rd16(st, a) + imm
         status = check_port(st, port, size)
         if status == OK:
@@ -103,7 +103,7 @@ def port_out(width):
 
 
 @inline
-def string_linear(st, segment, offset, size, access):
+def string_linear(st: State, segment: int, offset: int, size: int, access: int) -> tuple[int, int]:
     """(linear address, status) of a string operand."""
     if rd64(st, MODE) & 3 == MODE_64:
         return rd64(st, seg(0, SEG_BASE) + 32 * segment) * (segment > 3) + offset, OK
@@ -111,13 +111,13 @@ def string_linear(st, segment, offset, size, access):
 
 
 @inline
-def advance(st, register, size, bits):
+def advance(st: State, register: int, size: int, bits: int) -> None:
     step = -size if rd64(st, RFL) & DF else size
     write(st, register, bits, read(st, register, bits) + step)
 
 
 @inline
-def count_down(st, b, bits):
+def count_down(st: State, b: int, bits: int) -> int:
     """After an element: TAKEN when another iteration may follow."""
     if b & REPEAT == 0:
         return OK
@@ -127,10 +127,10 @@ def count_down(st, b, bits):
 
 
 @op("ins", *STRINGS, kind=REP)
-def ins(width, bits):
+def ins(width: int, bits: int) -> Handler:
     size = width // 8
 
-    def ins(st, d, a, b, imm):
+    def ins(st: State, d: int, a: int, b: int, imm: int) -> int:
         if b & REPEAT and read(st, RCX, bits) == 0:
             return OK
         port = rd16(st, RDX)
@@ -154,10 +154,10 @@ def ins(width, bits):
 
 
 @op("outs", *STRINGS, kind=REP)
-def outs(width, bits):
+def outs(width: int, bits: int) -> Handler:
     size = width // 8
 
-    def outs(st, d, a, b, imm):
+    def outs(st: State, d: int, a: int, b: int, imm: int) -> int:
         if b & REPEAT and read(st, RCX, bits) == 0:
             return OK
         port = rd16(st, RDX)

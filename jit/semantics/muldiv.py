@@ -8,7 +8,7 @@ from jit.exits import OK
 from jit.fault import DE, fault
 from jit.flags import set_result, sign_extend
 from jit.layout import gpr
-from jit.native import inline, rd64, shr, smulh, udiv, ult, umulh, urem
+from jit.native import Handler, State, inline, rd64, shr, smulh, udiv, ult, umulh, urem
 from jit.registry import op
 from jit.semantics.operands import WIDE, WIDTHS, read, truncate, write
 
@@ -17,7 +17,7 @@ NONZERO = 0x100                     # in a flag result: neither SF nor PF depend
 
 
 @inline
-def write_pair(st, width, high, low):
+def write_pair(st: State, width: int, high: int, low: int) -> None:
     """(R)DX:(R)AX, or AX for bytes."""
     if width == 8:
         write(st, RAX, 16, (high << 8) | (low & 0xFF))
@@ -27,14 +27,14 @@ def write_pair(st, width, high, low):
 
 
 @inline
-def read_high(st, width):
+def read_high(st: State, width: int) -> int:
     """The upper half of the dividend, zero-extended."""
     return read(st, RAX + 1, 8) if width == 8 else read(st, RDX, width)
 
 
 @op("mul", *WIDTHS)
-def mul(width):
-    def mul(st, d, a, b, imm):
+def mul(width: int) -> Handler:
+    def mul(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y = read(st, RAX, width), read(st, a, width)
         low = x * y
         high = umulh(x, y) if width == 64 else truncate(shr(low, width), width)
@@ -46,7 +46,7 @@ def mul(width):
 
 
 @inline
-def signed_product(x, y, width):
+def signed_product(x: int, y: int, width: int) -> tuple[int, int, int]:
     """(low, high, overflow) of sign-extended factors."""
     low = x * y
     high = smulh(x, y) if width == 64 else low >> width
@@ -54,8 +54,8 @@ def signed_product(x, y, width):
 
 
 @op("imul1", *WIDTHS)
-def imul_accumulator(width):
-    def imul_accumulator(st, d, a, b, imm):
+def imul_accumulator(width: int) -> Handler:
+    def imul_accumulator(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y = sign_extend(read(st, RAX, width), width), sign_extend(read(st, a, width), width)
         low, high, overflow = signed_product(x, y, width)
         write_pair(st, width, high, low)
@@ -65,9 +65,9 @@ def imul_accumulator(width):
 
 
 @op("imul", *WIDE)
-def imul(width):
+def imul(width: int) -> Handler:
     """The two- and three-operand forms."""
-    def imul(st, d, a, b, imm):
+    def imul(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y = sign_extend(read(st, a, width), width), sign_extend(read(st, b, width) + imm, width)
         low, high, overflow = signed_product(x, y, width)
         write(st, d, width, low)
@@ -77,9 +77,9 @@ def imul(width):
 
 
 @op("mulx", 32, 64)
-def mulx(width):
+def mulx(width: int) -> Handler:
     """d = slot of the upper half's register, b of the lower half's; the upper half wins if they are the same."""
-    def mulx(st, d, a, b, imm):
+    def mulx(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y = read(st, RDX, width), read(st, a, width)
         low = x * y
         high = umulh(x, y) if width == 64 else shr(low, 32)
@@ -90,7 +90,7 @@ def mulx(width):
 
 
 @inline
-def divide_wide(high, low, divisor):
+def divide_wide(high: int, low: int, divisor: int) -> tuple[int, int]:
     """(quotient, remainder) of the unsigned high:low / divisor, where high < divisor: schoolbook, a bit at a time."""
     if high == 0:
         return udiv(low, divisor), urem(low, divisor)
@@ -105,8 +105,8 @@ def divide_wide(high, low, divisor):
 
 
 @op("div", *WIDTHS)
-def div(width):
-    def div(st, d, a, b, imm):
+def div(width: int) -> Handler:
+    def div(st: State, d: int, a: int, b: int, imm: int) -> int:
         divisor = read(st, a, width)
         high, low = read_high(st, width), read(st, RAX, width)
         if not ult(high, divisor):                  # also where the divisor is 0
@@ -122,14 +122,14 @@ def div(width):
 
 
 @inline
-def magnitude(value):
+def magnitude(value: int) -> int:
     return -value if value < 0 else value
 
 
 @op("idiv", *WIDTHS)
-def idiv(width):
+def idiv(width: int) -> Handler:
     """Division of magnitudes; the quotient truncates towards zero, the remainder takes the dividend's sign."""
-    def idiv(st, d, a, b, imm):
+    def idiv(st: State, d: int, a: int, b: int, imm: int) -> int:
         divisor = sign_extend(read(st, a, width), width)
         high, low = read_high(st, width), read(st, RAX, width)
         if width == 64:
@@ -156,18 +156,18 @@ def idiv(width):
 
 
 @op("widen", *WIDE)
-def widen(width):
+def widen(width: int) -> Handler:
     """CBW, CWDE, CDQE: the accumulator's lower half, sign-extended to `width` bits."""
-    def widen(st, d, a, b, imm):
+    def widen(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, RAX, width, sign_extend(rd64(st, RAX), width // 2))
         return OK
     return widen
 
 
 @op("spread", *WIDE)
-def spread(width):
+def spread(width: int) -> Handler:
     """CWD, CDQ, CQO: the accumulator's sign in every bit of (R)DX."""
-    def spread(st, d, a, b, imm):
+    def spread(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, RDX, width, sign_extend(rd64(st, RAX), width) >> 63)
         return OK
     return spread

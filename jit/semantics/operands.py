@@ -5,7 +5,7 @@ is read as `slot + imm`: the decoder passes the ZERO slot for an immediate, and 
 """
 
 from jit.layout import TMP
-from jit.native import inline, rd8, rd16, rd32, rd64, shr, wr8, wr16, wr64
+from jit.native import State, inline, rd8, rd16, rd32, rd64, shr, wr8, wr16, wr64
 from jit.semantics.wiring import INDEX_SLOT, SCALE_SHIFT, STACK_SEGMENT
 
 OFFSET = TMP + 8 * 5                # an effective address that an earlier micro-op computed (emu/decode/operands.py)
@@ -14,7 +14,7 @@ WIDE = (16, 32, 64)
 
 
 @inline
-def read(st, slot, width):
+def read(st: State, slot: int, width: int) -> int:
     """A register or temporary, zero-extended from `width` bits."""
     if width == 8:
         return rd8(st, slot)
@@ -26,7 +26,7 @@ def read(st, slot, width):
 
 
 @inline
-def write(st, slot, width, value):
+def write(st: State, slot: int, width: int, value: int) -> None:
     """Write a register as the architecture does: 32-bit writes clear the upper half (SDM Vol. 1 3.4.1.1)."""
     if width == 8:
         wr8(st, slot, value)
@@ -39,7 +39,7 @@ def write(st, slot, width, value):
 
 
 @inline
-def truncate(value, width):
+def truncate(value: int, width: int) -> int:
     """The low `width` bits, zero-extended."""
     if width == 64:
         return value
@@ -47,12 +47,12 @@ def truncate(value, width):
 
 
 @inline
-def effective(st, a, b, imm):
+def effective(st: State, a: int, b: int, imm: int) -> int:
     """base + index * scale + displacement."""
     return rd64(st, a) + (rd64(st, b & INDEX_SLOT) << (shr(b, SCALE_SHIFT) & 3)) + imm
 
 
 @inline
-def hint(b):
+def hint(b: int) -> int:
     """The slow path's flags for a memory operand: STACK_SEGMENT becomes jit.slow.STACK."""
     return (b & STACK_SEGMENT) >> 6

@@ -3,7 +3,7 @@
 from jit import run_slots
 from jit.exits import OK
 from jit.layout import SHADOW, SS
-from jit.native import rd16, shr, wr64
+from jit.native import Handler, State, rd16, shr, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STACK
 from jit.semantics.operands import WIDE, effective, read, truncate, write
@@ -14,9 +14,9 @@ from jit.slots import call_with
 
 
 @op("linear_seg", 16, 32)
-def linear_seg(bits):
+def linear_seg(bits: int) -> Handler:
     """Slot d = linear address of the memory operand, whose access the segment allows."""
-    def linear_seg(st, d, a, b, imm):
+    def linear_seg(st: State, d: int, a: int, b: int, imm: int) -> int:
         offset = truncate(effective(st, a, b, imm), bits)
         access = WRITE if b & WRITE_ACCESS else READ
         linear, status = linear_address(st, shr(b, SEGMENT_SHIFT) & 7, offset, shr(b, SIZE_SHIFT) & 0xFF, access)
@@ -28,13 +28,13 @@ def linear_seg(bits):
 
 
 @op("load_sreg")
-def load_sreg(st, d, a, b, imm):
+def load_sreg(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Segment register number d, not CS or SS, = the selector in slot a."""
     return call_with(st, run_slots.LOAD_SEGMENT, d, rd16(st, a), 0)
 
 
 @op("mov_ss", kind=END)
-def mov_ss(st, d, a, b, imm):
+def mov_ss(st: State, d: int, a: int, b: int, imm: int) -> int:
     """MOV SS blocks events until the next instruction has ended (SDM Vol. 3A 6.8.3)."""
     status = call_with(st, run_slots.LOAD_SEGMENT, SS, rd16(st, a), 0)
     if status == OK:
@@ -43,9 +43,9 @@ def mov_ss(st, d, a, b, imm):
 
 
 @op("pop_ss", *((w, s) for w in WIDE for s in (16, 32)), kind=END)
-def pop_ss(width, stack):
+def pop_ss(width: int, stack: int) -> Handler:
     """POP SS moves the stack pointer by the old stack's width."""
-    def pop_ss(st, d, a, b, imm):
+    def pop_ss(st: State, d: int, a: int, b: int, imm: int) -> int:
         selector, status = peek(st, 0, width, stack)
         if status != OK:
             return status
@@ -58,9 +58,9 @@ def pop_ss(width, stack):
 
 
 @op("load_far_pointer", *WIDE, kind=END)
-def load_far_pointer(width):
+def load_far_pointer(width: int) -> Handler:
     """LDS, LES, LFS, LGS, LSS: segment register imm = the selector in slot a, register d = slot b."""
-    def load_far_pointer(st, d, a, b, imm):
+    def load_far_pointer(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = call_with(st, run_slots.LOAD_SEGMENT, imm, rd16(st, a), 0)
         if status == OK:
             write(st, d, width, read(st, b, width))

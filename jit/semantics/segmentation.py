@@ -7,7 +7,7 @@ has ATTR 0. Limits are kept in bytes.
 from jit.exits import OK
 from jit.fault import general_protection, stack_fault
 from jit.layout import SEG, SEG_ATTR, SEG_BASE, SEG_BYTES, SEG_LIMIT, SS
-from jit.native import inline, rd64, ult
+from jit.native import State, inline, rd64, ult
 
 READ, WRITE, EXECUTE = 0, 1, 2
 CODE_SEGMENT, EXPAND_DOWN, WRITABLE = 8, 4, 2       # type bits of a code or data descriptor
@@ -15,7 +15,7 @@ BIG = 0x4000                                        # D/B
 
 
 @inline
-def limit_allows(attr, limit, offset, size):
+def limit_allows(attr: int, limit: int, offset: int, size: int) -> bool:
     """Whether `size` bytes at `offset` lie inside the segment; expand-down data segments lie above their limit. An
     access to a 4 GiB segment may wrap around its end."""
     last = offset + size - 1
@@ -26,7 +26,7 @@ def limit_allows(attr, limit, offset, size):
 
 
 @inline
-def type_allows(attr, access):
+def type_allows(attr: int, access: int) -> bool:
     if attr & 0x80 == 0:
         return False
     if access == WRITE:
@@ -35,7 +35,7 @@ def type_allows(attr, access):
 
 
 @inline
-def linear_address(st, segment, offset, size, access):
+def linear_address(st: State, segment: int, offset: int, size: int, access: int) -> tuple[int, int]:
     """(linear address, status) of an access through segment register number `segment`."""
     base = SEG + SEG_BYTES * segment
     attr = rd64(st, base + SEG_ATTR)

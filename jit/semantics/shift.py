@@ -8,30 +8,30 @@ set it, whatever the count, as a shift of the same operand by 1 would (but see `
 from jit.exits import OK
 from jit.flags import get_cf, set_cf, set_cf_of, set_result, sign_extend
 from jit.layout import ZERO
-from jit.native import inline, shr
+from jit.native import Handler, State, inline, shr
 from jit.registry import op
 from jit.semantics.operands import WIDE, WIDTHS, read, write
 
 
 @inline
-def shift_count(st, b, imm, width):
+def shift_count(st: State, b: int, imm: int, width: int) -> int:
     return (read(st, b, 8) + imm) & (63 if width == 64 else 31)
 
 
 @inline
-def top_bit(value, width):
+def top_bit(value: int, width: int) -> int:
     return shr(value, width - 1) & 1
 
 
 @inline
-def top_bits_differ(x, width):
+def top_bits_differ(x: int, width: int) -> int:
     """OF of a shift to the left by 1: whether the sign changes."""
     return top_bit(x, width) ^ top_bit(x, width - 1)
 
 
 @op("shl", *WIDTHS)
-def shl(width):
-    def shl(st, d, a, b, imm):
+def shl(width: int) -> Handler:
+    def shl(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         n = shift_count(st, b, imm, width)
         r = x << n
@@ -44,8 +44,8 @@ def shl(width):
 
 
 @op("shr", *WIDTHS)
-def shr_(width):
-    def shr_(st, d, a, b, imm):
+def shr_(width: int) -> Handler:
+    def shr_(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         n = shift_count(st, b, imm, width)
         r = shr(x, n)
@@ -57,8 +57,8 @@ def shr_(width):
 
 
 @op("sar", *WIDTHS)
-def sar(width):
-    def sar(st, d, a, b, imm):
+def sar(width: int) -> Handler:
+    def sar(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = sign_extend(read(st, a, width), width)
         n = shift_count(st, b, imm, width)
         r = x >> n
@@ -70,7 +70,7 @@ def sar(width):
 
 
 @inline
-def rotate_left(x, n, width):
+def rotate_left(x: int, n: int, width: int) -> int:
     """`x`, zero-extended from `width` bits, rotated by 0 <= n < width; the bits above `width` are not defined."""
     if n == 0:
         return x
@@ -78,7 +78,7 @@ def rotate_left(x, n, width):
 
 
 @inline
-def set_rotated(st, d, b, n, cf, of):
+def set_rotated(st: State, d: int, b: int, n: int, cf: int, of: int) -> None:
     """Flags of ROL and ROR by n != 0. Where a register is rotated by an immediate other than 1, OF stays."""
     if b == ZERO and n != 1 and d < ZERO:
         set_cf(st, cf)
@@ -87,8 +87,8 @@ def set_rotated(st, d, b, n, cf, of):
 
 
 @op("rol", *WIDTHS)
-def rol(width):
-    def rol(st, d, a, b, imm):
+def rol(width: int) -> Handler:
+    def rol(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         n = shift_count(st, b, imm, width)
         r = rotate_left(x, n & (width - 1), width)
@@ -100,8 +100,8 @@ def rol(width):
 
 
 @op("ror", *WIDTHS)
-def ror(width):
-    def ror(st, d, a, b, imm):
+def ror(width: int) -> Handler:
+    def ror(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         n = shift_count(st, b, imm, width)
         r = rotate_left(x, -n & (width - 1), width)
@@ -113,9 +113,9 @@ def ror(width):
 
 
 @op("rcl", *WIDTHS)
-def rcl(width):
+def rcl(width: int) -> Handler:
     """Rotates CF and the operand, `width` + 1 bits, so a count of their number or 0 changes nothing."""
-    def rcl(st, d, a, b, imm):
+    def rcl(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         n = shift_count(st, b, imm, width) % (width + 1)
         if n == 0:
@@ -131,8 +131,8 @@ def rcl(width):
 
 
 @op("rcr", *WIDTHS)
-def rcr(width):
-    def rcr(st, d, a, b, imm):
+def rcr(width: int) -> Handler:
+    def rcr(st: State, d: int, a: int, b: int, imm: int) -> int:
         x = read(st, a, width)
         n = shift_count(st, b, imm, width) % (width + 1)
         if n == 0:
@@ -148,9 +148,9 @@ def rcr(width):
 
 
 @op("shld", *WIDE)
-def shld(width):
+def shld(width: int) -> Handler:
     """a = the register that fills from the right; d is both source and destination."""
-    def shld(st, d, a, b, imm):
+    def shld(st: State, d: int, a: int, b: int, imm: int) -> int:
         n = shift_count(st, b, imm, width)
         if n == 0:
             write(st, d, width, read(st, d, width))
@@ -171,9 +171,9 @@ def shld(width):
 
 
 @op("shrd", *WIDE)
-def shrd(width):
+def shrd(width: int) -> Handler:
     """a = the register that fills from the left; d is both source and destination."""
-    def shrd(st, d, a, b, imm):
+    def shrd(st: State, d: int, a: int, b: int, imm: int) -> int:
         n = shift_count(st, b, imm, width)
         if n == 0:
             write(st, d, width, read(st, d, width))
@@ -192,32 +192,32 @@ def shrd(width):
 
 
 @op("shlx", 32, 64)
-def shlx(width):
-    def shlx(st, d, a, b, imm):
+def shlx(width: int) -> Handler:
+    def shlx(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, d, width, read(st, a, width) << shift_count(st, b, imm, width))
         return OK
     return shlx
 
 
 @op("shrx", 32, 64)
-def shrx(width):
-    def shrx(st, d, a, b, imm):
+def shrx(width: int) -> Handler:
+    def shrx(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, d, width, shr(read(st, a, width), shift_count(st, b, imm, width)))
         return OK
     return shrx
 
 
 @op("sarx", 32, 64)
-def sarx(width):
-    def sarx(st, d, a, b, imm):
+def sarx(width: int) -> Handler:
+    def sarx(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, d, width, sign_extend(read(st, a, width), width) >> shift_count(st, b, imm, width))
         return OK
     return sarx
 
 
 @op("rorx", 32, 64)
-def rorx(width):
-    def rorx(st, d, a, b, imm):
+def rorx(width: int) -> Handler:
+    def rorx(st: State, d: int, a: int, b: int, imm: int) -> int:
         write(st, d, width, rotate_left(read(st, a, width), -imm & (width - 1), width))
         return OK
     return rorx

@@ -1,6 +1,7 @@
 """Stack instructions (SDM Vol. 2: PUSH, POP)."""
 
 from jit.exits import OK
+from jit.native import Handler, State
 from jit.registry import op
 from jit.semantics.operands import WIDE, read, write
 from jit.semantics.stacking import peek, push_value, set_stack_pointer, stack_pointer
@@ -9,16 +10,16 @@ SIZES = tuple((w, s) for w in WIDE for s in WIDE)
 
 
 @op("push", *SIZES)
-def push(width, stack):
-    def push(st, d, a, b, imm):
+def push(width: int, stack: int) -> Handler:
+    def push(st: State, d: int, a: int, b: int, imm: int) -> int:
         return push_value(st, read(st, a, width) + imm, width, stack)
     return push
 
 
 @op("pop", *SIZES)
-def pop(width, stack):
+def pop(width: int, stack: int) -> Handler:
     """RSP moves before the destination is written, so POP RSP leaves the popped value."""
-    def pop(st, d, a, b, imm):
+    def pop(st: State, d: int, a: int, b: int, imm: int) -> int:
         value, status = peek(st, 0, width, stack)
         if status != OK:
             return status
@@ -29,9 +30,9 @@ def pop(width, stack):
 
 
 @op("peek", *SIZES)
-def peek_value(width, stack):
+def peek_value(width: int, stack: int) -> Handler:
     """Slot d = the top of the stack; RSP stays."""
-    def peek_value(st, d, a, b, imm):
+    def peek_value(st: State, d: int, a: int, b: int, imm: int) -> int:
         value, status = peek(st, 0, width, stack)
         if status != OK:
             return status
@@ -41,9 +42,9 @@ def peek_value(width, stack):
 
 
 @op("release", *WIDE)
-def release(stack):
+def release(stack: int) -> Handler:
     """RSP += imm."""
-    def release(st, d, a, b, imm):
+    def release(st: State, d: int, a: int, b: int, imm: int) -> int:
         set_stack_pointer(st, stack_pointer(st, stack) + imm, stack)
         return OK
     return release

@@ -3,7 +3,7 @@
 from jit.access import load, store
 from jit.exits import OK
 from jit.layout import SS, gpr
-from jit.native import inline
+from jit.native import State, inline
 from jit.semantics.operands import read, truncate, write
 from jit.semantics.segmentation import READ, WRITE, linear_address
 from jit.slow import STACK
@@ -12,19 +12,19 @@ RSP = gpr(4)
 
 
 @inline
-def stack_pointer(st, stack):
+def stack_pointer(st: State, stack: int) -> int:
     """RSP, ESP or SP: the stack-size attribute in bits selects it."""
     return read(st, RSP, stack)
 
 
 @inline
-def set_stack_pointer(st, value, stack):
+def set_stack_pointer(st: State, value: int, stack: int) -> None:
     """16-bit stacks keep the upper bits of ESP; 32-bit ones clear those of RSP."""
     write(st, RSP, stack, value)
 
 
 @inline
-def stack_linear(st, pointer, size, access, stack):
+def stack_linear(st: State, pointer: int, size: int, access: int, stack: int) -> tuple[int, int]:
     """(linear address, status) of `size` bytes at a stack pointer value."""
     if stack == 64:
         return pointer, OK
@@ -32,7 +32,7 @@ def stack_linear(st, pointer, size, access, stack):
 
 
 @inline
-def push_value(st, value, width, stack):
+def push_value(st: State, value: int, width: int, stack: int) -> int:
     """Push `width` bits: OK with RSP moved, or a status and nothing changed."""
     size = width // 8
     pointer = stack_pointer(st, stack) - size
@@ -46,7 +46,7 @@ def push_value(st, value, width, stack):
 
 
 @inline
-def peek(st, offset, width, stack):
+def peek(st: State, offset: int, width: int, stack: int) -> tuple[int, int]:
     """(value, status) of `width` bits at RSP + offset bytes; RSP stays."""
     size = width // 8
     linear, status = stack_linear(st, stack_pointer(st, stack) + offset, size, READ, stack)

@@ -13,7 +13,7 @@ from jit.access import PAGE, PAGE_MASK, data_entry, load, load_host, store, stor
 from jit.exits import OK, TAKEN
 from jit.flags import DF, set_sub, sign_extend
 from jit.layout import ES, REP_LEFT, RFL, TLB_ADDEND, TLB_READ, TLB_WRITE, ZERO, gpr
-from jit.native import inline, ld64, memmove, memset, rd64, udiv, ult, wr64
+from jit.native import Handler, State, inline, ld64, memmove, memset, rd64, udiv, ult, wr64
 from jit.registry import REP, op
 from jit.semantics.operands import WIDTHS, read, truncate, write
 from jit.semantics.segmentation import READ, WRITE, linear_address
@@ -23,13 +23,13 @@ ADDRESSES = (16, 32, "long32", 64)
 VARIANTS = tuple((w, a) for w in WIDTHS for a in ADDRESSES)
 
 
-def split(address):
+def split(address: int) -> tuple[int, bool]:
     """(address size in bits, whether in 64-bit mode) of an address variant."""
     return (32 if address == "long32" else address), address in ("long32", 64)
 
 
 @inline
-def element(st, segment, offset, size, access, long):
+def element(st: State, segment: int, offset: int, size: int, access: int, long: int) -> tuple[int, int]:
     """(linear address, status) of `size` bytes at an offset."""
     if long:
         return rd64(st, segment) + offset, OK
@@ -37,7 +37,7 @@ def element(st, segment, offset, size, access, long):
 
 
 @inline
-def load_source(st, segment, size, bits, long):
+def load_source(st: State, segment: int, size: int, bits: int, long: int) -> tuple[int, int]:
     linear, status = element(st, segment, read(st, RSI, bits), size, READ, long)
     if status != OK:
         return 0, status
@@ -45,7 +45,7 @@ def load_source(st, segment, size, bits, long):
 
 
 @inline
-def load_destination(st, size, bits, long):
+def load_destination(st: State, size: int, bits: int, long: int) -> tuple[int, int]:
     linear, status = element(st, ZERO if long else ES, read(st, RDI, bits), size, READ, long)
     if status != OK:
         return 0, status
@@ -53,7 +53,7 @@ def load_destination(st, size, bits, long):
 
 
 @inline
-def store_destination(st, size, bits, long, value):
+def store_destination(st: State, size: int, bits: int, long: int, value: int) -> int:
     linear, status = element(st, ZERO if long else ES, read(st, RDI, bits), size, WRITE, long)
     if status != OK:
         return status
@@ -61,13 +61,13 @@ def store_destination(st, size, bits, long, value):
 
 
 @inline
-def advance(st, register, size, bits):
+def advance(st: State, register: int, size: int, bits: int) -> None:
     step = -size if rd64(st, RFL) & DF else size
     write(st, register, bits, read(st, register, bits) + step)
 
 
 @inline
-def movs_once(st, segment, size, bits, long):
+def movs_once(st: State, segment: int, size: int, bits: int, long: int) -> int:
     value, status = load_source(st, segment, size, bits, long)
     if status != OK:
         return status
@@ -79,7 +79,7 @@ def movs_once(st, segment, size, bits, long):
 
 
 @inline
-def stos_once(st, size, bits, long):
+def stos_once(st: State, size: int, bits: int, long: int) -> int:
     status = store_destination(st, size, bits, long, rd64(st, RAX))
     if status == OK:
         advance(st, RDI, size, bits)
@@ -87,7 +87,7 @@ def stos_once(st, size, bits, long):
 
 
 @inline
-def lods_once(st, segment, size, bits, long):
+def lods_once(st: State, segment: int, size: int, bits: int, long: int) -> int:
     value, status = load_source(st, segment, size, bits, long)
     if status == OK:
         write(st, RAX, 8 * size, value)
@@ -96,20 +96,20 @@ def lods_once(st, segment, size, bits, long):
 
 
 @inline
-def compare(st, x, y, width):
+def compare(st: State, x: int, y: int, width: int) -> None:
     r = x - y
     set_sub(st, x, y, r, sign_extend(r, width), width)
 
 
 @inline
-def scas_operands(st, size, bits, long):
+def scas_operands(st: State, size: int, bits: int, long: int) -> tuple[int, int, int]:
     """(accumulator, element, status) of SCAS."""
     value, status = load_destination(st, size, bits, long)
     return read(st, RAX, 8 * size), value, status
 
 
 @inline
-def cmps_operands(st, segment, size, bits, long):
+def cmps_operands(st: State, segment: int, size: int, bits: int, long: int) -> tuple[int, int, int]:
     """(source element, destination element, status) of CMPS."""
     y, status = load_destination(st, size, bits, long)
     if status != OK:
@@ -119,37 +119,37 @@ def cmps_operands(st, segment, size, bits, long):
 
 
 @op("movs", *VARIANTS)
-def movs(width, address):
+def movs(width: int, address: int) -> Handler:
     bits, long = split(address)
 
-    def movs(st, d, a, b, imm):
+    def movs(st: State, d: int, a: int, b: int, imm: int) -> int:
         return movs_once(st, a, width // 8, bits, long)
     return movs
 
 
 @op("stos", *VARIANTS)
-def stos(width, address):
+def stos(width: int, address: int) -> Handler:
     bits, long = split(address)
 
-    def stos(st, d, a, b, imm):
+    def stos(st: State, d: int, a: int, b: int, imm: int) -> int:
         return stos_once(st, width // 8, bits, long)
     return stos
 
 
 @op("lods", *VARIANTS)
-def lods(width, address):
+def lods(width: int, address: int) -> Handler:
     bits, long = split(address)
 
-    def lods(st, d, a, b, imm):
+    def lods(st: State, d: int, a: int, b: int, imm: int) -> int:
         return lods_once(st, a, width // 8, bits, long)
     return lods
 
 
 @op("scas", *VARIANTS)
-def scas(width, address):
+def scas(width: int, address: int) -> Handler:
     bits, long = split(address)
 
-    def scas(st, d, a, b, imm):
+    def scas(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y, status = scas_operands(st, width // 8, bits, long)
         if status == OK:
             compare(st, x, y, width)
@@ -159,10 +159,10 @@ def scas(width, address):
 
 
 @op("cmps", *VARIANTS)
-def cmps(width, address):
+def cmps(width: int, address: int) -> Handler:
     bits, long = split(address)
 
-    def cmps(st, d, a, b, imm):
+    def cmps(st: State, d: int, a: int, b: int, imm: int) -> int:
         x, y, status = cmps_operands(st, a, width // 8, bits, long)
         if status == OK:
             compare(st, x, y, width)
@@ -172,11 +172,11 @@ def cmps(width, address):
     return cmps
 
 
-# --- repetition ---------------------------------------------------------------------------------------------------------
+# --- repetition ------------------------------------------------------------------------------------------------------
 
 
 @inline
-def no_iteration(st, bits, source, destination):
+def no_iteration(st: State, bits: int, source: int, destination: int) -> int:
     """A count of 0. With a 32-bit address size the upper half of RCX is cleared all the same, and those of the given
     pointers: MOVS and STOS do that, the others leave them alone."""
     write(st, RCX, bits, 0)
@@ -188,19 +188,19 @@ def no_iteration(st, bits, source, destination):
 
 
 @inline
-def count_down(st, count, bits):
+def count_down(st: State, count: int, bits: int) -> int:
     """After an iteration: whether there are more."""
     write(st, RCX, bits, count - 1)
     return TAKEN if count != 1 else OK
 
 
 @inline
-def limited(count, limit):
+def limited(count: int, limit: int) -> int:
     return limit if ult(limit, count) else count
 
 
 @inline
-def room(st, segment, offset, linear, size, bits, long, access):
+def room(st: State, segment: int, offset: int, linear: int, size: int, bits: int, long: int, access: int) -> int:
     """How many elements from `offset` on lie in one page and in the segment; more than one, or 0."""
     n = udiv(PAGE - (linear & (PAGE - 1)), size)
     if long:
@@ -215,7 +215,7 @@ def room(st, segment, offset, linear, size, bits, long, access):
 
 
 @inline
-def run_length(st, count):
+def run_length(st: State, count: int) -> int:
     """How many iterations the count and the budget allow."""
     if rd64(st, RFL) & DF:
         return 1
@@ -223,7 +223,7 @@ def run_length(st, count):
 
 
 @inline
-def commit_run(st, count, n, bits):
+def commit_run(st: State, count: int, n: int, bits: int) -> int:
     """`n` iterations are done: charge them (the wrapper has charged one) and count down."""
     wr64(st, REP_LEFT, rd64(st, REP_LEFT) - (n - 1))
     write(st, RCX, bits, count - n)
@@ -231,7 +231,7 @@ def commit_run(st, count, n, bits):
 
 
 @inline
-def copy_up(to, source, n, size):
+def copy_up(to: int, source: int, n: int, size: int) -> None:
     """Copy `n` elements in ascending order, which shows where the destination overlaps the source from above."""
     if ult(to - source, n * size):
         for i in range(n):
@@ -241,7 +241,7 @@ def copy_up(to, source, n, size):
 
 
 @inline
-def fill_up(to, value, n, size):
+def fill_up(to: int, value: int, n: int, size: int) -> None:
     if size == 1 or value == 0:
         memset(to, value, n * size)
     else:
@@ -250,12 +250,12 @@ def fill_up(to, value, n, size):
 
 
 @op("rep_movs", *VARIANTS, kind=REP)
-def rep_movs(width, address):
+def rep_movs(width: int, address: int) -> Handler:
     bits, long = split(address)
     size = width // 8
     es = ZERO if long else ES
 
-    def rep_movs(st, d, a, b, imm):
+    def rep_movs(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = read(st, RCX, bits)
         if count == 0:
             return no_iteration(st, bits, True, True)
@@ -283,12 +283,12 @@ def rep_movs(width, address):
 
 
 @op("rep_stos", *VARIANTS, kind=REP)
-def rep_stos(width, address):
+def rep_stos(width: int, address: int) -> Handler:
     bits, long = split(address)
     size = width // 8
     es = ZERO if long else ES
 
-    def rep_stos(st, d, a, b, imm):
+    def rep_stos(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = read(st, RCX, bits)
         if count == 0:
             return no_iteration(st, bits, False, True)
@@ -311,10 +311,10 @@ def rep_stos(width, address):
 
 
 @op("rep_lods", *VARIANTS, kind=REP)
-def rep_lods(width, address):
+def rep_lods(width: int, address: int) -> Handler:
     bits, long = split(address)
 
-    def rep_lods(st, d, a, b, imm):
+    def rep_lods(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = read(st, RCX, bits)
         if count == 0:
             return no_iteration(st, bits, False, False)
@@ -326,7 +326,7 @@ def rep_lods(width, address):
 
 
 @inline
-def compare_and_count(st, x, y, count, width, bits, while_zf):
+def compare_and_count(st: State, x: int, y: int, count: int, width: int, bits: int, while_zf: int) -> int:
     """The end of an iteration of REPE (while_zf 1) or REPNE (0). Only the last one sets the flags: an interrupt or
     fault between iterations finds those from before the instruction."""
     write(st, RCX, bits, count - 1)
@@ -337,10 +337,10 @@ def compare_and_count(st, x, y, count, width, bits, while_zf):
 
 
 @op("rep_scas", *((w, a, z) for w, a in VARIANTS for z in (0, 1)), kind=REP)
-def rep_scas(width, address, while_zf):
+def rep_scas(width: int, address: int, while_zf: int) -> Handler:
     bits, long = split(address)
 
-    def rep_scas(st, d, a, b, imm):
+    def rep_scas(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = read(st, RCX, bits)
         if count == 0:
             return no_iteration(st, bits, False, False)
@@ -353,10 +353,10 @@ def rep_scas(width, address, while_zf):
 
 
 @op("rep_cmps", *((w, a, z) for w, a in VARIANTS for z in (0, 1)), kind=REP)
-def rep_cmps(width, address, while_zf):
+def rep_cmps(width: int, address: int, while_zf: int) -> Handler:
     bits, long = split(address)
 
-    def rep_cmps(st, d, a, b, imm):
+    def rep_cmps(st: State, d: int, a: int, b: int, imm: int) -> int:
         count = read(st, RCX, bits)
         if count == 0:
             return no_iteration(st, bits, False, False)

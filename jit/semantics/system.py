@@ -29,7 +29,7 @@ from jit.layout import (
     seg,
 )
 from jit.mode import CR0_PE, refresh
-from jit.native import rd16, rd32, rd64, shr, wr64
+from jit.native import Handler, State, rd16, rd32, rd64, shr, wr64
 from jit.paging import EXECUTE
 from jit.registry import END, op
 from jit.semantics.operands import effective, read, write
@@ -43,25 +43,25 @@ CR4_TSD, CR4_UMIP, CR4_FSGSBASE, CR4_OSXSAVE = 1 << 2, 1 << 11, 1 << 16, 1 << 18
 
 
 @op("undefined", kind=END)
-def undefined(st, d, a, b, imm):
+def undefined(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Any encoding that raises #UD."""
     return undefined_opcode(st)
 
 
 @op("too_long", kind=END)
-def too_long(st, d, a, b, imm):
+def too_long(st: State, d: int, a: int, b: int, imm: int) -> int:
     """An instruction of more than 15 bytes (SDM Vol. 2A 2.3.11)."""
     return general_protection(st, 0)
 
 
 @op("unimplemented", kind=END)
-def unimplemented(st, d, a, b, imm):
+def unimplemented(st: State, d: int, a: int, b: int, imm: int) -> int:
     """An instruction that Strata lacks: Python names it, then #UD."""
     return exits.UNIMPLEMENTED
 
 
 @op("check_next_page")
-def check_next_page(st, d, a, b, imm):
+def check_next_page(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Before an instruction that runs into the next page: that page must still be the one it was decoded from."""
     status = translate(st, (rd64(st, PAGE_RIP) + rd64(st, CS_BASE)) + 0x1000, EXECUTE, rd64(st, TLB_SET))
     if status != OK:
@@ -73,13 +73,13 @@ def check_next_page(st, d, a, b, imm):
 
 
 @op("privileged")
-def privileged(st, d, a, b, imm):
+def privileged(st: State, d: int, a: int, b: int, imm: int) -> int:
     """CPL must be 0."""
     return OK if rd64(st, CPL) == 0 else general_protection(st, 0)
 
 
 @op("protected_only")
-def protected_only(st, d, a, b, imm):
+def protected_only(st: State, d: int, a: int, b: int, imm: int) -> int:
     """#UD in real and virtual-8086 mode."""
     if rd64(st, CR0) & CR0_PE == 0 or rd64(st, RFL) & VM:
         return undefined_opcode(st)
@@ -87,7 +87,7 @@ def protected_only(st, d, a, b, imm):
 
 
 @op("umip")
-def umip(st, d, a, b, imm):
+def umip(st: State, d: int, a: int, b: int, imm: int) -> int:
     """SGDT, SIDT, SLDT, SMSW, STR above CPL 0 need CR4.UMIP = 0."""
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_UMIP:
         return general_protection(st, 0)
@@ -95,7 +95,7 @@ def umip(st, d, a, b, imm):
 
 
 @op("hlt", kind=END)
-def hlt(st, d, a, b, imm):
+def hlt(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0:
         return general_protection(st, 0)
     return exits.HALT
@@ -105,30 +105,30 @@ def hlt(st, d, a, b, imm):
 
 
 @op("write_cr", 32, 64, kind=END)
-def write_cr(width):
-    def write_cr(st, d, a, b, imm):
+def write_cr(width: int) -> Handler:
+    def write_cr(st: State, d: int, a: int, b: int, imm: int) -> int:
         """CR d = slot a."""
         return call_with(st, run_slots.WRITE_CR, d, read(st, a, width), 0)
     return write_cr
 
 
 @op("lmsw", kind=END)
-def lmsw(st, d, a, b, imm):
+def lmsw(st: State, d: int, a: int, b: int, imm: int) -> int:
     """PE can be set but not cleared."""
     cr0 = rd64(st, CR0)
     return call_with(st, run_slots.WRITE_CR, 0, (cr0 & ~0xE) | (rd16(st, a) & 0xF), 0)
 
 
 @op("clts", kind=END)
-def clts(st, d, a, b, imm):
+def clts(st: State, d: int, a: int, b: int, imm: int) -> int:
     wr64(st, CR0, rd64(st, CR0) & ~CR0_TS)
     update_gate(st)
     return OK
 
 
 @op("read_dr", 32, 64, kind=END)
-def read_dr(width):
-    def read_dr(st, d, a, b, imm):
+def read_dr(width: int) -> Handler:
+    def read_dr(st: State, d: int, a: int, b: int, imm: int) -> int:
         """Register d = DR imm."""
         status = check_debug_access(st, imm)
         if status != OK:
@@ -142,15 +142,15 @@ def read_dr(width):
 
 
 @op("write_dr", 32, 64, kind=END)
-def write_dr(width):
-    def write_dr(st, d, a, b, imm):
+def write_dr(width: int) -> Handler:
+    def write_dr(st: State, d: int, a: int, b: int, imm: int) -> int:
         """DR d = slot a."""
         return call_with(st, run_slots.WRITE_DR, d, read(st, a, width), 0)
     return write_dr
 
 
 @op("invlpg", kind=END)
-def invlpg(st, d, a, b, imm):
+def invlpg(st: State, d: int, a: int, b: int, imm: int) -> int:
     flush_page(st, effective(st, a, b, imm))
     return OK
 
@@ -159,8 +159,8 @@ def invlpg(st, d, a, b, imm):
 
 
 @op("load_table", 24, 32, 64, kind=END)
-def load_table(bits):
-    def load_table(st, d, a, b, imm):
+def load_table(bits: int) -> Handler:
+    def load_table(st: State, d: int, a: int, b: int, imm: int) -> int:
         """LGDT and LIDT: the base field d and the limit after it, from slots a (limit) and b (base)."""
         base = rd64(st, b)
         if bits == 64 and not is_canonical(base):
@@ -172,11 +172,11 @@ def load_table(bits):
 
 
 @op("store_table", 32, 64)
-def store_table(bits):
+def store_table(bits: int) -> Handler:
     """SGDT and SIDT; d is the base field. A 16-bit operand size stores all 32 bits as current processors do."""
     size = bits // 8
 
-    def store_table(st, d, a, b, imm):
+    def store_table(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
         status = probe(st, linear, 2, 0)
         if status == OK:
@@ -190,17 +190,17 @@ def store_table(bits):
 
 
 @op("load_system", kind=END)
-def load_system(st, d, a, b, imm):
+def load_system(st: State, d: int, a: int, b: int, imm: int) -> int:
     """LLDT and LTR."""
     return call_with(st, run_slots.LOAD_SYSTEM, d, rd16(st, a), 0)
 
 
 @op("inspect", *((k, w) for k in ("verr", "verw", "lar", "lsl") for w in (16, 32, 64)))
-def inspect(name, width):
+def inspect(name: str, width: int) -> Handler:
     """VERR, VERW, LAR, LSL of the selector in slot a: ZF says whether it is valid, LAR and LSL then write d."""
     number = ("verr", "verw", "lar", "lsl").index(name)
 
-    def inspect(st, d, a, b, imm):
+    def inspect(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = call_with(st, run_slots.INSPECT, number, rd16(st, a), 0)
         if status != OK:
             return status
@@ -213,7 +213,7 @@ def inspect(name, width):
 
 
 @op("arpl")
-def arpl(st, d, a, b, imm):
+def arpl(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Slot d's RPL becomes at least slot a's."""
     selector, rpl = rd16(st, d), rd16(st, a) & 3
     lower = selector & 3 < rpl
@@ -227,29 +227,29 @@ def arpl(st, d, a, b, imm):
 
 
 @op("rdmsr", kind=END)
-def rdmsr(st, d, a, b, imm):
+def rdmsr(st: State, d: int, a: int, b: int, imm: int) -> int:
     return call_slot(st, run_slots.READ_MSR)
 
 
 @op("wrmsr", kind=END)
-def wrmsr(st, d, a, b, imm):
+def wrmsr(st: State, d: int, a: int, b: int, imm: int) -> int:
     return call_slot(st, run_slots.WRITE_MSR)
 
 
 @op("cpuid", kind=END)
-def cpuid(st, d, a, b, imm):
+def cpuid(st: State, d: int, a: int, b: int, imm: int) -> int:
     return exits.CPUID
 
 
 @op("rdtsc", kind=END)
-def rdtsc(st, d, a, b, imm):
+def rdtsc(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
         return general_protection(st, 0)
     return exits.RDTSC
 
 
 @op("rdtscp", kind=END)
-def rdtscp(st, d, a, b, imm):
+def rdtscp(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
         return general_protection(st, 0)
     wr64(st, gpr(1), rd64(st, TSC_AUX) & 0xFFFFFFFF)
@@ -257,13 +257,13 @@ def rdtscp(st, d, a, b, imm):
 
 
 @op("rdpmc", kind=END)
-def rdpmc(st, d, a, b, imm):
+def rdpmc(st: State, d: int, a: int, b: int, imm: int) -> int:
     """No counters exist."""
     return general_protection(st, 0)
 
 
 @op("xgetbv", kind=END)
-def xgetbv(st, d, a, b, imm):
+def xgetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CR4) & CR4_OSXSAVE == 0:
         return undefined_opcode(st)
     if rd32(st, gpr(1)) != 0:
@@ -274,7 +274,7 @@ def xgetbv(st, d, a, b, imm):
 
 
 @op("xsetbv", kind=END)
-def xsetbv(st, d, a, b, imm):
+def xsetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
     """x87 state is always enabled; AVX's needs SSE's (SDM Vol. 1 13.3)."""
     if rd64(st, CR4) & CR4_OSXSAVE == 0:
         return undefined_opcode(st)
@@ -288,7 +288,7 @@ def xsetbv(st, d, a, b, imm):
 
 
 @op("swapgs", kind=END)
-def swapgs(st, d, a, b, imm):
+def swapgs(st: State, d: int, a: int, b: int, imm: int) -> int:
     base = rd64(st, seg(GS, SEG_BASE))
     wr64(st, seg(GS, SEG_BASE), rd64(st, KERNEL_GS_BASE))
     wr64(st, KERNEL_GS_BASE, base)
@@ -296,14 +296,14 @@ def swapgs(st, d, a, b, imm):
 
 
 @op("fsgsbase")
-def fsgsbase(st, d, a, b, imm):
+def fsgsbase(st: State, d: int, a: int, b: int, imm: int) -> int:
     """RDFSBASE and the like need CR4.FSGSBASE."""
     return OK if rd64(st, CR4) & CR4_FSGSBASE else undefined_opcode(st)
 
 
 @op("write_base", 32, 64)
-def write_base(width):
-    def write_base(st, d, a, b, imm):
+def write_base(width: int) -> Handler:
+    def write_base(st: State, d: int, a: int, b: int, imm: int) -> int:
         """WRFSBASE, WRGSBASE: base field d = slot a."""
         value = read(st, a, width)
         if not is_canonical(value):
@@ -314,7 +314,7 @@ def write_base(width):
 
 
 @op("set_ac", kind=END)
-def set_ac(st, d, a, b, imm):
+def set_ac(st: State, d: int, a: int, b: int, imm: int) -> int:
     """STAC (imm = 1) and CLAC; #UD above CPL 0."""
     if rd64(st, CPL) != 0:
         return undefined_opcode(st)

@@ -13,8 +13,8 @@ from llvmlite import ir
 
 from jit import exits, layout
 from jit.fpu_layout import MXCSR, tmpv
-from jit.semantics.wiring import ADD, ADDSUB, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
 from jit.semantics.vector_integer import neighbours
+from jit.semantics.wiring import ADD, ADDSUB, DIV, FLOAT_SCALAR, MAX, MIN, MUL, ROOT, SUB
 from jit.vector import F32, F64, I1, I32, I64, Kernel, constant, define, vector
 
 UD, XM = 6, 19

@@ -15,7 +15,7 @@ from jit.exits import OK
 from jit.fault import NM, fault, general_protection, undefined_opcode
 from jit.fpu_layout import VECTOR_BYTES, xmm
 from jit.layout import FPU, TLB_ADDEND, TLB_READ, TLB_WRITE, VECTOR_GATE
-from jit.native import ld64, memmove, memset, rd64
+from jit.native import Handler, State, ld64, memmove, memset, rd64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.wiring import SWITCHED
@@ -29,7 +29,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, *ALIGNED)
 
 
 @op("check_vector")
-def check_vector(st, d, a, b, imm):
+def check_vector(st: State, d: int, a: int, b: int, imm: int) -> int:
     """#UD if a reason of the mask `imm` (jit/vector_gate.py) holds, else #NM if CR0.TS is set."""
     gate = rd64(st, VECTOR_GATE)
     if gate & imm == 0 and gate & SWITCHED == 0:
@@ -38,10 +38,10 @@ def check_vector(st, d, a, b, imm):
 
 
 @op("loadv", *SIZES)
-def load_vector(size, aligned=""):
+def load_vector(size: int, aligned: str = '') -> Handler:
     misaligned = size - 1 if aligned else 0
 
-    def load_vector(st, d, a, b, imm):
+    def load_vector(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
         if linear & misaligned:
             return general_protection(st, 0)
@@ -54,8 +54,8 @@ def load_vector(size, aligned=""):
 
 
 @op("loadz", 1, 2, 4, 8)
-def load_zero_extended(size):
-    def load_zero_extended(st, d, a, b, imm):
+def load_zero_extended(size: int) -> Handler:
+    def load_zero_extended(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
         entry = data_entry(st, linear)
         to = rd64(st, FPU) + d
@@ -71,10 +71,10 @@ def load_zero_extended(size):
 
 
 @op("storev", *SIZES)
-def store_vector(size, aligned=""):
+def store_vector(size: int, aligned: str = '') -> Handler:
     misaligned = size - 1 if aligned else 0
 
-    def store_vector(st, d, a, b, imm):
+    def store_vector(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
         if linear & misaligned:
             return general_protection(st, 0)

@@ -35,7 +35,7 @@ def pack(signed: bool) -> Callable[[Kernel, ir.Value, ir.Value], ir.Value]:
             clamped = k.intrinsic("smin", clamped, constant(value.type.element, [high] * count))
             halves.append(k.b.trunc(clamped, narrow))
         order = lane_order(k, count, lambda start, per: [base + start + i for base in (0, count) for i in range(per)])
-        return k.shuffle(*halves, order)
+        return k.shuffle(halves[0], halves[1], order)
     return operate
 
 

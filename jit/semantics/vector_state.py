@@ -2,20 +2,21 @@
 
 from jit.access import load, probe, store
 from jit.exits import OK
-from jit.fault import MF, NM, fault, general_protection, undefined_opcode
+from jit.fault import NM, fault, general_protection, undefined_opcode
 from jit.fpu_layout import FSW, FTW, FX_IMAGE, MXCSR, ST_EXPONENT, ZMM
 from jit.fxsave import FX_BYTES, FX_MXCSR, FX_XMM, MXCSR_MASK, image_word, restore_x87
 from jit.layout import FPU, VECTOR_GATE
-from jit.native import ld32, ld64, memmove, rd32, rd64, st16, st64, wr64
+from jit.native import Handler, State, ld32, ld64, memmove, rd32, rd64, st16, st64, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.wiring import EMULATE, SWITCHED
+from jit.x87.report import report_error
 
 TOP, ERROR_SUMMARY = 0x3800, 0x80       # of FSW
 
 
 @op("check_mmx")
-def check_mmx(st, d, a, b, imm):
+def check_mmx(st: State, d: int, a: int, b: int, imm: int) -> int:
     """As `check_vector`; a pending x87 exception comes out too (SDM Vol. 2B table 22-1: #MF last)."""
     gate = rd64(st, VECTOR_GATE)
     if gate & imm:
@@ -23,12 +24,12 @@ def check_mmx(st, d, a, b, imm):
     if gate & SWITCHED:
         return fault(st, NM)
     if ld64(rd64(st, FPU) + FSW) & ERROR_SUMMARY:
-        return fault(st, MF)
+        return report_error(st)
     return OK
 
 
 @op("mmx_state")
-def mmx_state(st, d, a, b, imm):
+def mmx_state(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Every MMX instruction but EMMS makes R0 the top of the x87 stack and all registers valid."""
     fpu = rd64(st, FPU)
     st64(fpu + FSW, ld64(fpu + FSW) & ~TOP)
@@ -37,20 +38,20 @@ def mmx_state(st, d, a, b, imm):
 
 
 @op("mmx_written")
-def mmx_written(st, d, a, b, imm):
+def mmx_written(st: State, d: int, a: int, b: int, imm: int) -> int:
     """A written MMX register has all ones for sign and exponent."""
     st16(rd64(st, FPU) + d + ST_EXPONENT, 0xFFFF)
     return OK
 
 
 @op("emms")
-def emms(st, d, a, b, imm):
+def emms(st: State, d: int, a: int, b: int, imm: int) -> int:
     st64(rd64(st, FPU) + FTW, 0)
     return OK
 
 
 @op("ldmxcsr")
-def ldmxcsr(st, d, a, b, imm):
+def ldmxcsr(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Reserved bits are those outside MXCSR_MASK (SDM Vol. 1 10.2.3, 11.6.6)."""
     value = rd32(st, a)
     if value & ~MXCSR_MASK:
@@ -60,24 +61,24 @@ def ldmxcsr(st, d, a, b, imm):
 
 
 @op("stmxcsr")
-def stmxcsr(st, d, a, b, imm):
+def stmxcsr(st: State, d: int, a: int, b: int, imm: int) -> int:
     wr64(st, d, ld64(rd64(st, FPU) + MXCSR))
     return OK
 
 
 @op("check_fxsave")
-def check_fxsave(st, d, a, b, imm):
+def check_fxsave(st: State, d: int, a: int, b: int, imm: int) -> int:
     """FXSAVE and FXRSTOR give #NM for CR0.EM as for TS (SDM Vol. 2A FXSAVE)."""
     return fault(st, NM) if rd64(st, VECTOR_GATE) & (EMULATE | SWITCHED) else OK
 
 
 @op("fxsave", *((wide, long) for wide in (0, 1) for long in (0, 1)))
-def fxsave(wide, long):
+def fxsave(wide: int, long: int) -> Handler:
     """`wide`: XMM8-15 too, in 64-bit mode; `long`: 64-bit instruction and data pointers, by REX.W (SDM Vol. 1
     10.5.1)."""
     end = FX_XMM + (256 if wide else 128)
 
-    def fxsave(st, d, a, b, imm):
+    def fxsave(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
         if linear & 15:
             return general_protection(st, 0)
@@ -98,10 +99,10 @@ def fxsave(wide, long):
 
 
 @op("fxrstor", *((wide, long) for wide in (0, 1) for long in (0, 1)))
-def fxrstor(wide, long):
+def fxrstor(wide: int, long: int) -> Handler:
     end = FX_XMM + (256 if wide else 128)
 
-    def fxrstor(st, d, a, b, imm):
+    def fxrstor(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
         if linear & 15:
             return general_protection(st, 0)

@@ -7,20 +7,20 @@ from jit.exits import OK
 from jit.flags import CF, OF, SF, ZF, set_status
 from jit.fpu_layout import xmm
 from jit.layout import FPU, gpr
-from jit.native import ctlz, cttz, ld8, rd64, shr, st8, st64, sx32, wr64
+from jit.native import Handler, State, ctlz, cttz, ld8, rd64, shr, st8, st64, sx32, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
-from jit.slow import check_address, wrap
 from jit.simd_string import CARRY, HIGHEST, OVERFLOW, SIGN, WORDS, ZERO
+from jit.slow import check_address, wrap
 
 RAX, RCX, RDX, XMM0 = gpr(0), gpr(1), gpr(2), xmm(0)
 pure_string = types.ExternalFunction("strata_pure_string", types.int64(*[types.int64] * 6))
 
 
 @op("pcmpstr", *((result, width) for result in ("index", "mask") for width in (32, 64)))
-def pcmpstr(result, width):
+def pcmpstr(result: int, width: int) -> Handler:
     """PCMPESTRI and the like: `imm` as jit/simd_string.py wants it; explicit lengths have `width` bits."""
-    def pcmpstr(st, d, a, b, imm):
+    def pcmpstr(st: State, d: int, a: int, b: int, imm: int) -> int:
         first, second = rd64(st, RAX), rd64(st, RDX)
         if width == 32:
             first, second = sx32(first), sx32(second)
@@ -46,10 +46,10 @@ def pcmpstr(result, width):
 
 
 @op("maskmov", 8, 16)
-def maskmov(size):
+def maskmov(size: int) -> Handler:
     """MASKMOVDQU, MASKMOVQ: the bytes of D whose bytes in the vector at offset `imm` are negative. Like Intel's
     processors it checks the whole operand, the upper half first; the manual leaves that open."""
-    def maskmov(st, d, a, b, imm):
+    def maskmov(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, 0)
         status = check_address(st, wrap(st, linear, hint(b)), size, hint(b))
         if status != OK:

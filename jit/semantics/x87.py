@@ -1,4 +1,4 @@
-"""Micro-ops of the x87 instructions (SDM Vol. 2A; Vol. 1 chapter 8). The work is in jit/x87, called as runtime functions
+"""Micro-ops of the x87 instructions (SDM Vol. 2A; Vol. 1 chapter 8). The work is in jit/x87, called as functions
 of the FPU file's address and values alone, so that regions may hold the calls.
 
 A register instruction is one micro-op. One with a memory operand starts with `x87_ready`, as #NM and #MF come before
@@ -8,14 +8,13 @@ the operand's faults (SDM Vol. 3A table 6-2). The immediate says where the instr
 
 from numba import types
 
-from jit import exits
 from jit.access import probe, store
 from jit.exits import OK
-from jit.fault import MF, NM, fault, general_protection, stack_fault
+from jit.fault import NM, fault, general_protection, stack_fault
 from jit.flags import CF, PF, ZF, condition, set_status
 from jit.fpu_layout import FCW, FDP, FIP, FOP, FSW
-from jit.layout import CR0, FPU, PAGE_RIP, SEG, SEG_ATTR, SEG_BYTES, SELF, SS, VECTOR_GATE
-from jit.native import inline, ld16, ld64, rd64, shr, state_at, st64, wr64
+from jit.layout import FPU, PAGE_RIP, SEG, SEG_ATTR, SEG_BYTES, SS, VECTOR_GATE
+from jit.native import Handler, State, inline, ld16, ld64, rd64, shr, st64, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.segmentation import WRITE, type_allows
@@ -24,9 +23,10 @@ from jit.vector_gate import CR0_TS
 from jit.x87 import control
 from jit.x87.format import C0, C2, C3, ES
 from jit.x87.pop import OUT_HIGH, OUT_LOW
+from jit.x87.report import control_register_0, report_error
 from jit.x87.sources import (
-    FROM_SHIFT,
     CONTROL_SHIFT,
+    FROM_SHIFT,
     OPCODE_SHIFT,
     STORE_SEGMENT_SHIFT,
     STORE_TRUNCATES,
@@ -40,7 +40,7 @@ from jit.x87.sources import (
     WHERE_OFFSET,
 )
 
-CR0_MP, CR0_NE = 1 << 1, 1 << 5
+CR0_MP = 1 << 1
 PURE = "strata_pure_x87_"               # regions may call these
 _WORD3 = types.int64(types.int64, types.int64, types.int64)
 _WORD2 = types.int64(types.int64, types.int64)
@@ -60,21 +60,7 @@ compare_worker, move_worker = external("compare"), external("move")
 
 
 @inline
-def control_register_0(st):
-    """CR0; regions hold no copy of it."""
-    return rd64(state_at(rd64(st, SELF)), CR0)
-
-
-@inline
-def report_error(st):
-    """An unmasked exception waits: #MF, or without CR0.NE the FERR# signal (SDM Vol. 1 8.7)."""
-    if control_register_0(st) & CR0_NE:
-        return fault(st, MF)
-    return exits.FERR
-
-
-@inline
-def ready(st):
+def ready(st: State) -> int:
     """OK, or what keeps a waiting x87 instruction from executing."""
     if rd64(st, VECTOR_GATE) & (EMULATE | SWITCHED):
         return fault(st, NM)
@@ -84,7 +70,7 @@ def ready(st):
 
 
 @inline
-def ready_unwaiting(st):
+def ready_unwaiting(st: State) -> int:
     """The same for instructions that do not look at pending exceptions."""
     if rd64(st, VECTOR_GATE) & (EMULATE | SWITCHED):
         return fault(st, NM)
@@ -92,20 +78,20 @@ def ready_unwaiting(st):
 
 
 @inline
-def how(imm):
+def how(imm: int) -> int:
     """The control word."""
     return shr(imm, CONTROL_SHIFT)
 
 
 @inline
-def note(st, f, where):
+def note(st: State, f: int, where: int) -> None:
     """FIP."""
     ip = rd64(st, PAGE_RIP) + (where & WHERE_OFFSET)
     st64(f + FIP, ip & 0xFFFFFFFF if where & WHERE_NARROW else ip)
 
 
 @inline
-def note_error(st, f, where, pointer):
+def note_error(st: State, f: int, where: int, pointer: int) -> None:
     """FOP, and FDP where there is a memory operand, are noted when an exception is unmasked (SDM Vol. 1 8.1.8, 8.1.9;
     CPUID leaf 7 EBX bit 6)."""
     st64(f + FOP, shr(where, OPCODE_SHIFT) & 0x7FF)
@@ -114,21 +100,21 @@ def note_error(st, f, where, pointer):
 
 
 @op("x87_ready")
-def x87_ready(st, d, a, b, imm):
+def x87_ready(st: State, d: int, a: int, b: int, imm: int) -> int:
     return ready(st)
 
 
 @op("x87_ready_unwaiting")
-def x87_ready_unwaiting(st, d, a, b, imm):
+def x87_ready_unwaiting(st: State, d: int, a: int, b: int, imm: int) -> int:
     return ready_unwaiting(st)
 
 
 @op("x87", *PLAIN_WORKERS)
-def x87_operation(name):
+def x87_operation(name: str) -> Handler:
     """a: slot of the memory operand's bits; b: slot of its address, 0 without one."""
     worker = external(name)
 
-    def x87_operation(st, d, a, b, imm):
+    def x87_operation(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = ready(st)
         if status != OK:
             return status
@@ -141,7 +127,7 @@ def x87_operation(name):
 
 
 @op("x87_compare")
-def x87_compare(st, d, a, b, imm):
+def x87_compare(st: State, d: int, a: int, b: int, imm: int) -> int:
     status = ready(st)
     if status != OK:
         return status
@@ -153,7 +139,7 @@ def x87_compare(st, d, a, b, imm):
 
 
 @op("x87_compare_flags")
-def x87_compare_flags(st, d, a, b, imm):
+def x87_compare_flags(st: State, d: int, a: int, b: int, imm: int) -> int:
     """FCOMI, FUCOMI: ZF, PF, CF as C3, C2, C0; OF, SF, AF cleared (SDM Vol. 2A FCOMI)."""
     status = ready(st)
     if status != OK:
@@ -168,11 +154,11 @@ def x87_compare_flags(st, d, a, b, imm):
 
 
 @op("x87_push_wide", "push_extended", "push_decimal")
-def x87_push_wide(name):
+def x87_push_wide(name: str) -> Handler:
     """FLD m80fp, FBLD: the low 64 bits in slot a, the rest in slot d."""
     worker = external(name)
 
-    def x87_push_wide(st, d, a, b, imm):
+    def x87_push_wide(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = ready(st)
         if status != OK:
             return status
@@ -185,9 +171,9 @@ def x87_push_wide(name):
 
 
 @op("x87_move", *range(16))
-def x87_move(code):
+def x87_move(code: int) -> Handler:
     """FCMOVcc by condition code; a branch over it would need two blocks."""
-    def x87_move(st, d, a, b, imm):
+    def x87_move(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = ready(st)
         if status != OK:
             return status
@@ -200,7 +186,7 @@ def x87_move(code):
 
 
 @inline
-def store_out(st, linear, size, flags, f):
+def store_out(st: State, linear: int, size: int, flags: int, f: int) -> int:
     """Write the operand that a conversion left."""
     if size != 10:
         return store(st, linear, size, flags, ld64(f + OUT_LOW))
@@ -219,12 +205,12 @@ def size_of(to: int) -> int:
 
 
 @op("x87_store", *range(7))
-def x87_store(to):
-    """A store of kind TO_*; it commits in `x87_stored`, which must follow. That the segment is writable is checked here,
+def x87_store(to: int) -> Handler:
+    """A store of kind TO_*; it commits in `x87_stored`, which must follow. The segment is checked to be writable here,
     as an unmasked exception that keeps the store from happening comes first."""
     size = size_of(to)
 
-    def x87_store(st, d, a, b, imm):
+    def x87_store(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = ready(st)
         if status != OK:
             return status
@@ -239,7 +225,7 @@ def x87_store(to):
 
 
 @op("x87_stored")
-def x87_stored(st, d, a, b, imm):
+def x87_stored(st: State, d: int, a: int, b: int, imm: int) -> int:
     f = rd64(st, FPU)
     note(st, f, imm)
     if stored(f, how(imm)) != 0:
@@ -248,7 +234,7 @@ def x87_stored(st, d, a, b, imm):
 
 
 @op("x87_adjust")
-def x87_adjust(st, d, a, b, imm):
+def x87_adjust(st: State, d: int, a: int, b: int, imm: int) -> int:
     """FFREE, FFREEP, FINCSTP, FDECSTP, and FNOP with nothing to do."""
     status = ready(st)
     if status != OK:
@@ -261,7 +247,7 @@ def x87_adjust(st, d, a, b, imm):
 
 
 @op("x87_wait")
-def x87_wait(st, d, a, b, imm):
+def x87_wait(st: State, d: int, a: int, b: int, imm: int) -> int:
     """FWAIT: CR0.MP and TS decide about #NM, not EM (SDM Vol. 3A 2.5)."""
     if control_register_0(st) & (CR0_MP | CR0_TS) == CR0_MP | CR0_TS:
         return fault(st, NM)
@@ -271,7 +257,7 @@ def x87_wait(st, d, a, b, imm):
 
 
 @op("x87_clear")
-def x87_clear(st, d, a, b, imm):
+def x87_clear(st: State, d: int, a: int, b: int, imm: int) -> int:
     status = ready_unwaiting(st)
     if status != OK:
         return status
@@ -280,7 +266,7 @@ def x87_clear(st, d, a, b, imm):
 
 
 @op("x87_init")
-def x87_init(st, d, a, b, imm):
+def x87_init(st: State, d: int, a: int, b: int, imm: int) -> int:
     status = ready_unwaiting(st)
     if status != OK:
         return status
@@ -289,18 +275,18 @@ def x87_init(st, d, a, b, imm):
 
 
 @op("x87_load_control")
-def x87_load_control(st, d, a, b, imm):
+def x87_load_control(st: State, d: int, a: int, b: int, imm: int) -> int:
     """FLDCW from slot a."""
     control.load_control(rd64(st, FPU), rd64(st, a))
     return OK
 
 
 @op("x87_read_word", "control", "status")
-def x87_read_word(which):
+def x87_read_word(which: int) -> Handler:
     """FCW or FSW into slot d, whose other bits stay."""
     offset = FCW if which == "control" else FSW
 
-    def x87_read_word(st, d, a, b, imm):
+    def x87_read_word(st: State, d: int, a: int, b: int, imm: int) -> int:
         status = ready_unwaiting(st)
         if status != OK:
             return status
@@ -315,10 +301,10 @@ load_environment = types.ExternalFunction("strata_fpu_load_environment", _enviro
 
 
 @op("x87_store_environment")
-def x87_store_environment(st, d, a, b, imm):
+def x87_store_environment(st: State, d: int, a: int, b: int, imm: int) -> int:
     return store_environment(st, effective(st, a, b, imm), d | hint(b))
 
 
 @op("x87_load_environment")
-def x87_load_environment(st, d, a, b, imm):
+def x87_load_environment(st: State, d: int, a: int, b: int, imm: int) -> int:
     return load_environment(st, effective(st, a, b, imm), d | hint(b))

@@ -3,8 +3,8 @@
 from jit.native import inline
 from jit.x87.arithmetic import denormal_flag, quotient128, with_flags
 from jit.x87.binary import conclude
-from jit.x87.constants import INVERSE_ODD_H, INVERSE_ODD_L, QUARTER_PI_H, QUARTER_PI_L, TERMS
 from jit.x87.compare import magnitude_less
+from jit.x87.constants import INVERSE_ODD_H, INVERSE_ODD_L, QUARTER_PI_H, QUARTER_PI_L, TERMS
 from jit.x87.format import BIAS, IE, INFINITE, QUIET_NAN, ZERO, kind, normalised, sign_of
 from jit.x87.logarithm import INTO_ST1
 from jit.x87.nan import propagate
@@ -28,7 +28,7 @@ TAN_EIGHTH_H = 0x6A09E667F3BCC908                   # tan(pi / 8) as a fraction
 
 
 @inline
-def small_arctangent(h, l, x):  # noqa: E741
+def small_arctangent(h: int, l: int, x: int) -> tuple[int, int, int]:
     """arctan of a number of at most tan(pi / 8)."""
     fh, fl = fraction(h, l, x)
     if fh == 0:
@@ -41,7 +41,7 @@ def small_arctangent(h, l, x):  # noqa: E741
 
 
 @inline
-def unit_arctangent(h, l, x):  # noqa: E741
+def unit_arctangent(h: int, l: int, x: int) -> tuple[int, int, int]:
     """arctan of a number of at most 1."""
     fh, fl = (-1, -1) if x >= 0 else fraction(h, l, x)
     if not less128(TAN_EIGHTH_H, 0, fh, fl):
@@ -61,7 +61,7 @@ def unit_arctangent(h, l, x):  # noqa: E741
 
 
 @inline
-def around(eighths, subtract, h, l, x):  # noqa: E741
+def around(eighths: int, subtract: int, h: int, l: int, x: int) -> int:
     """eighths * pi / 4 (1 to 4 of them) +- a number of at most pi / 4."""
     total_h, total_l = 0, 0
     step_h, step_l = shr128(QUARTER_PI_H, QUARTER_PI_L, 2)                      # in units of 2**-126
@@ -76,14 +76,14 @@ def around(eighths, subtract, h, l, x):  # noqa: E741
 
 
 @inline
-def angle(eighths, sign, cw, flags):
+def angle(eighths: int, sign: int, cw: int, flags: int) -> tuple[int, int, int]:
     """eighths * pi / 4 with a sign, rounded."""
     h, low, x = around(eighths, False, 0, 0, -200)
     return with_flags(round_at(sign, x + BIAS, h, low | 1, cw, 0), flags)
 
 
 @inline
-def arctangent(y_sig, y_top, x_sig, x_top, cw):
+def arctangent(y_sig: int, y_top: int, x_sig: int, x_top: int, cw: int) -> tuple[int, int, int]:
     """The angle of (x, y), from -pi to pi."""
     x_kind, y_kind = kind(x_sig, x_top), kind(y_sig, y_top)
     if x_kind >= QUIET_NAN or y_kind >= QUIET_NAN:
@@ -118,7 +118,7 @@ def arctangent(y_sig, y_top, x_sig, x_top, cw):
     return with_flags(round_at(sign, x + BIAS, h, low | 1, cw, 0), flags)
 
 
-def x87_arctangent(f, control, raw):
+def x87_arctangent(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0) or is_empty(f, fsw, 1):
         if cw & IE:

@@ -1,4 +1,4 @@
-"""Addition, multiplication, division and square root: (sig, top, flags) of operands (SDM Vol. 2: FADD, FMUL, FDIV, FSQRT).
+"""Sums, products, quotients and square roots: (sig, top, flags) of operands (SDM Vol. 2: FADD, FMUL, FDIV, FSQRT).
 
 The flags are exception flags and C1 as in FSW. Results that an unmasked exception suppresses are the caller's to drop.
 """
@@ -26,18 +26,18 @@ from jit.x87.wide import add128, clz128, divide, less128, multiply64, shl128, sh
 
 
 @inline
-def denormal_flag(a_kind, b_kind):
+def denormal_flag(a_kind: int, b_kind: int) -> int:
     return DE if a_kind == DENORMAL or b_kind == DENORMAL else 0
 
 
 @inline
-def with_flags(result, flags):
+def with_flags(result: tuple[int, int, int], flags: int) -> tuple[int, int, int]:
     sig, top, more = result
     return sig, top, more | flags
 
 
 @inline
-def add(a_sig, a_top, b_sig, b_top, cw):
+def add(a_sig: int, a_top: int, b_sig: int, b_top: int, cw: int) -> tuple[int, int, int]:
     """a + b."""
     a_kind, b_kind = kind(a_sig, a_top), kind(b_sig, b_top)
     if a_kind >= QUIET_NAN or b_kind >= QUIET_NAN:
@@ -80,7 +80,7 @@ def add(a_sig, a_top, b_sig, b_top, cw):
 
 
 @inline
-def multiply(a_sig, a_top, b_sig, b_top, cw):
+def multiply(a_sig: int, a_top: int, b_sig: int, b_top: int, cw: int) -> tuple[int, int, int]:
     """a * b."""
     a_kind, b_kind = kind(a_sig, a_top), kind(b_sig, b_top)
     if a_kind >= QUIET_NAN or b_kind >= QUIET_NAN:
@@ -104,7 +104,7 @@ def multiply(a_sig, a_top, b_sig, b_top, cw):
 
 
 @inline
-def quotient128(ah, bh):
+def quotient128(ah: int, bh: int) -> tuple[int, int, int]:
     """(high, low, shift): ah / bh with 127 bits and a sticky one, both having their top bits set; shift is 1 where the
     quotient is below 1 and was doubled."""
     shift = 1 if ult(ah, bh) else 0
@@ -114,7 +114,7 @@ def quotient128(ah, bh):
 
 
 @inline
-def divide_values(a_sig, a_top, b_sig, b_top, cw):
+def divide_values(a_sig: int, a_top: int, b_sig: int, b_top: int, cw: int) -> tuple[int, int, int]:
     """a / b."""
     a_kind, b_kind = kind(a_sig, a_top), kind(b_sig, b_top)
     if a_kind >= QUIET_NAN or b_kind >= QUIET_NAN:
@@ -140,7 +140,7 @@ def divide_values(a_sig, a_top, b_sig, b_top, cw):
 
 
 @inline
-def root128(high, low):
+def root128(high: int, low: int) -> tuple[int, int, int]:
     """(root, remainder high, low): the integer square root of a number in [2**126, 2**128), digit by digit."""
     root = 0
     rest_high, rest_low = 0, 0
@@ -157,7 +157,7 @@ def root128(high, low):
 
 
 @inline
-def square_root(sig, top, cw):
+def square_root(sig: int, top: int, cw: int) -> tuple[int, int, int]:
     """The square root."""
     value_kind = kind(sig, top)
     if value_kind >= QUIET_NAN:

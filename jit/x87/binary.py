@@ -22,12 +22,12 @@ from jit.x87.widen import widen
 
 
 @inline
-def is_nan(sig, top):
+def is_nan(sig: int, top: int) -> bool:
     return kind(sig, top) >= QUIET_NAN
 
 
 @inline
-def operands(f, fsw, control, raw):
+def operands(f: int, fsw: int, control: int, raw: int) -> tuple[int, int, int, int, int, int]:
     """(destination sig, top, source sig, top, DE of a memory operand, whether a register is empty)."""
     d, s = control & 7, (control >> SOURCE_SHIFT) & 7
     source = (control >> FROM_SHIFT) & 7
@@ -41,7 +41,7 @@ def operands(f, fsw, control, raw):
 
 
 @inline
-def conclude(f, fsw, cw, control, sig, top, flags):
+def conclude(f: int, fsw: int, cw: int, control: int, sig: int, top: int, flags: int) -> int:
     """Write the destination and pop, unless that is suppressed. 1: an exception is unmasked."""
     flags = visible(flags, cw)
     if not suppressed(flags, cw):
@@ -51,7 +51,7 @@ def conclude(f, fsw, cw, control, sig, top, flags):
 
 
 @inline
-def underflow(f, fsw, cw, control):
+def underflow(f: int, fsw: int, cw: int, control: int) -> int:
     """An operand is empty."""
     if cw & IE:
         put_indefinite(f, fsw, control & 7)
@@ -60,13 +60,13 @@ def underflow(f, fsw, cw, control):
 
 
 @inline
-def with_memory_denormal(flags, denormal, a_sig, a_top):
+def with_memory_denormal(flags: int, denormal: int, a_sig: int, a_top: int) -> int:
     if denormal != 0 and flags & (IE | ZE) == 0 and not is_nan(a_sig, a_top):
         return flags | DE
     return flags
 
 
-def x87_add(f, control, raw):
+def x87_add(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     a_sig, a_top, b_sig, b_top, denormal, bad = operands(f, fsw, control, raw)
     if bad:
@@ -80,7 +80,7 @@ def x87_add(f, control, raw):
     return conclude(f, fsw, cw, control, sig, top, with_memory_denormal(flags, denormal, a_sig, a_top))
 
 
-def x87_multiply(f, control, raw):
+def x87_multiply(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     a_sig, a_top, b_sig, b_top, denormal, bad = operands(f, fsw, control, raw)
     if bad:
@@ -89,7 +89,7 @@ def x87_multiply(f, control, raw):
     return conclude(f, fsw, cw, control, sig, top, with_memory_denormal(flags, denormal, a_sig, a_top))
 
 
-def x87_divide(f, control, raw):
+def x87_divide(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     a_sig, a_top, b_sig, b_top, denormal, bad = operands(f, fsw, control, raw)
     if bad:

@@ -10,14 +10,14 @@ GREATER, LESS, EQUAL, UNORDERED = 0, C0, C3, C0 | C2 | C3
 
 
 @inline
-def magnitude_less(a_sig, a_top, b_sig, b_top):
+def magnitude_less(a_sig: int, a_top: int, b_sig: int, b_top: int) -> int:
     a_high, a_exp = normalised(a_sig, a_top)
     b_high, b_exp = normalised(b_sig, b_top)
     return a_exp < b_exp or (a_exp == b_exp and ult(a_high, b_high))
 
 
 @inline
-def order(a_sig, a_top, b_sig, b_top):
+def order(a_sig: int, a_top: int, b_sig: int, b_top: int) -> int:
     """GREATER, LESS or EQUAL for two numbers."""
     if a_sig == 0 and b_sig == 0:
         return EQUAL
@@ -36,7 +36,7 @@ def order(a_sig, a_top, b_sig, b_top):
 
 
 @inline
-def compare(a_sig, a_top, b_sig, b_top, quiet):
+def compare(a_sig: int, a_top: int, b_sig: int, b_top: int, quiet: int) -> tuple[int, int]:
     """(condition bits, flags)."""
     a_kind, b_kind = kind(a_sig, a_top), kind(b_sig, b_top)
     if a_kind >= QUIET_NAN or b_kind >= QUIET_NAN:
@@ -46,7 +46,7 @@ def compare(a_sig, a_top, b_sig, b_top, quiet):
     return order(a_sig, a_top, b_sig, b_top), flags
 
 
-def x87_compare(f, control, raw):
+def x87_compare(f: int, control: int, raw: int) -> int:
     """1 if an exception is unmasked, plus the condition bits."""
     fsw, cw = status_word(f), control_word(f)
     if (control >> FROM_SHIFT) & 7 == FROM_ZERO:

@@ -1,4 +1,4 @@
-"""Constants of the transcendental instructions as 128-bit fixed point, computed from their series when code is compiled.
+"""Constants of the transcendental instructions as 128-bit fixed point, computed when code is compiled.
 
 Q1.127 words hold numbers below 2 in units of 2**-127. Tables are pairs of arrays, high words and low words.
 """

@@ -11,13 +11,13 @@ TAG_VALID, TAG_ZERO, TAG_SPECIAL, TAG_EMPTY = 0, 1, 2, 3
 
 
 @inline
-def summarised(fsw, cw):
+def summarised(fsw: int, cw: int) -> int:
     """FSW with ES and B as its flags and the masks of FCW make them."""
     return (fsw | ES | BUSY) if fsw & ~cw & EXCEPTIONS else fsw & ~(ES | BUSY)
 
 
 @inline
-def load_control(f, value):
+def load_control(f: int, value: int) -> None:
     """FLDCW."""
     cw = (value & FCW_WRITABLE) | FCW_FIXED
     st16(f + FCW, cw)
@@ -25,13 +25,13 @@ def load_control(f, value):
 
 
 @inline
-def clear_exceptions(f):
+def clear_exceptions(f: int) -> None:
     """FNCLEX."""
     st16(f + FSW, ld16(f + FSW) & ~(EXCEPTIONS | SF | ES | BUSY))
 
 
 @inline
-def initialise(f):
+def initialise(f: int) -> None:
     """FNINIT; the registers keep their bits."""
     st64(f + FCW, FCW_INIT)
     for word in (FSW, FTW, FOP, FIP, FDP, FCS, FDS):
@@ -39,14 +39,14 @@ def initialise(f):
 
 
 @inline
-def enter_mmx(f):
+def enter_mmx(f: int) -> None:
     """What every MMX instruction but EMMS does: TOP = 0, all registers valid (SDM Vol. 1 9.5.1)."""
     st8(f + FTW, 0xFF)
     st16(f + FSW, ld16(f + FSW) & ~TOP_MASK)
 
 
 @inline
-def adjust(f, control):
+def adjust(f: int, control: int) -> None:
     """FINCSTP, FDECSTP, FFREE, FFREEP by the FREE ... ROTATE_DOWN bits."""
     fsw = status_word(f) & ~C1
     if control & (FREE | FREE_POP):
@@ -61,7 +61,7 @@ def adjust(f, control):
 
 
 @inline
-def full_tags(f):
+def full_tags(f: int) -> int:
     """The tag word with two bits for each register (SDM Vol. 1 8.1.7)."""
     tags = 0
     valid = ld16(f + FTW)
@@ -75,7 +75,7 @@ def full_tags(f):
 
 
 @inline
-def load_tags(f, tags):
+def load_tags(f: int, tags: int) -> None:
     """FTW from a full tag word, of which only emptiness matters."""
     valid = 0
     for n in range(8):

@@ -9,8 +9,8 @@ from jit.exits import OK
 from jit.fpu_layout import FCS, FCW, FDP, FDS, FIP, FOP, FSW, ST
 from jit.layout import FPU
 from jit.mode import protected
-from jit.native import inline, ld16, ld64, rd64, shr, st16, st64
-from jit.slow import STACK
+from jit.native import State, inline, ld16, ld64, rd64, shr, st16, st64
+from jit.slow import ALIGNED, STACK
 from jit.x87.control import FCW_FIXED, FCW_WRITABLE, full_tags, initialise, load_tags, summarised
 from jit.x87.format import EXCEPTIONS
 from jit.x87.sources import ENV_BYTES, ENV_REGISTERS, ENV_WIDE
@@ -21,7 +21,7 @@ OPCODE_MASK = 0x7FF
 
 
 @inline
-def environment_word(f, n, wide, pointers):
+def environment_word(f: int, n: int, wide: int, pointers: int) -> int:
     """Word n of the seven. `pointers`: the protected-mode layout."""
     upper = 0xFFFF0000 if wide else 0
     if n == 0:
@@ -45,7 +45,7 @@ def environment_word(f, n, wide, pointers):
     return high | opcode if n == 4 else high
 
 
-def fpu_store_environment(st, linear, control):
+def fpu_store_environment(st: State, linear: int, control: int) -> int:
     """FNSTENV masks all exceptions afterwards, FNSAVE initialises."""
     f = rd64(st, FPU)
     wide, pointers = control & ENV_WIDE != 0, protected(st)
@@ -69,9 +69,9 @@ def fpu_store_environment(st, linear, control):
     at = linear + 7 * size
     for i in range(8):
         register = f + ST + (number(fsw, i) << 4)
-        status = store(st, at, 8, control & STACK, ld64(register))
+        status = store(st, at, 8, control & STACK | ALIGNED, ld64(register))
         if status == OK:
-            status = store(st, at + 8, 2, control & STACK, ld16(register + 8))
+            status = store(st, at + 8, 2, control & STACK | ALIGNED, ld16(register + 8))
         if status != OK:
             return status
         at += 10
@@ -80,11 +80,11 @@ def fpu_store_environment(st, linear, control):
 
 
 @inline
-def load_word(st, linear, n, size, control):
+def load_word(st: State, linear: int, n: int, size: int, control: int) -> int:
     return load(st, linear + n * size, size, control & STACK)
 
 
-def fpu_load_environment(st, linear, control):
+def fpu_load_environment(st: State, linear: int, control: int) -> int:
     """FLDENV, FRSTOR."""
     f = rd64(st, FPU)
     wide, pointers = control & ENV_WIDE != 0, protected(st)
@@ -119,10 +119,10 @@ def fpu_load_environment(st, linear, control):
     first = linear + 7 * size
     if control & ENV_REGISTERS:
         for i in range(8):
-            sig, status = load(st, first + 10 * i, 8, control & STACK)
+            sig, status = load(st, first + 10 * i, 8, control & STACK | ALIGNED)
             if status != OK:
                 return status
-            top, status = load(st, first + 10 * i + 8, 2, control & STACK)
+            top, status = load(st, first + 10 * i + 8, 2, control & STACK | ALIGNED)
             if status != OK:
                 return status
             register = f + ST + (number(fsw, i) << 4)

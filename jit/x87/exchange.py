@@ -14,7 +14,7 @@ from jit.x87.stack import (
 )
 
 
-def x87_exchange(f, control, raw):
+def x87_exchange(f: int, control: int, raw: int) -> int:
     """ST(0) and ST(i) change places; an empty one counts as the indefinite."""
     fsw, cw = status_word(f), control_word(f)
     i = control & 7
@@ -31,7 +31,7 @@ def x87_exchange(f, control, raw):
     return finish(f, fsw, cw, flags)
 
 
-def x87_move(f, control, taken):
+def x87_move(f: int, control: int, taken: int) -> int:
     """FCMOVcc; both registers must hold something whether or not the condition is met."""
     fsw, cw = status_word(f), control_word(f)
     i = control & 7

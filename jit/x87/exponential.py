@@ -14,7 +14,7 @@ TERMS = 28
 
 
 @inline
-def exp2m1(sig, top, cw):
+def exp2m1(sig: int, top: int, cw: int) -> tuple[int, int, int]:
     """2**x - 1 for |x| <= 1. Beyond, where the manual leaves the result undefined, x is returned as processors do."""
     value_kind = kind(sig, top)
     if value_kind >= QUIET_NAN:
@@ -39,7 +39,7 @@ def exp2m1(sig, top, cw):
     return with_flags(round_at(negative, x + BIAS, h, low | 1, cw, 0), flags)
 
 
-def x87_exp2m1(f, control, raw):
+def x87_exp2m1(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0):
         return underflow(f, fsw, cw, 0)

@@ -24,7 +24,7 @@ ZERO, NORMAL, DENORMAL, INFINITE, QUIET_NAN, SIGNALING_NAN, UNSUPPORTED = 0, 1, 
 
 
 @inline
-def kind(sig, top):
+def kind(sig: int, top: int) -> int:
     """Which of ZERO ... UNSUPPORTED a value is. Pseudo-denormals are DENORMAL; unnormals, pseudo-NaNs and
     pseudo-infinities UNSUPPORTED."""
     exponent = top & EXP_MAX
@@ -40,7 +40,7 @@ def kind(sig, top):
 
 
 @inline
-def normalised(sig, top):
+def normalised(sig: int, top: int) -> tuple[int, int]:
     """(significand with its top bit set, exponent) of a NORMAL or DENORMAL value; the exponent may be below 1."""
     exponent = top & EXP_MAX
     if exponent == 0:
@@ -50,18 +50,18 @@ def normalised(sig, top):
 
 
 @inline
-def sign_of(top):
+def sign_of(top: int) -> int:
     return (top >> 15) & 1
 
 
 @inline
-def rounding(cw):
+def rounding(cw: int) -> int:
     """RC."""
     return (cw >> 10) & 3
 
 
 @inline
-def dropped(cw):
+def dropped(cw: int) -> int:
     """Significand bits below the precision that PC selects. 01, reserved, acts as 11."""
     pc = (cw >> 8) & 3
     if pc == 0:

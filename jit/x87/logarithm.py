@@ -5,7 +5,7 @@ log2 m = 2 / ln 2 * artanh((m - 1) / (m + 1)), with m between sqrt(1/2) and sqrt
 
 from jit.native import inline, shr, ult
 from jit.x87.arithmetic import denormal_flag, with_flags
-from jit.x87.binary import conclude, underflow
+from jit.x87.binary import conclude
 from jit.x87.constants import INVERSE_ODD_H, INVERSE_ODD_L, TWO_OVER_LN2_H, TWO_OVER_LN2_L
 from jit.x87.format import BIAS, EXP_MAX, IE, INFINITE, PE, QUIET_NAN, SIGN, ZE, ZERO, kind, normalised, sign_of
 from jit.x87.nan import invalid, propagate
@@ -32,7 +32,7 @@ INTEGER_SHIFT = 111                                 # sums with an exponent have
 
 
 @inline
-def artanh_log2(nh, nl, nx, dh, dl):
+def artanh_log2(nh: int, nl: int, nx: int, dh: int, dl: int) -> tuple[int, int, int]:
     """2 / ln 2 * artanh(n / d) of a number n and a fraction d in [1/2, 1) that stands for 4 * d."""
     rh, rl = reciprocal(dh, dl)                                     # 1 / d = 4 / (m + 1), in units of 2**-127
     rh, rl, rx = normal(rh, rl, 0)
@@ -46,7 +46,7 @@ def artanh_log2(nh, nl, nx, dh, dl):
 
 
 @inline
-def log2_of(mh, ml, exponent):
+def log2_of(mh: int, ml: int, exponent: int) -> tuple[int, int, int, int, bool]:
     """(sign, h, l, x, whether it is exact) of log2(m * 2**exponent), m = mh:ml in units of 2**-127, in [1, 2), not 1
     with exponent 0. h = 0 stands for a result of 0."""
     if mh == SIGN and ml == 0:
@@ -84,7 +84,7 @@ def log2_of(mh, ml, exponent):
 
 
 @inline
-def scaled(sign, h, low, x, exact, y_sig, y_top, cw):
+def scaled(sign: int, h: int, low: int, x: int, exact: int, y_sig: int, y_top: int, cw: int) -> int:
     """y times a number, rounded. Processors report every logarithm as inexact and, where it is not, round as if it were
     slightly smaller."""
     yh, y_exp = normalised(y_sig, y_top)
@@ -95,7 +95,7 @@ def scaled(sign, h, low, x, exact, y_sig, y_top, cw):
 
 
 @inline
-def compare_one(sig, top):
+def compare_one(sig: int, top: int) -> int:
     """-1, 0 or 1 as a positive number is below, at or above 1."""
     exponent = top & EXP_MAX
     if exponent != BIAS:
@@ -104,7 +104,7 @@ def compare_one(sig, top):
 
 
 @inline
-def y_log2(y_sig, y_top, x_sig, x_top, cw):
+def y_log2(y_sig: int, y_top: int, x_sig: int, x_top: int, cw: int) -> tuple[int, int, int]:
     """y * log2 x."""
     x_kind, y_kind = kind(x_sig, x_top), kind(y_sig, y_top)
     if x_kind >= QUIET_NAN or y_kind >= QUIET_NAN:
@@ -134,7 +134,7 @@ def y_log2(y_sig, y_top, x_sig, x_top, cw):
 
 
 @inline
-def log2_plus_one(sig, exponent, negative):
+def log2_plus_one(sig: int, exponent: int, negative: int) -> tuple[int, int, int]:
     """log2(1 +- n) of a number below 2**-2 in size: n / (2 +- n) is the argument of artanh."""
     fh, fl = fraction(sig, 0, exponent)
     if negative:
@@ -148,7 +148,7 @@ def log2_plus_one(sig, exponent, negative):
 
 
 @inline
-def y_log2_plus_one(y_sig, y_top, x_sig, x_top, cw):
+def y_log2_plus_one(y_sig: int, y_top: int, x_sig: int, x_top: int, cw: int) -> tuple[int, int, int]:
     """y * log2(x + 1)."""
     x_kind, y_kind = kind(x_sig, x_top), kind(y_sig, y_top)
     if x_kind >= QUIET_NAN or y_kind >= QUIET_NAN:
@@ -195,7 +195,7 @@ def y_log2_plus_one(y_sig, y_top, x_sig, x_top, cw):
     return with_flags(scaled(sign, h, low, x, exact, y_sig, y_top, cw), flags)
 
 
-def x87_log2(f, control, raw):
+def x87_log2(f: int, control: int, raw: int) -> int:
     """FYL2X (control 0), FYL2XP1 (1)."""
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0) or is_empty(f, fsw, 1):

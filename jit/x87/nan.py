@@ -5,13 +5,13 @@ from jit.x87.format import IE, INDEFINITE_SIG, INDEFINITE_TOP, QUIET, QUIET_NAN,
 
 
 @inline
-def invalid():
+def invalid() -> tuple[int, int, int]:
     """(sig, top, flags) of the masked response to an invalid operation."""
     return INDEFINITE_SIG, INDEFINITE_TOP, IE
 
 
 @inline
-def propagate(a_sig, a_top, a_kind, b_sig, b_top, b_kind):
+def propagate(a_sig: int, a_top: int, a_kind: int, b_sig: int, b_top: int, b_kind: int) -> tuple[int, int, int]:
     """Result of two operands of which at least one is a NaN or unsupported: a quiet NaN wins over a signaling one,
     else the larger significand, else the positive one."""
     if a_kind == UNSUPPORTED or b_kind == UNSUPPORTED:
@@ -31,7 +31,7 @@ def propagate(a_sig, a_top, a_kind, b_sig, b_top, b_kind):
 
 
 @inline
-def propagate_one(sig, top, value_kind):
+def propagate_one(sig: int, top: int, value_kind: int) -> tuple[int, int, int]:
     """Result of a single operand that is a NaN or unsupported."""
     if value_kind == UNSUPPORTED:
         return invalid()

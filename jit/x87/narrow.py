@@ -33,7 +33,7 @@ DECIMAL_INDEFINITE_HIGH, DECIMAL_INDEFINITE_LOW = 0xFFFF, -(1 << 62)
 
 
 @inline
-def narrow_float(sig, top, cw, fraction_bits, exponent_bits):
+def narrow_float(sig: int, top: int, cw: int, fraction_bits: int, exponent_bits: int) -> tuple[int, int]:
     """An IEEE number of 1 + exponent_bits + fraction_bits bits. With an unmasked overflow or underflow there is no
     result, and the inexact result is not reported (SDM Vol. 1 8.5.6)."""
     value_kind = kind(sig, top)
@@ -76,7 +76,7 @@ def narrow_float(sig, top, cw, fraction_bits, exponent_bits):
 
 
 @inline
-def magnitude(sig, top, rc):
+def magnitude(sig: int, top: int, rc: int) -> tuple[int, int, bool]:
     """(size, flags, whether it fits 63 bits with some room for checks) of a value rounded to an integer."""
     value_kind = kind(sig, top)
     if value_kind == ZERO:
@@ -88,7 +88,7 @@ def magnitude(sig, top, rc):
 
 
 @inline
-def narrow_integer(sig, top, rc, width):
+def narrow_integer(sig: int, top: int, rc: int, width: int) -> tuple[int, int]:
     """A signed integer of `width` bits; the integer indefinite where it does not fit."""
     size, flags, fits = magnitude(sig, top, rc)
     limit = 1 << (width - 1)
@@ -99,7 +99,7 @@ def narrow_integer(sig, top, rc, width):
 
 
 @inline
-def narrow_decimal(sig, top, rc):
+def narrow_decimal(sig: int, top: int, rc: int) -> tuple[int, int, int]:
     """(low 64 bits, high 16 bits, flags) of a packed decimal."""
     size, flags, fits = magnitude(sig, top, rc)
     if not fits or not ult(size, DECIMAL_LIMIT):

@@ -44,7 +44,7 @@ SUPPRESS = BEFORE | OE | UE             # unmasked, these keep a store from happ
 
 
 @inline
-def converted(sig, top, cw, to, rc):
+def converted(sig: int, top: int, cw: int, to: int, rc: int) -> tuple[int, int, int]:
     """(low 64 bits, bits above them, flags)."""
     high = 0
     if to == TO_F32:
@@ -65,7 +65,7 @@ def converted(sig, top, cw, to, rc):
 
 
 @inline
-def indefinite(to):
+def indefinite(to: int) -> tuple[int, int]:
     """What an empty register is stored as."""
     if to == TO_F32:
         return 0xFFC00000, 0
@@ -78,7 +78,7 @@ def indefinite(to):
     return 1 << (15 if to == TO_I16 else 31 if to == TO_I32 else 63), 0
 
 
-def x87_narrow(f, control):
+def x87_narrow(f: int, control: int) -> int:
     """Convert ST(0). 1: the operand is to be written; 0: an unmasked exception forbids it."""
     fsw, cw = status_word(f), control_word(f)
     to = (control >> FROM_SHIFT) & 7
@@ -94,7 +94,7 @@ def x87_narrow(f, control):
     return 0 if flags & ~cw & SUPPRESS != 0 else 1
 
 
-def x87_stored(f, control):
+def x87_stored(f: int, control: int) -> int:
     """The flags and the pop of a store; 1 if an exception is unmasked."""
     fsw, cw, flags = status_word(f), control_word(f), ld64(f + OUT_FLAGS)
     if flags & ~cw & SUPPRESS == 0:
@@ -102,7 +102,7 @@ def x87_stored(f, control):
     return finish(f, fsw, cw, flags)
 
 
-def x87_store_register(f, control, raw):
+def x87_store_register(f: int, control: int, raw: int) -> int:
     """FST ST(i), FSTP ST(i)."""
     fsw, cw = status_word(f), control_word(f)
     flags = 0
@@ -116,7 +116,7 @@ def x87_store_register(f, control, raw):
     return finish(f, fsw, cw, flags)
 
 
-def x87_push_decimal(f, high, low):
+def x87_push_decimal(f: int, high: int, low: int) -> int:
     """FBLD. Digits above 9, which the manual leaves undefined, count as what they are."""
     value = 0
     for digit in range(17, -1, -1):

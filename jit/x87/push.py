@@ -32,7 +32,7 @@ SIG_ONE, SIG_L2T, SIG_L2E, SIG_PI, SIG_LG2, SIG_LN2 = (_signed(v) for v in (
 
 
 @inline
-def push(f, fsw, cw, sig, top, flags):
+def push(f: int, fsw: int, cw: int, sig: int, top: int, flags: int) -> int:
     """Push a value that came with DE or IE flags; 1 if an exception is unmasked. Only #IA keeps it from the stack."""
     if not is_empty(f, fsw, 7):
         if cw & IE:
@@ -45,7 +45,7 @@ def push(f, fsw, cw, sig, top, flags):
     return finish(f, fsw, cw, flags)
 
 
-def x87_push(f, control, raw):
+def x87_push(f: int, control: int, raw: int) -> int:
     """FLD m32fp, m64fp; FILD."""
     sig, top, flags = widen(raw, (control >> FROM_SHIFT) & 7)
     if kind(sig, top) == SIGNALING_NAN:
@@ -54,12 +54,12 @@ def x87_push(f, control, raw):
     return push(f, status_word(f), control_word(f), sig, top, flags)
 
 
-def x87_push_extended(f, top, sig):
+def x87_push_extended(f: int, top: int, sig: int) -> int:
     """FLD m80fp and FBLD's result: any bits."""
     return push(f, status_word(f), control_word(f), sig, top, 0)
 
 
-def x87_push_register(f, control, raw):
+def x87_push_register(f: int, control: int, raw: int) -> int:
     """FLD ST(i)."""
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, control & 7):
@@ -71,7 +71,7 @@ def x87_push_register(f, control, raw):
 
 
 @inline
-def constant(which, rc):
+def constant(which: int, rc: int) -> tuple[int, int]:
     """(sig, top) by rounding control (SDM Vol. 2A FLDL2T): whether the significand below grows."""
     up = 1 if rc == ROUND_UP else 0
     nearest = 1 if rc == ROUND_UP or rc == ROUND_NEAREST else 0
@@ -90,7 +90,7 @@ def constant(which, rc):
     return 0, 0
 
 
-def x87_push_constant(f, control, raw):
+def x87_push_constant(f: int, control: int, raw: int) -> int:
     cw = control_word(f)
     sig, top = constant(control, rounding(cw))
     return push(f, status_word(f), cw, sig, top, 0)

@@ -1,4 +1,4 @@
-"""Reducing an angle to within pi / 4 of a multiple of pi / 2, with the 66-bit pi of the processors (SDM Vol. 1 8.3.8)."""
+"""Reducing an angle to within pi / 4 of a multiple of pi / 2, by the 66-bit pi of processors (SDM Vol. 1 8.3.8)."""
 
 from jit.native import inline
 from jit.x87.constants import REDUCER_H, REDUCER_L
@@ -9,7 +9,7 @@ RANGE = 63                              # |x| must be below 2**63
 
 
 @inline
-def reduced(high, exponent):
+def reduced(high: int, exponent: int) -> tuple[int, int, int, int, int]:
     """(quadrant 0 to 3, sign, h, l, x) of high * 2**(exponent - 63), exponent < RANGE: the angle is
     quadrant * pi / 2 + (-1)**sign * the number; h:l = 0 stands for none."""
     if exponent < -1:

@@ -29,7 +29,7 @@ from jit.x87.wide import clz128, shl128
 
 
 @inline
-def long_division(rest, by, bits):
+def long_division(rest: int, by: int, bits: int) -> tuple[int, int]:
     """(low quotient bits, remainder) of rest * 2**bits / by, where rest < by and by has its top bit set."""
     quotient = 0
     for _ in range(bits):
@@ -43,7 +43,7 @@ def long_division(rest, by, bits):
 
 
 @inline
-def remainder(a_sig, a_top, b_sig, b_top, cw, nearest):
+def remainder(a_sig: int, a_top: int, b_sig: int, b_top: int, cw: int, nearest: int) -> tuple[int, int, int, int, bool]:
     """(sig, top, flags, low three quotient bits or -1 where there is no quotient, whether it is partial)."""
     a_kind, b_kind = kind(a_sig, a_top), kind(b_sig, b_top)
     if a_kind >= QUIET_NAN or b_kind >= QUIET_NAN:
@@ -100,11 +100,11 @@ def remainder(a_sig, a_top, b_sig, b_top, cw, nearest):
 
 
 @inline
-def quotient_bits(quotient):
+def quotient_bits(quotient: int) -> int:
     return (C0 if quotient & 4 else 0) | (C3 if quotient & 2 else 0) | (C1 if quotient & 1 else 0)
 
 
-def x87_remainder(f, control, raw):
+def x87_remainder(f: int, control: int, raw: int) -> int:
     """FPREM (control 0), FPREM1 (1)."""
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0) or is_empty(f, fsw, 1):

@@ -20,7 +20,7 @@ WRAP = 24576                            # unmasked overflow and underflow divide
 
 
 @inline
-def rounds_up(sign, last, fraction, rc):
+def rounds_up(sign: int, last: int, fraction: int, rc: int) -> bool:
     """Whether a significand whose last bit is `last` and whose dropped bits are `fraction` / 2**64 grows."""
     if rc == ROUND_NEAREST:
         return fraction < 0 and (fraction != SIGN or last != 0)
@@ -30,7 +30,7 @@ def rounds_up(sign, last, fraction, rc):
 
 
 @inline
-def round_significand(sign, high, low, drop, rc):
+def round_significand(sign: int, high: int, low: int, drop: int, rc: int) -> tuple[int, int, int, int]:
     """(significand, carry out, fraction that was dropped, whether it was rounded up) at 64 - drop bits."""
     unit = 1 << drop
     fraction = low
@@ -43,7 +43,7 @@ def round_significand(sign, high, low, drop, rc):
 
 
 @inline
-def overflow(sign, drop, rc):
+def overflow(sign: int, drop: int, rc: int) -> tuple[int, int, int]:
     """The masked response: infinity or the largest number, by rounding mode (SDM Vol. 1 table 4-10)."""
     if rc == ROUND_NEAREST or rc == (ROUND_DOWN if sign else ROUND_UP):
         return SIGN, (sign << 15) | EXP_MAX, OE | PE | C1
@@ -51,7 +51,7 @@ def overflow(sign, drop, rc):
 
 
 @inline
-def round_at(sign, exponent, high, low, cw, drop):
+def round_at(sign: int, exponent: int, high: int, low: int, cw: int, drop: int) -> tuple[int, int, int]:
     """(sig, top, flags) of +-high.low * 2**(exponent - 16383 - 63), where high has its top bit set and bit 0 of low
     stands for everything below it."""
     rc = rounding(cw)
@@ -84,13 +84,13 @@ def round_at(sign, exponent, high, low, cw, drop):
 
 
 @inline
-def round_result(sign, exponent, high, low, cw):
+def round_result(sign: int, exponent: int, high: int, low: int, cw: int) -> tuple[int, int, int]:
     """`round_at` the precision that FCW selects."""
     return round_at(sign, exponent, high, low, cw, dropped(cw))
 
 
 @inline
-def round_as_inexact(sign, exponent, high, low, cw):
+def round_as_inexact(sign: int, exponent: int, high: int, low: int, cw: int) -> tuple[int, int, int]:
     """A result that is close enough to be taken as it is, but counts as inexact."""
     sig, top, flags = round_at(sign, exponent, high, low, cw, 0)
     if exponent <= 0 and cw & UE:

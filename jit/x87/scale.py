@@ -42,7 +42,7 @@ FARTHEST = 0x10000                      # a power of two that takes every number
 
 
 @inline
-def truncated(sig, top):
+def truncated(sig: int, top: int) -> int:
     """The integer part of a number, limited to +-FARTHEST."""
     exponent = top & EXP_MAX
     if exponent < BIAS:
@@ -52,7 +52,7 @@ def truncated(sig, top):
 
 
 @inline
-def scale(a_sig, a_top, b_sig, b_top, cw):
+def scale(a_sig: int, a_top: int, b_sig: int, b_top: int, cw: int) -> tuple[int, int, int]:
     """a * 2**trunc(b)."""
     a_kind, b_kind = kind(a_sig, a_top), kind(b_sig, b_top)
     if a_kind >= QUIET_NAN or b_kind >= QUIET_NAN:
@@ -73,7 +73,7 @@ def scale(a_sig, a_top, b_sig, b_top, cw):
     return with_flags(round_at(sign_of(a_top), exponent + truncated(b_sig, b_top), high, 0, cw, 0), flags)
 
 
-def x87_scale(f, control, raw):
+def x87_scale(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0) or is_empty(f, fsw, 1):
         return underflow(f, fsw, cw, 0)
@@ -83,7 +83,7 @@ def x87_scale(f, control, raw):
 
 
 @inline
-def extract(sig, top):
+def extract(sig: int, top: int) -> tuple[int, int, int, int, int]:
     """(exponent sig, top, significand sig, top, flags)."""
     value_kind = kind(sig, top)
     if value_kind >= QUIET_NAN:
@@ -98,7 +98,7 @@ def extract(sig, top):
     return e_sig, e_top, high, (top & 0x8000) | BIAS, DE if value_kind == DENORMAL else 0
 
 
-def x87_extract(f, control, raw):
+def x87_extract(f: int, control: int, raw: int) -> int:
     """ST(0) becomes the exponent, and the significand is pushed."""
     fsw, cw = status_word(f), control_word(f)
     bad = is_empty(f, fsw, 0)

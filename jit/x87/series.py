@@ -8,23 +8,25 @@ here is the exact one but where that lies within 2**-36 units in the last place 
 from jit.native import inline
 from jit.x87.wide import SIGN, add128, clz128, divide, multiply128, shl128, shr128, sub128
 
+Table = tuple[int, ...]         # of upper or lower halves of 128-bit numbers, jit/x87/constants.py
+
 
 @inline
-def normal(h, l, x):  # noqa: E741
+def normal(h: int, l: int, x: int) -> tuple[int, int, int]:
     """The number h:l * 2**(x - 127), which is not 0."""
     shift = clz128(h, l)
-    h, l = shl128(h, l, shift)  # noqa: E741
+    h, l = shl128(h, l, shift)
     return h, l, x - shift
 
 
 @inline
-def product(ah, al, ax, bh, bl, bx):
+def product(ah: int, al: int, ax: int, bh: int, bl: int, bx: int) -> tuple[int, int, int]:
     h, low = multiply128(ah, al, bh, bl)
     return normal(h, low, ax + bx + 1)
 
 
 @inline
-def fraction(h, l, x):  # noqa: E741
+def fraction(h: int, l: int, x: int) -> tuple[int, int]:
     """A number below 1 as a fraction."""
     if x < -128:
         return 0, 0
@@ -32,7 +34,7 @@ def fraction(h, l, x):  # noqa: E741
 
 
 @inline
-def polynomial(zh, zl, table_h, table_l, terms, alternating):
+def polynomial(zh: int, zl: int, table_h: Table, table_l: Table, terms: int, alternating: int) -> tuple[int, int]:
     """Sum of (+-z)**k * table[k] for a fraction z, as a factor."""
     h, low = table_h[terms - 1], table_l[terms - 1]
     for k in range(terms - 2, -1, -1):
@@ -45,7 +47,7 @@ def polynomial(zh, zl, table_h, table_l, terms, alternating):
 
 
 @inline
-def reciprocal(h, l):  # noqa: E741
+def reciprocal(h: int, l: int) -> tuple[int, int]:
     """1 / (h:l / 2**128) as a factor, where h has its top bit set: from 64 bits to 126 by one step of Newton's."""
     if h == SIGN and l == 0:
         return -1, -1

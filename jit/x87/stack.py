@@ -24,38 +24,38 @@ OVERFLOW = 1 | SF | C1
 
 
 @inline
-def status_word(f):
+def status_word(f: int) -> int:
     return ld16(f + FSW)
 
 
 @inline
-def control_word(f):
+def control_word(f: int) -> int:
     return ld16(f + FCW)
 
 
 @inline
-def number(fsw, i):
+def number(fsw: int, i: int) -> int:
     """Physical register behind ST(i)."""
     return ((fsw >> TOP_SHIFT) + i) & 7
 
 
 @inline
-def is_empty(f, fsw, i):
+def is_empty(f: int, fsw: int, i: int) -> bool:
     return (ld8(f + FTW) >> number(fsw, i)) & 1 == 0
 
 
 @inline
-def significand(f, fsw, i):
+def significand(f: int, fsw: int, i: int) -> int:
     return ld64(f + ST + (number(fsw, i) << 4))
 
 
 @inline
-def sign_exponent(f, fsw, i):
+def sign_exponent(f: int, fsw: int, i: int) -> int:
     return ld16(f + ST + (number(fsw, i) << 4) + 8)
 
 
 @inline
-def put(f, fsw, i, sig, top):
+def put(f: int, fsw: int, i: int, sig: int, top: int) -> None:
     """Write ST(i), which becomes valid."""
     n = number(fsw, i)
     st64(f + ST + (n << 4), sig)
@@ -64,23 +64,23 @@ def put(f, fsw, i, sig, top):
 
 
 @inline
-def put_indefinite(f, fsw, i):
+def put_indefinite(f: int, fsw: int, i: int) -> None:
     put(f, fsw, i, INDEFINITE_SIG, INDEFINITE_TOP)
 
 
 @inline
-def empty(f, fsw, i):
+def empty(f: int, fsw: int, i: int) -> None:
     st8(f + FTW, ld8(f + FTW) & ~(1 << number(fsw, i)))
 
 
 @inline
-def turned(fsw, by):
+def turned(fsw: int, by: int) -> int:
     """FSW with TOP moved by `by`."""
     return (fsw & ~TOP_MASK) | ((fsw + (by << TOP_SHIFT)) & TOP_MASK)
 
 
 @inline
-def popped(f, fsw, count):
+def popped(f: int, fsw: int, count: int) -> int:
     """Free ST(0) `count` times; the new FSW."""
     for _ in range(count):
         empty(f, fsw, 0)
@@ -89,19 +89,19 @@ def popped(f, fsw, count):
 
 
 @inline
-def suppressed(flags, cw):
+def suppressed(flags: int, cw: int) -> bool:
     """Whether an unmasked exception leaves the operands as they are."""
     return flags & ~cw & BEFORE != 0
 
 
 @inline
-def visible(flags, cw):
+def visible(flags: int, cw: int) -> int:
     """Without the flags of exceptions that a suppressed operation does not come to."""
     return flags & (BEFORE | SF | (C1 if flags & SF else 0)) if suppressed(flags, cw) else flags
 
 
 @inline
-def finish(f, fsw, cw, flags):
+def finish(f: int, fsw: int, cw: int, flags: int) -> int:
     """Write FSW with the flags of the instruction, C1 being one of them. Gives 1 if one is unmasked."""
     fsw = (fsw & ~C1) | flags
     unmasked = flags & ~cw & EXCEPTIONS

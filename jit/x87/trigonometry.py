@@ -24,7 +24,6 @@ from jit.x87.reduction import RANGE, reduced
 from jit.x87.rounding import round_as_inexact, round_at
 from jit.x87.series import fraction, normal, polynomial, product, reciprocal
 from jit.x87.sources import COSINE, SINE
-from jit.x87.wide import sub128
 from jit.x87.stack import (
     OVERFLOW,
     UNDERFLOW,
@@ -40,14 +39,15 @@ from jit.x87.stack import (
     turned,
     visible,
 )
+from jit.x87.wide import sub128
 
 TERMS = 17
-NEARLY_EQUAL = -33                      # exponent below which they take the tangent as just below the angle
-UNCHANGED = -68                         # exponent below which processors take sine and tangent as the angle, cosine as 1
+NEARLY_EQUAL = -33                      # exponent below which processors take the tangent as just below the angle
+UNCHANGED = -68                         # exponent below which sine and tangent are taken as the angle, cosine as 1
 
 
 @inline
-def square(h, l, x):  # noqa: E741
+def square(h: int, l: int, x: int) -> tuple[int, int]:
     """The square of a number below 1, as a fraction."""
     fh, fl = fraction(h, l, x)
     if fh == 0:
@@ -57,7 +57,7 @@ def square(h, l, x):  # noqa: E741
 
 
 @inline
-def sine_of(h, l, x):  # noqa: E741
+def sine_of(h: int, l: int, x: int) -> tuple[int, int, int]:
     """The sine of a number of at most pi / 4."""
     if h == 0:
         return 0, 0, 0
@@ -71,7 +71,7 @@ def sine_of(h, l, x):  # noqa: E741
 
 
 @inline
-def cosine_of(h, l, x):  # noqa: E741
+def cosine_of(h: int, l: int, x: int) -> tuple[int, int, int]:
     """The cosine of a number of at most pi / 4."""
     zh, zl = (0, 0) if h == 0 else square(h, l, x)
     ph, pl = polynomial(zh, zl, COSINE_H, COSINE_L, TERMS, True)
@@ -81,14 +81,14 @@ def cosine_of(h, l, x):  # noqa: E741
 
 
 @inline
-def rounded(sign, h, low, x, cw):
+def rounded(sign: int, h: int, low: int, x: int, cw: int) -> tuple[int, int, int]:
     if h == 0:
         return 0, sign << 15, 0
     return round_at(sign, x + BIAS, h, low | 1, cw, 0)
 
 
 @inline
-def sine_and_cosine(sig, top, cw, which):
+def sine_and_cosine(sig: int, top: int, cw: int, which: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """((sig, top, flags) of the sine, (sig, top, flags) of the cosine) of a NORMAL or DENORMAL value."""
     high, exponent = normalised(sig, top)
     if exponent - BIAS < UNCHANGED:
@@ -112,18 +112,18 @@ def sine_and_cosine(sig, top, cw, which):
 
 
 @inline
-def out_of_range(top, value_kind):
+def out_of_range(top: int, value_kind: int) -> bool:
     return value_kind <= DENORMAL and value_kind != ZERO and top & EXP_MAX >= BIAS + RANGE
 
 
 @inline
-def leave_partial(f, fsw, cw):
+def leave_partial(f: int, fsw: int, cw: int) -> int:
     """C2 tells that the argument is out of range; nothing else happens."""
     return finish(f, fsw | C2, cw, 0)
 
 
 @inline
-def push_after(f, fsw, cw, sig, top, flags, other_sig, other_top):
+def push_after(f: int, fsw: int, cw: int, sig: int, top: int, flags: int, other_sig: int, other_top: int) -> int:
     """Replace ST(0) by one result and push the other."""
     flags = visible(flags, cw)
     if not suppressed(flags, cw):
@@ -134,7 +134,7 @@ def push_after(f, fsw, cw, sig, top, flags, other_sig, other_top):
 
 
 @inline
-def stack_fault_two(f, fsw, cw, bad):
+def stack_fault_two(f: int, fsw: int, cw: int, bad: int) -> int:
     """ST(0) is empty or there is no room for a second result."""
     if cw & IE:
         put_indefinite(f, fsw, 0)
@@ -143,7 +143,7 @@ def stack_fault_two(f, fsw, cw, bad):
     return finish(f, fsw, cw, UNDERFLOW if bad else OVERFLOW)
 
 
-def x87_sine(f, control, raw):
+def x87_sine(f: int, control: int, raw: int) -> int:
     """FSIN (SINE), FCOS (COSINE), FSINCOS (both)."""
     fsw, cw = status_word(f), control_word(f)
     fsw &= ~C2
@@ -179,7 +179,7 @@ def x87_sine(f, control, raw):
 
 
 @inline
-def tangent(sig, top, cw):
+def tangent(sig: int, top: int, cw: int) -> tuple[int, int, int]:
     """(sig, top, flags) of a NORMAL or DENORMAL value."""
     high, exponent = normalised(sig, top)
     if exponent - BIAS < UNCHANGED:
@@ -200,7 +200,7 @@ def tangent(sig, top, cw):
     return round_at(negative, x + BIAS, h, low | 1, cw, 0)
 
 
-def x87_tangent(f, control, raw):
+def x87_tangent(f: int, control: int, raw: int) -> int:
     """FPTAN: the tangent, then 1 on top of it."""
     fsw, cw = status_word(f), control_word(f)
     fsw &= ~C2

@@ -1,7 +1,7 @@
 """FSQRT, FRNDINT, FABS, FCHS and FXAM: operations on ST(0) alone (SDM Vol. 2A)."""
 
 from jit.fpu_layout import FSW
-from jit.native import inline, shr, st16
+from jit.native import inline, st16
 from jit.x87.arithmetic import square_root
 from jit.x87.binary import conclude, underflow
 from jit.x87.format import (
@@ -30,7 +30,7 @@ from jit.x87.stack import control_word, finish, is_empty, put, sign_exponent, si
 from jit.x87.wide import shr128_jam
 
 
-def x87_sqrt(f, control, raw):
+def x87_sqrt(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0):
         return underflow(f, fsw, cw, 0)
@@ -39,7 +39,7 @@ def x87_sqrt(f, control, raw):
 
 
 @inline
-def to_integer(sign, exponent, sig, rc):
+def to_integer(sign: int, exponent: int, sig: int, rc: int) -> tuple[int, bool, int]:
     """(size as an integer, inexact, rounded up) of a NORMAL or DENORMAL value whose exponent is below BIAS + 64."""
     high, low = shr128_jam(sig, 0, min(BIAS + 63 - exponent, 127))
     up = rounds_up(sign, high & 1, low, rc)
@@ -47,7 +47,7 @@ def to_integer(sign, exponent, sig, rc):
 
 
 @inline
-def round_to_integer(sig, top, rc):
+def round_to_integer(sig: int, top: int, rc: int) -> tuple[int, int, int]:
     """(sig, top, flags) of the nearest integer by rounding mode."""
     value_kind = kind(sig, top)
     if value_kind >= QUIET_NAN:
@@ -65,7 +65,7 @@ def round_to_integer(sig, top, rc):
     return size << shift, top, flags
 
 
-def x87_round(f, control, raw):
+def x87_round(f: int, control: int, raw: int) -> int:
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0):
         return underflow(f, fsw, cw, 0)
@@ -73,7 +73,7 @@ def x87_round(f, control, raw):
     return conclude(f, fsw, cw, 0, sig, top, flags)
 
 
-def x87_sign(f, control, raw):
+def x87_sign(f: int, control: int, raw: int) -> int:
     """FABS (control 0) and FCHS (1): any value, without exceptions but stack underflow."""
     fsw, cw = status_word(f), control_word(f)
     if is_empty(f, fsw, 0):
@@ -84,7 +84,7 @@ def x87_sign(f, control, raw):
 
 
 @inline
-def examined(sig, top):
+def examined(sig: int, top: int) -> int:
     """C3, C2 and C0 of FXAM by kind."""
     value_kind = kind(sig, top)
     if value_kind == UNSUPPORTED:
@@ -98,7 +98,7 @@ def examined(sig, top):
     return C3 if value_kind == ZERO else C3 | C2
 
 
-def x87_examine(f, control, raw):
+def x87_examine(f: int, control: int, raw: int) -> int:
     fsw = status_word(f)
     sig, top = significand(f, fsw, 0), sign_exponent(f, fsw, 0)
     bits = C3 | C0 if is_empty(f, fsw, 0) else examined(sig, top)

@@ -7,23 +7,23 @@ MASK32 = 0xFFFFFFFF
 
 
 @inline
-def add128(ah, al, bh, bl):
+def add128(ah: int, al: int, bh: int, bl: int) -> tuple[int, int]:
     low = al + bl
     return ah + bh + (1 if ult(low, al) else 0), low
 
 
 @inline
-def sub128(ah, al, bh, bl):
+def sub128(ah: int, al: int, bh: int, bl: int) -> tuple[int, int]:
     return ah - bh - (1 if ult(al, bl) else 0), al - bl
 
 
 @inline
-def less128(ah, al, bh, bl):
+def less128(ah: int, al: int, bh: int, bl: int) -> int:
     return ult(ah, bh) or (ah == bh and ult(al, bl))
 
 
 @inline
-def shl128(high, low, n):
+def shl128(high: int, low: int, n: int) -> tuple[int, int]:
     """Shift left by 0 to 127."""
     if n >= 64:
         return low << (n - 64), 0
@@ -33,7 +33,7 @@ def shl128(high, low, n):
 
 
 @inline
-def shr128(high, low, n):
+def shr128(high: int, low: int, n: int) -> tuple[int, int]:
     """Shift right by 0 to 127."""
     if n >= 64:
         return 0, shr(high, n - 64)
@@ -43,7 +43,7 @@ def shr128(high, low, n):
 
 
 @inline
-def shr128_jam(high, low, n):
+def shr128_jam(high: int, low: int, n: int) -> tuple[int, int]:
     """Shift right by n >= 0; what is shifted out sets the last bit if any of it is set."""
     if n == 0:
         return high, low
@@ -55,19 +55,19 @@ def shr128_jam(high, low, n):
 
 
 @inline
-def clz128(high, low):
+def clz128(high: int, low: int) -> int:
     """Leading zeros, 128 for 0."""
     return ctlz(high) if high != 0 else 64 + ctlz(low)
 
 
 @inline
-def multiply64(a, b):
+def multiply64(a: int, b: int) -> tuple[int, int]:
     """The 128-bit product."""
     return umulh(a, b), a * b
 
 
 @inline
-def multiply128(ah, al, bh, bl):
+def multiply128(ah: int, al: int, bh: int, bl: int) -> tuple[int, int]:
     """The upper half of the 256-bit product, at most 2 units too small."""
     high, low = multiply64(ah, bh)
     high, low = add128(high, low, 0, umulh(ah, bl))
@@ -75,8 +75,8 @@ def multiply128(ah, al, bh, bl):
 
 
 @inline
-def divide(high, low, by):
-    """(quotient, remainder) of high:low / by, where by has its top bit set and high < by (Knuth 4.3.1 D, base 2**32)."""
+def divide(high: int, low: int, by: int) -> tuple[int, int]:
+    """(quotient, remainder) of high:low / by, where by has its top bit set and high < by (Knuth 4.3.1 D)."""
     bh, bl = shr(by, 32), by & MASK32
     quotient = 0
     rest = high

@@ -2,11 +2,11 @@
 
 from jit.native import ctlz, inline, shr, sx16, sx32
 from jit.x87.format import BIAS, DE, EXP_MAX, SIGN
-from jit.x87.sources import FROM_F32, FROM_F64, FROM_I16, FROM_I32, FROM_I64
+from jit.x87.sources import FROM_F32, FROM_F64, FROM_I16, FROM_I32
 
 
 @inline
-def widen_integer(value):
+def widen_integer(value: int) -> tuple[int, int]:
     """(sig, top) of a signed integer."""
     if value == 0:
         return 0, 0
@@ -17,7 +17,7 @@ def widen_integer(value):
 
 
 @inline
-def widen_float(raw, fraction_bits, exponent_bits):
+def widen_float(raw: int, fraction_bits: int, exponent_bits: int) -> tuple[int, int, int]:
     """(sig, top, DE if it is denormal) of an IEEE number. Signaling NaNs stay signaling."""
     sign = (shr(raw, fraction_bits + exponent_bits) & 1) << 15
     exponent_max = (1 << exponent_bits) - 1
@@ -35,7 +35,7 @@ def widen_float(raw, fraction_bits, exponent_bits):
 
 
 @inline
-def widen(raw, source):
+def widen(raw: int, source: int) -> tuple[int, int, int]:
     """(sig, top, DE or 0) of a memory operand, a FROM_* of jit/x87/sources.py other than FROM_REGISTER."""
     if source == FROM_F32:
         return widen_float(raw, 23, 8)

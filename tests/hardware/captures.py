@@ -13,8 +13,8 @@ Capture = dict[str, Any]
 
 FILE = "real-mode-80286.jsonl.gz"
 BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
-MISSING = (f"{FILE} is neither in $STRATA_CAPTURES nor in ../shared/data beside the repository; docs/develop.md says how "
-           "it is made from the SingleStepTests 80286 set, version 1.0.0 (github.com/SingleStepTests/80286)")
+MISSING = (f"{FILE} is neither in $STRATA_CAPTURES nor in ../shared/data beside the repository; docs/develop.md says "
+           "how it is made from the SingleStepTests 80286 set, version 1.0.0 (github.com/SingleStepTests/80286)")
 PREFIXES = (0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3)
 LOCK = 0xF0
 SHIFT_MASK = 31

@@ -96,6 +96,8 @@ class RealMode:
                 self._port()
             elif status == exits.SMC:
                 self._store_to_code()
+            elif status == exits.SMC_DONE:
+                self._forget_stored()
             elif status == exits.SHORT:
                 translator.flush()
                 plane.flush()
@@ -127,15 +129,13 @@ class RealMode:
         plane.set(layout.RESUME, 1)
 
     def _store_to_code(self) -> None:
-        """Let the store through, then forget what was decoded."""
-        plane = self.plane
-        budget = plane.get(layout.BUDGET)
-        for field, value in ((layout.SMC_PASS, 1), (layout.SMC_SECOND, 0), (layout.RESUME, 1), (layout.BUDGET, 1)):
-            plane.set(field, value)
-        status = self.engine.run(plane.address)
-        assert status == exits.EVENT, status
-        plane.set(layout.BUDGET, budget - 1)
-        plane.set(layout.SMC_PASS, 0)
+        """Let the instruction's stores through."""
+        for field, value in ((layout.SMC_PASS, 1), (layout.SMC_SECOND, 0), (layout.RESUME, 1)):
+            self.plane.set(field, value)
+
+    def _forget_stored(self) -> None:
+        """It has ended: forget what was decoded."""
+        self.plane.set(layout.SMC_PASS, 0)
         self.engine.translator.flush()
-        plane.flush()
+        self.plane.flush()
 

@@ -55,6 +55,7 @@ class Rig:
         self.port_input: list[int] = []
         self.port_output: list[tuple[int, int, int]] = []
         self.unimplemented: list[int] = []
+        self.overwritten: list[int] = []        # where stores hit decoded code
         self.mode = mode
         self.set("dr6", 0xFFFF0FF0)
         self.set("dr7", 0x400)
@@ -259,8 +260,16 @@ class Rig:
             self.engine.provide(plane.get(layout.IO_VALUE))
             return True
         if status == exits.SMC:
+            self.overwritten.append(plane.get(layout.SMC_GPA))
+            plane.set(layout.SMC_PASS, 1)
+            plane.set(layout.SMC_SECOND, 0)
+            plane.set(layout.RESUME, 1)
+            return True
+        if status == exits.SMC_DONE:
+            plane.set(layout.SMC_PASS, 0)
             translator.invalidate(plane.get(layout.SMC_GPA))
-            plane.flush()
+            if plane.get(layout.SMC_SECOND):
+                translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
             return True
         if status == exits.SHORT:
             translator.invalidate(plane.get(layout.WALK_GPA))

@@ -44,7 +44,7 @@ def test_blocks_agree_with_the_interpreter(interpreter, blocks, request):
     before = counting.ran()
     total = compare(interpreter, blocks, request.config.getoption("--lockstep-count"),
                     request.config.getoption("--lockstep-seed"))
-    assert blocks.bare.engine.regions.compiled > 20
+    assert blocks.bare.engine.regions.compiled > total / 100_000
     assert counting.ran() - before > total / 2              # the comparison was of compiled code
 
 
@@ -53,29 +53,35 @@ def test_auto_is_deterministic(interpreter, monkeypatch):
     monkeypatch.setitem(regions.SAMPLING, "auto", (256, 2))
 
     class Patient(World):
-        """Gives the compiling thread time, so that regions are put in place in the middle of a program."""
+        """Lets some slices pass while a region is compiled, then waits for it: it comes into a running program."""
+
+        slices = 0
 
         def go(self, budget):
-            if self.bare.engine.regions.busy:
-                time.sleep(0.01)
+            compiling = self.bare.engine.regions
+            self.slices += compiling.busy
+            if compiling.busy and self.slices % 5 == 0:
+                until = time.monotonic() + 60
+                while compiling._done.empty() and time.monotonic() < until:
+                    time.sleep(0.01)
             return super().go(budget)
     auto = Patient("auto")
     try:
         for seed in calm(interpreter, 5):
             found = agree_at_end(generate(seed), interpreter, auto, 50 * EACH)
             assert not found, f"seed {seed}: {found}"
-        assert auto.bare.engine.regions.compiled > 1
+        assert auto.bare.engine.regions.compiled >= 4
     finally:
         auto.bare.engine.regions.close()
 
 
 def calm(world, count):
-    """Seeds of programs that hardly fault, so that time passes in compiled code."""
+    """Seeds of programs that do not fault, so that time passes in compiled code."""
     found = []
     for seed in itertools.count(500):
         program = generate(seed)
-        result = lockstep(program, world, world, 3000, 3000)
-        if result.faults < 3 and not program.changes_itself:
+        world.start(program)
+        if not program.changes_itself and world.go(20_000) == "EVENT":
             found.append(seed)
             if len(found) == count:
                 return found
@@ -98,7 +104,7 @@ def test_a_wrong_engine_is_found_and_the_program_shrunk(interpreter):
     class Wrong(World):
         def go(self, budget):
             status = super().go(budget)
-            if self.bare.gpr(0) & 1:
+            if status == "EVENT":
                 self.bare.gpr(1, self.bare.gpr(1) ^ 4)
             return status
     wrong = Wrong("interp")

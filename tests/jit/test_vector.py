@@ -1,8 +1,8 @@
 """Vector instructions' checks and faults (SDM Vol. 3A 2.5, 13.1; Vol. 2A tables 2-18 ff.; Vol. 1 9.5, 11.5)."""
 
 import pytest
-from jit import fpu_layout, layout
 
+from jit import fpu_layout, layout
 from tests.jit.rig import CR4_PAE, Rig
 
 UD, NM, GP, PF, MF, XM = 6, 7, 13, 14, 16, 19

@@ -36,8 +36,9 @@ STRUCTURED = {Mnemonic.CALL, Mnemonic.RET, Mnemonic.JMP, Mnemonic.LEAVE, Mnemoni
               Mnemonic.POPFQ, Mnemonic.POPA, Mnemonic.POPAD, Mnemonic.INT, Mnemonic.INT1, Mnemonic.INT3,
               Mnemonic.INTO, Mnemonic.RDTSC, Mnemonic.RDTSCP}
 # Families by what a program may draw: the rest needs descriptor tables or ports.
-INTEGER = frozenset(("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string"))
-VECTOR = frozenset(("sse_move", "sse_integer", "sse_shuffle", "sse_float", "avx", "x87"))
+INTEGER = frozenset(("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack",
+                     "string"))
+VECTOR = frozenset(("sse_move", "sse_integer", "sse_shuffle", "sse_float", "sse_convert", "sse_state", "x87"))
 
 
 def value(rng: random.Random, bits: int = 64) -> int:

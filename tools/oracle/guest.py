@@ -150,7 +150,8 @@ class Guest:
         fpu = plane.get(layout.FPU)
         ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
         return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
-                           *(plane.fpu_get(word) for word in (fpu_layout.FCW, fpu_layout.FSW, fpu_layout.FTW, fpu_layout.FOP,
+                           *(plane.fpu_get(word) for word in (fpu_layout.FCW, fpu_layout.FSW, fpu_layout.FTW,
+                                                              fpu_layout.FOP,
                                                               fpu_layout.FIP, fpu_layout.FDP)))
 
     def _compile(self, rip: int) -> None:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from emu.decode import lowering
-from emu.decode.names import code_name
 from iced_x86 import Code, CpuidFeature, EncodingKind, OpCodeInfo, OpCodeOperandKind, Register
 
+from emu.decode import lowering
+from emu.decode.names import code_name
 from tools.oracle.arena import CODE, SLOT, SLOTS
 from tools.oracle.case import Case
 from tools.oracle.compare import Comparison

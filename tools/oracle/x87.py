@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from emu.decode import lowering
-from emu.decode.names import code_name
 from iced_x86 import Code, EncodingKind, Instruction, MemorySize, Mnemonic, OpCodeInfo, Register
 
+from emu.decode import lowering
+from emu.decode.names import code_name
 from tools.oracle.arena import CODE, SLOT, SLOTS
 from tools.oracle.case import Case, Outcome, VectorState
 from tools.oracle.compare import Comparison
@@ -35,8 +35,9 @@ SIGNIFICANDS = (0, 1, 1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 6
                 (1 << 63) + 0x400, (1 << 63) + 0x401, (1 << 63) + (1 << 39), (1 << 63) + (1 << 39) + 1,
                 (1 << 63) + (1 << 40), (1 << 63) + (1 << 62), (1 << 64) - 1, (1 << 64) - 2, 0xFFFFFFFFFFFFFC00,
                 0xFFFFFFFFFFFFFBFF, 0xFFFFFF8000000000, 0xFFFFFF7FFFFFFFFF, 0xC90FDAA22168C235)
-EXPONENTS = (0, 0, 1, 2, 0x3F, 0x40, 0x1FFF, 0x3F81, 0x3F6A, 0x3C01, 0x3BCD, 0x3FBE, 0x3FFD, 0x3FFE, 0x3FFF, 0x4000, 0x400D,
-             0x400E, 0x401D, 0x401E, 0x403A, 0x403C, 0x403D, 0x403E, 0x407E, 0x407F, 0x43FE, 0x43FF, 0x5FFE, 0x7FFE, 0x7FFF)
+EXPONENTS = (0, 0, 1, 2, 0x3F, 0x40, 0x1FFF, 0x3F81, 0x3F6A, 0x3C01, 0x3BCD, 0x3FBE, 0x3FFD, 0x3FFE, 0x3FFF,
+             0x4000, 0x400D, 0x400E, 0x401D, 0x401E, 0x403A, 0x403C, 0x403D, 0x403E, 0x407E,
+             0x407F, 0x43FE, 0x43FF, 0x5FFE, 0x7FFE, 0x7FFF)
 
 
 def extended(rng: Random) -> bytes:
@@ -54,7 +55,8 @@ def extended(rng: Random) -> bytes:
         significand |= 1 << 63
     elif rng.random() < 0.7:
         significand &= (1 << 63) - 1
-    return (significand & (1 << 64) - 1).to_bytes(8, "little") + (exponent | rng.getrandbits(1) << 15).to_bytes(2, "little")
+    top = exponent | rng.getrandbits(1) << 15
+    return (significand & (1 << 64) - 1).to_bytes(8, "little") + top.to_bytes(2, "little")
 
 
 class X87Builder(Builder):

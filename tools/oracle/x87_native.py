@@ -1,5 +1,5 @@
-"""The host's FPU as an oracle, many cases at a call: a loop of machine code that loads an FXSAVE image, executes one x87
-instruction and saves the image again.
+"""The host's FPU as an oracle, many cases at a call: a loop of machine code that loads an FXSAVE image, executes one
+x87 instruction and saves the image again.
 
 Exceptions never reach the operating system: FXSAVE and FXRSTOR do not wait, and FNINIT ends the loop. The instruction's
 memory operand must be [rcx]; RFLAGS after it are kept too.

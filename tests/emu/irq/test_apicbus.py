@@ -1,9 +1,9 @@
 """IPIs and messages between local APICs: destinations, shorthands, delivery modes (SDM vol. 3A, 11.6, 11.11, 11.12)."""
 
 import pytest
-from tests.emu.irq.lapic_rig import Rig
 
 from emu.irq.apicbus import ApicMessage
+from tests.emu.irq.lapic_rig import Rig
 
 
 def took(rig: Rig, vector: int) -> list[int]:

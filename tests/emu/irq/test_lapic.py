@@ -1,6 +1,7 @@
 """Local APIC registers, priorities, LVT and timer by Intel SDM vol. 3A chapter 11."""
 
 import pytest
+
 from tests.emu.irq.lapic_rig import Rig
 
 

@@ -1,9 +1,9 @@
 """IA32_APIC_BASE transitions and x2APIC MSR faults (SDM vol. 3A, 11.4.4 and 11.12)."""
 
 import pytest
-from tests.emu.irq.lapic_rig import Rig
 
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
+from tests.emu.irq.lapic_rig import Rig
 
 XAPIC, X2APIC, OFF = 0xFEE00900, 0xFEE00D00, 0xFEE00100
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from emu.decode.names import code_name
 
+from emu.decode.names import code_name
 from tools.oracle.compare import Comparison
 from tools.oracle.guest import Guest
 from tools.oracle.host import Host, HostUnavailable, cpu_flags
