@@ -6,7 +6,7 @@ from jit import fpu_layout, layout
 from tests.jit.rig import CR4_PAE, Rig
 
 UD, NM, GP, PF, MF, XM = 6, 7, 13, 14, 16, 19
-EM, TS = 4, 8
+EM, TS, NE = 4, 8, 0x20
 OSFXSR, OSXMMEXCPT, OSXSAVE = 1 << 9, 1 << 10, 1 << 18
 PADDB, VPADDB, PADDB_MMX, ADDPS, FXSAVE = "660ffcc1", "c5f9fcc1", "0ffcc1", "0f58c1", "0fae03"
 DATA = 0x40000
@@ -43,7 +43,7 @@ def test_clearing_task_switched_lets_the_same_code_run() -> None:
 
 
 def test_a_pending_x87_exception_comes_out_of_mmx() -> None:
-    plane = rig()
+    plane = rig(NE)
     plane.plane.fpu_set(fpu_layout.FSW, 0x80)
     plane.run(PADDB_MMX + "f4")
     assert plane.vector() == MF
