@@ -33,6 +33,12 @@ def image_word(fpu: int, at: int, long: int) -> int:
 
 
 @inline
+def canonical(pointer):
+    """64-bit instruction and data pointers are kept as addresses of 57 bits, as processors with 5-level paging do."""
+    return (pointer << 7) >> 7
+
+
+@inline
 def restore_x87(fpu: int, image: int, long: int) -> None:
     """The x87 part of an image at host address `image`."""
     control = (ld16(image) & FCW_WRITABLE) | FCW_FIXED
@@ -43,8 +49,8 @@ def restore_x87(fpu: int, image: int, long: int) -> None:
     st64(fpu + FSW, status)
     st64(fpu + FTW, ld8(image + 4))
     st64(fpu + FOP, ld16(image + 6) & 0x7FF)
-    st64(fpu + FIP, ld64(image + 8) if long else ld32(image + 8))
-    st64(fpu + FDP, ld64(image + 16) if long else ld32(image + 16))
+    st64(fpu + FIP, canonical(ld64(image + 8)) if long else ld32(image + 8))
+    st64(fpu + FDP, canonical(ld64(image + 16)) if long else ld32(image + 16))
     st64(fpu + FCS, 0 if long else ld16(image + 12))
     st64(fpu + FDS, 0 if long else ld16(image + 20))
     for i in range(8):

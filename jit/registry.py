@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
              "segment", "string", "system", "far", "interrupt", "io", "hypercall", "vector_move", "vector_integer",
-             "vector_shuffle", "vector_float", "vector_convert", "vector_string", "vector_state", "x87")
+             "vector_shuffle", "vector_float", "vector_convert", "vector_string", "vector_state", "vector_wide",
+             "vector_crypto", "x87")
 
 
 class Op(NamedTuple):

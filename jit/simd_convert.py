@@ -19,10 +19,12 @@ from jit.softfloat import (
     IE,
     INFINITE,
     LEAD,
+    MASK_SHIFT,
     PE,
     QUIET,
     ROUND_SHIFT,
     SIGNALLING,
+    UE,
     ZERO,
     infinity,
     is_denormal,
@@ -141,7 +143,11 @@ def change_format(x: int, source: int, to: int, rounding: int, mxcsr: int) -> tu
     mode = (mxcsr & ~(3 << ROUND_SHIFT)) | (rounding << ROUND_SHIFT)
     if to == F16:
         mode &= ~0x8000
-    bits, flags = round_pack(sign, exponent - shr(top, 1) + shr(limit, 1), significand, n, limit, mode)
+    exponent += shr(limit, 1) - shr(top, 1)
+    bits, flags = round_pack(sign, exponent, significand, n, limit, mode)
+    if to == F16 and flags & UE:                        # inexact is then what the denormal result would be
+        _, more = round_pack(sign, exponent, significand, n, limit, mode | (UE << MASK_SHIFT))
+        flags |= more
     return bits, flags | denormal
 
 

@@ -9,8 +9,9 @@ BRAND = b"Strata virtual CPU"
 FAMILY_MODEL_STEPPING = 0x00A00F11
 
 LEAF1_EDX = {"fpu": 0, "de": 2, "pse": 3, "tsc": 4, "msr": 5, "pae": 6, "cx8": 8, "apic": 9, "sep": 11, "mtrr": 12,
-             "pge": 13, "cmov": 15, "pat": 16, "pse36": 17, "clfsh": 19, "mmx": 23}
-LEAF1_ECX = {"cx16": 13, "x2apic": 21, "movbe": 22, "popcnt": 23, "tsc_deadline": 24, "hypervisor": 31}
+             "pge": 13, "cmov": 15, "pat": 16, "pse36": 17, "clfsh": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
+LEAF1_ECX = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4_1": 19, "sse4_2": 20, "x2apic": 21, "movbe": 22,
+             "popcnt": 23, "tsc_deadline": 24, "hypervisor": 31}
 LEAF7_EBX = {"fsgsbase": 0, "bmi1": 3, "fdp_excptn_only": 6, "smep": 7, "bmi2": 8, "erms": 9, "zero_fcs_fds": 13,
              "adx": 19, "smap": 20, "clflushopt": 23, "clwb": 24}
 LEAF7_ECX = {"umip": 2, "rdpid": 22}

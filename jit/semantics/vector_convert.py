@@ -178,6 +178,17 @@ def packed_to_mmx(real: ir.Type) -> Callable[[Kernel], None]:
     return emit
 
 
+def half_precision(source: int, to: int) -> Callable[[Kernel], None]:
+    """VCVTPH2PS, VCVTPS2PH. `size` is that of the single-precision operand."""
+    def emit(k: Kernel) -> None:
+        fill = CONVERT_FILL if to == wiring.F16 and k.size == 16 else 0
+        code = I64(source | to << 4 | (k.size // 4) << 16 | fill)
+        otherwise(k, I1(0), lambda: None, "pure_convert", code, k.d, k.a, k.c, k.imm)
+    return emit
+
+
+define("cvtph2ps", half_precision(wiring.F16, wiring.F32), 16, 32)
+define("cvtps2ph", half_precision(wiring.F32, wiring.F16), 16, 32)
 for _name, _truncate in (("cvt", False), ("cvtt", True)):
     define(_name + "ps2dq", packed_to_integer(F32, _truncate), 16, 32)
     define(_name + "pd2dq", packed_to_integer(F64, _truncate), 16, 32)
