@@ -33,7 +33,7 @@ def image_word(fpu: int, at: int, long: int) -> int:
 
 
 @inline
-def canonical(pointer):
+def canonical(pointer: int) -> int:
     """64-bit instruction and data pointers are kept as addresses of 57 bits, as processors with 5-level paging do."""
     return (pointer << 7) >> 7
 

@@ -1,11 +1,11 @@
 """Moves that only AVX and AVX2 have (jit/semantics/vector_wide.py)."""
 
 from iced_x86 import Instruction, Mnemonic
-from jit import fpu_layout
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
 from emu.decode.vector_operands import IMMEDIATE, Form
+from jit import fpu_layout
 
 BROADCAST = {Mnemonic.VPBROADCASTB: "b", Mnemonic.VPBROADCASTW: "w", Mnemonic.VPBROADCASTD: "d",
              Mnemonic.VPBROADCASTQ: "q", Mnemonic.VBROADCASTSS: "d", Mnemonic.VBROADCASTSD: "q",
