@@ -34,7 +34,7 @@ def image_word(fpu: int, at: int, long: int) -> int:
 
 @inline
 def canonical(pointer: int) -> int:
-    """64-bit instruction and data pointers are kept as addresses of 57 bits, as processors with 5-level paging do."""
+    """A 64-bit instruction pointer is kept as an address of 57 bits, as processors with 5-level paging do."""
     return (pointer << 7) >> 7
 
 
@@ -50,7 +50,7 @@ def restore_x87(fpu: int, image: int, long: int) -> None:
     st64(fpu + FTW, ld8(image + 4))
     st64(fpu + FOP, ld16(image + 6) & 0x7FF)
     st64(fpu + FIP, canonical(ld64(image + 8)) if long else ld32(image + 8))
-    st64(fpu + FDP, canonical(ld64(image + 16)) if long else ld32(image + 16))
+    st64(fpu + FDP, ld64(image + 16) if long else ld32(image + 16))
     st64(fpu + FCS, 0 if long else ld16(image + 12))
     st64(fpu + FDS, 0 if long else ld16(image + 20))
     for i in range(8):
