@@ -48,6 +48,15 @@ def test_blocks_agree_with_the_interpreter(interpreter, blocks, request):
     assert counting.ran() - before > total / 2              # the comparison was of compiled code
 
 
+def test_blocks_agree_at_every_block_end(interpreter, blocks):
+    """A million instructions, a block at a time: registers, flags and counts at each end, all at every 64th."""
+    total = seed = 0
+    while total < 1_000_000:
+        result = lockstep(generate(seed), interpreter, blocks, EACH, at_block_ends=True)
+        assert not result.difference, f"program {seed}: {result.difference}"
+        total, seed = total + result.instructions, seed + 1
+
+
 def test_auto_is_deterministic(interpreter, monkeypatch):
     """When a background compile is ready must make no difference to the guest."""
     monkeypatch.setitem(regions.SAMPLING, "auto", (256, 2))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 from typing import NamedTuple
 
-from jit import layout
+from emu.mem.ram import PAGE
+from jit import exits, layout, uops
 from tools.lockstep.program import Program
 from tools.lockstep.world import World
 
+WHOLE = 64                  # block ends between looks at memory and the vector registers
 MAX_STOPS = 4000            # after which a program that does little but fault is given up
 
+EXECUTE = 2                 # access of a translation
+TRANSLATION = (layout.WALK_GPA, layout.WALK_RIGHTS, layout.FAULT_VECTOR, layout.FAULT_ERROR, layout.FAULT_HAS_ERROR,
+               layout.FAULT_ADDRESS)
 SLICE = 20_000              # in which a world with a background compiler runs, so that it can put regions in place
 
 
@@ -57,15 +63,40 @@ def differences(a: World, b: World, whole: bool = True) -> dict[str, tuple[objec
     return found
 
 
-def lockstep(program: Program, a: World, b: World, instructions: int, slices: int = 2000) -> Result:
-    """Run up to `instructions` in slices of at most `slices`, until the program ends or the worlds differ."""
+def to_block_end(world: World) -> int:
+    """Instructions up to the end of the block that comes next, or 1 where none is decoded yet."""
+    plane, translator = world.bare.plane, world.bare.engine.translator
+    linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
+    mode = plane.get(layout.MODE)
+    if mode & 3 != layout.MODE_64:
+        linear &= 0xFFFFFFFF
+    kept = [plane.get(field) for field in TRANSLATION]
+    status = world.bare.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
+    gpa = plane.get(layout.WALK_GPA)
+    for field, value in zip(TRANSLATION, kept, strict=True):
+        plane.set(field, value)
+    if status == exits.OK:
+        for page in translator.pages.get(gpa & -PAGE, ()):
+            if page.mode == mode and (uop := page.table[gpa % PAGE]):
+                return max(1, ctypes.c_uint32.from_address(uop + uops.REM).value)
+    return 1
+
+
+def lockstep(program: Program, a: World, b: World, instructions: int, slices: int = 2000,
+             at_block_ends: bool = False) -> Result:
+    """Run up to `instructions` in slices of at most `slices`, or of a block each, until the program ends or the worlds
+    differ."""
     rng = random.Random(program.seed ^ 0x5EED)
     instructions = worthwhile(program, instructions)
     a.start(program)
     b.start(program)
     done = stops = faults = 0
+    whole = WHOLE if at_block_ends else 1
     while done < instructions:
-        budget = rng.choice((1, rng.randrange(1, 8), rng.randrange(1, 100), rng.randrange(1, slices)))
+        if at_block_ends:
+            budget = to_block_end(a)
+        else:
+            budget = rng.choice((1, rng.randrange(1, 8), rng.randrange(1, 100), rng.randrange(1, slices)))
         left, how = budget, ""
         while left > 0:
             how, other = a.go(left), b.go(left)
@@ -73,7 +104,7 @@ def lockstep(program: Program, a: World, b: World, instructions: int, slices: in
             ran = left - a.bare.left()
             done += ran
             left -= ran
-            if how != other or differences(a, b, how == "EVENT"):
+            if how != other or differences(a, b, how == "EVENT" and stops % whole == 0):
                 fields = {"exit": (how, other)} if how != other else {}
                 return Result(Difference(done, fields | differences(a, b)), done, stops, faults)
             if how == "EVENT":
