@@ -52,7 +52,7 @@ def test_seabios_is_deterministic():
 
 @pytest.mark.slow
 def test_memtest86_completes_a_pass_over_64_mib_without_errors():
-    """About 150 G instructions, most of them waiting for memory to fade: several minutes."""
+    """Over 300 G instructions, most of them waiting for memory to fade: ten to twenty minutes."""
     console = Console(memory=64 << 20)
     console.machine.load(fetched("memtest86+"), append="console=ttyS0,115200")
     screen = b""
