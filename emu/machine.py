@@ -194,15 +194,12 @@ class Machine:
         due = clock.deadline_icount()
         if due is not None:
             size = max(1, min(size, due - clock.icount))
-        start = clock.icount
         for vcpu in running:
             self._next = vcpu.index
             self.reschedule = False
             vcpu.run(size)
             if self.stopping is not None:
                 break
-        if self.reschedule or start == clock.icount:
-            return
 
     def _receive(self, wait: float | None = None) -> None:
         """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""

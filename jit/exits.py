@@ -12,7 +12,6 @@ BUDGET = 6          # the next block is longer than the budget
 RDTSC = 7
 SHORT = 8           # this block may not run as a whole: one instruction at a time
 AGAIN = 9           # state changed under the micro-op (a TLB entry was made): execute it again
-SWITCH = 10         # a plane switch was asked for by an instruction
 
 # Handled by Python
 DECODE = 32         # no micro-ops at RIP
@@ -28,8 +27,6 @@ HYPERCALL = 41
 UNIMPLEMENTED = 42
 INTERRUPT = 43      # INTR is asserted and the guest can take it
 EVENT = 44          # the budget is used up
-MODE_CHANGE = 45
-WBINVD = 46
 CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded

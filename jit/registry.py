@@ -8,7 +8,6 @@ slots: destination, first and second source) and an immediate. Its *kind* says h
     JUMP    ends a block; RIP was written (the target may also be linked)
     REP     like COND for a repeated instruction, whose TAKEN goes back to itself and which may do several iterations:
             REP_LEFT holds the budget after this one and goes down by one for each more
-    LINK    ends a block without being an instruction: goes to the linked micro-op
     END     ends a block; on OK execution resumes at the next instruction through the run loop, which looks again at
             mode and events (system instructions)
 """
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-PLAIN, COND, REP, JUMP, LINK, END = "plain", "cond", "rep", "jump", "link", "end"
+PLAIN, COND, REP, JUMP, END = "plain", "cond", "rep", "jump", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
              "segment", "string", "system", "far", "interrupt", "io", "hypercall", "vector_move", "vector_integer",
              "vector_shuffle", "vector_float", "vector_convert", "vector_string", "vector_state", "vector_wide",
