@@ -1,5 +1,5 @@
-"""AES rounds (SDM Vol. 2A AESENC to AESKEYGENASSIST; FIPS 197). Each 128-bit lane is a state; A is the state, B the round
-key. Hosts with AES instructions do them with those, others with table look-ups."""
+"""AES rounds (SDM Vol. 2A AESENC to AESKEYGENASSIST; FIPS 197). Each 128-bit lane is a state; A is the state, B the
+round key. Hosts with AES instructions do them with those, others with table look-ups."""
 
 from collections.abc import Callable
 
