@@ -194,3 +194,12 @@ def test_handlers_that_need_more_stay_in_the_interpreter():
                        "load_sreg": False, "check_next_page": False, "rep_movs.8.64": False}.items():
         compiler.op_id(name)
         assert compiler.compilable(name) == fits, name
+
+
+def test_results_that_go_to_vector_registers_are_no_state_offsets():
+    """Offsets into the FPU file are larger than the part of the state that a region copies."""
+    compiler = fresh().engine.compiler
+    for name, slot in {"add.64": True, "paddb.16": False, "loadv.16": False, "vector_to_gpr.4": True,
+                       "addps.16": False, "storev.16": False}.items():
+        compiler.op_id(name)
+        assert compiler.compilable(name) and compiler.names_slot(name) == slot, name
