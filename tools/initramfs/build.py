@@ -43,4 +43,4 @@ def initramfs(busybox: bytes, commands: Sequence[str] = (), files: Sequence[tupl
     archive.file("etc/commands", "".join(f"{line}\n" for line in commands).encode())
     for name, data in files:
         archive.file(f"root/{name}", data, 0o755)
-    return archive.bytes()
+    return archive.data()

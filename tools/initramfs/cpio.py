@@ -1,4 +1,4 @@
-"""The "newc" cpio archive that Linux unpacks as its first file system (kernel documentation, initramfs buffer format)."""
+"""The "newc" cpio archive that Linux unpacks as its first file system (its initramfs buffer format)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Archive:
         """A device node."""
         self._add(path, stat.S_IFCHR | permissions, b"", device=(major, minor))
 
-    def bytes(self) -> bytes:
+    def data(self) -> bytes:
         """The archive, with its trailer."""
         return b"".join(self._parts) + self._entry(0, TRAILER, 0, b"", 1, (0, 0))
 
