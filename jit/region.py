@@ -73,7 +73,7 @@ def read_uop(compiler: Compiler, address: int) -> Uop:
 
 def fits(compiler: Compiler, uop: Uop) -> bool:
     """Whether a region may contain the micro-op: what it writes lies in the part of the state that is copied out."""
-    return compiler.compilable(uop.name) and uop.d < layout.HOT_END
+    return compiler.compilable(uop.name) and (uop.d < layout.HOT_END or not compiler.names_slot(uop.name))
 
 
 class Planner:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from iced_x86 import Instruction
 
+from emu.decode.names import code_name
 from tools.oracle import quirks
 from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, MUTABLE, SLOT, SLOTS, offset_of
-from tools.oracle.case import GPR_NAMES, VECTOR_NAMES, Case, Outcome, VectorState
+from tools.oracle.case import GPR_NAMES, OPMASKS, VECTOR_NAMES, ZMMS, Case, Outcome, VectorState
 from tools.oracle.encode import decode
 from tools.oracle.generate import contents
 from tools.oracle.guest import JUMP, Guest, UnimplementedCase, address_of
@@ -39,7 +40,7 @@ class Difference(NamedTuple):
 
 
 class Comparison:
-    """A host and a guest with the same arena. `unimplemented` collects the instructions that the engine lacks."""
+    """A host and a guest with the same arena. `unimplemented` collects the forms that the engine lacks."""
 
     def __init__(self, host: Host, guest: Guest, seed: int = 1) -> None:
         self.host, self.guest = host, guest
@@ -91,7 +92,7 @@ class Comparison:
         try:
             guest = self.guest.run(case, rip)
         except UnimplementedCase:
-            self.unimplemented.add(str(encoded.insn))
+            self.unimplemented.add(code_name(encoded.insn.code))
             return None
         what = self._differs(encoded.insn, host, guest)
         return Difference(str(encoded.insn), what, case) if what else None
@@ -144,10 +145,14 @@ def _fault(outcome: Outcome) -> str:
 
 
 def _vector_difference(host: VectorState, guest: VectorState) -> str:
-    for n in range(16):
-        x, y = (s.ymm[32 * n:32 * n + 32][::-1].hex() for s in (host, guest))
-        if x != y:
-            return f"ymm{n} {x} != {y}"
+    if host == guest:
+        return ""
+    for n in range(ZMMS):
+        if host.register(n) != guest.register(n):
+            return f"zmm{n} {host.register(n):x} != {guest.register(n):x}"
+    for n in range(OPMASKS):
+        if host.mask(n) != guest.mask(n):
+            return f"k{n} {host.mask(n):x} != {guest.mask(n):x}"
     if host.mxcsr != guest.mxcsr:
         return f"mxcsr {host.mxcsr:x} != {guest.mxcsr:x}"
     for n in range(8):
