@@ -5,17 +5,14 @@ nothing unless it succeeds, a load gathers its pieces in a buffer, and a store f
 written. Alignment is checked by the callers.
 """
 
-from numba import types
-
 from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store
 from jit.exits import AGAIN, OK
 from jit.fpu_layout import VECTOR_BUFFER
-from jit.layout import FPU, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
+from jit.layout import FPU, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
 from jit.native import State, ld8, ld64, memmove, rd64, st64, wr64
 from jit.paging import READ, WRITE
+from jit.region_access import fill
 from jit.slow import check_address, wrap
-
-fill = types.ExternalFunction("strata_region_fill", types.int64(types.int64, types.int64, types.int64))
 
 
 def slow_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
@@ -62,7 +59,7 @@ def slow_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_loadv` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
-    if fill(rd64(st, SELF), linear, READ) != OK:
+    if fill(st, linear, READ) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
@@ -74,7 +71,7 @@ def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_storev` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
-    if fill(rd64(st, SELF), linear, WRITE) != OK:
+    if fill(st, linear, WRITE) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:

@@ -21,6 +21,9 @@ ADD, SUB, MUL, DIV, MIN, MAX, ROOT = range(7)
 FLOAT_SCALAR = 1 << 24
 ADDSUB = 7                                  # SUB for elements of even number, ADD for the others
 
+# Operation of jit/simd_fma.py; FMA_ALTERNATE negates the addend once more for elements of even number
+FMA_NEGATE_PRODUCT, FMA_NEGATE_ADDEND, FMA_ALTERNATE = 1, 2, 4
+
 # Kinds of element in jit/simd_convert.py, the bit of its code that clears the rest of the register, and its control
 F16, F32, F64, I32, I64 = range(5)
 CONVERT_FILL = 1 << 25

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.cli.options import Parser, count, seed
+from tools.cli.options import Parser, seed
+from tools.cli.options import count as number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +48,14 @@ def parser() -> Parser:
     p.add_argument("--only", action="append", metavar="NAME",
                    help="only forms with NAME in iced's name, such as SHLD_RM32; may be given again")
     p.add_argument("--bits", type=int, choices=(32, 64), help="only code of this size")
-    p.add_argument("--count", type=count, default=DEFAULT_COUNT, metavar="N",
+    p.add_argument("--count", type=number, default=DEFAULT_COUNT, metavar="N",
                    help=f"cases, or sequences, in all (default: {DEFAULT_COUNT}; at least one of each form)")
     p.add_argument("--seed", type=seed, default=1, metavar="S", help="which cases (default: 1)")
     p.add_argument("--engine", action="append", choices=ENGINES, help="only this engine (default: both)")
-    p.add_argument("--jobs", type=count, metavar="N", help="processes (default: one for each CPU)")
+    p.add_argument("--jobs", type=number, metavar="N", help="processes (default: one for each CPU)")
     p.add_argument("--json", metavar="F", help="write what came of every form to the file F")
-    p.add_argument("--table", metavar="F.md", help="write the tables of instructions that the documentation shows to F.md")
+    p.add_argument("--table", metavar="F.md",
+                   help="write the tables of docs/instructions.md, with what came of it, to F.md")
     p.add_argument("--repro", metavar="LINE", help="run the case of a line that was printed for a difference")
     return p
 
@@ -72,7 +74,7 @@ def main(argv: list[str]) -> int:
         status = 0
         if "x87-bulk" in families:
             from tools.oracle import x87_bulk
-            status |= x87_bulk.compare(args.count, args.seed, args.only or [])
+            status |= x87_bulk.compare_all(args.count, args.seed, args.only or [])
         if "sequences" in families:
             status |= _sequences(args)
         if any(name in INSTRUCTIONS for name in families):
@@ -131,7 +133,7 @@ def _instructions(args: argparse.Namespace, families: tuple[str, ...]) -> int:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if args.table:
         from tools.oracle.document import document
-        Path(args.table).write_text(document(), encoding="utf-8")
+        Path(args.table).write_text(document(coverage), encoding="utf-8")
     return DIFFERS if coverage.differing else 0
 
 
@@ -174,7 +176,7 @@ class _Bar:
 
     def __enter__(self) -> Callable[[int, str], None]:
         self._progress.start()
-        return lambda number, at: self._progress.update(self._task, advance=number, at=at)
+        return lambda done, at: self._progress.update(self._task, advance=done, at=at)
 
     def __exit__(self, *_: Any) -> None:
         self._progress.stop()

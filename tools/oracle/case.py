@@ -62,8 +62,8 @@ class Case(NamedTuple):
         registers = " ".join(f"{n}={v:x}" for n, v in zip(GPR_NAMES, self.registers, strict=True))
         pokes = "".join(f" [{at:x}]={data.hex()}" for at, data in self.pokes)
         vector = f" {self.vector.describe()}" if self.vector else ""
-        return (f"{self.bits}-bit {self.code.hex()} at={self.rip:x} {registers} flags={self.flags:x} fs={self.fs_base:x} "
-                f"gs={self.gs_base:x}{pokes}{vector}")
+        return (f"{self.bits}-bit {self.code.hex()} at={self.rip:x} {registers} flags={self.flags:x} "
+                f"fs={self.fs_base:x} gs={self.gs_base:x}{pokes}{vector}")
 
 
 class Outcome(NamedTuple):

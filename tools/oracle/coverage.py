@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tools.oracle.forms import FAMILIES, Form, family, features, lacking, not_compared
+from emu.isa.coverage import Status, classify, features
+from tools.oracle.forms import FAMILIES, Form, family, lacking, not_compared
 
 if TYPE_CHECKING:
     from tools.oracle.sweep import Tally
@@ -25,12 +26,17 @@ class Coverage:
         self.tallies: dict[Form, Tally] = {}
         self.wanted: list[Form] = []
         for form in forms:
-            if why := not_compared(form.code):
+            entry = classify(form.code)
+            if entry.status is Status.ABSENT:
+                self.outcome[form], self.why[form] = ABSENT, entry.reason
+            elif entry.status is Status.NOT_YET:
+                self.outcome[form] = NOT_IMPLEMENTED
+            elif why := not_compared(form.code):
                 self.outcome[form], self.why[form] = NOT_COMPARABLE, why
             elif why := lacking(form.code, flags):
                 self.outcome[form], self.why[form] = NOT_ON_HOST, why
             else:
-                self.outcome[form] = NOT_IMPLEMENTED
+                self.outcome[form] = NOT_IMPLEMENTED        # until a case of it has run
                 self.wanted.append(form)
 
     def add(self, tally: Tally) -> None:

@@ -13,7 +13,7 @@ from tools.oracle.generate import Builder
 from tools.oracle.vector_values import VectorBuilder
 from tools.oracle.x87_states import X87Builder
 
-STATES, ENCODINGS = 32, 8       # states of one encoding at most, as compiling it is what costs; encodings at least
+STATES, ENCODINGS = 32, 4       # states of one encoding at most, as compiling it is what costs; encodings at least
 _BUILDERS: dict[str, type[Builder]] = {"integer": Builder, "x87": X87Builder, "system": Builder}
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from iced_x86 import Code, CpuidFeature, EncodingKind, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind
+from iced_x86 import EncodingKind, Mnemonic, OpCodeInfo, OpCodeOperandKind
 
 from emu.decode.names import code_name, mnemonic_name
+from emu.isa.coverage import features, table
 from tools.oracle.encode import available
 
 FAMILIES = ("integer", "x87", "mmx", "sse", "avx", "avx512", "system")
 
 _OPERANDS = {v: n for n in dir(OpCodeOperandKind) if not n.startswith("_")
              and isinstance(v := getattr(OpCodeOperandKind, n), int)}
-FEATURES = {v: n for n in dir(CpuidFeature) if not n.startswith("_")
-            and isinstance(v := getattr(CpuidFeature, n), int)}
-
 # What /proc/cpuinfo calls a feature that iced names otherwise; several names where each is needed.
 _HOST_FLAGS = {
     "SSE3": "pni", "LZCNT": "abm", "CMPXCHG16B": "cx16", "SHA": "sha_ni", "PREFETCHW": "3dnowprefetch", "CLFSH":
@@ -32,8 +30,8 @@ _OWN = "the answer is the machine's own"
 _TABLES = "the host's descriptor tables are its kernel's"
 _HYPERVISOR = "belongs to the host's hypervisor"
 NOT_COMPARED = {
-    **dict.fromkeys(("SYSCALL", "SYSENTER", "INT", "INTO", "INT1", "INT3", "IRET", "IRETD", "IRETQ", "SYSRET", "SYSEXIT",
-                     "SYSRETQ", "SYSEXITQ", "BOUND"), _KERNEL),
+    **dict.fromkeys(("SYSCALL", "SYSENTER", "INT", "INTO", "INT1", "INT3", "IRET", "IRETD", "IRETQ", "SYSRET",
+                     "SYSEXIT", "SYSRETQ", "SYSEXITQ"), _KERNEL),
     **dict.fromkeys(("CPUID", "RDTSC", "RDTSCP", "RDPMC", "RDPID", "RDRAND", "RDSEED", "XGETBV", "MONITOR", "MWAIT"),
                     _OWN),
     **dict.fromkeys(("SGDT", "SIDT", "SLDT", "STR", "SMSW", "LAR", "LSL", "VERR", "VERW", "LDS", "LES", "LFS", "LGS",
@@ -46,7 +44,6 @@ NOT_COMPARED = {
 }
 _SEGMENT_LOADS = {"MOV_SREG_RM16", "MOV_SREG_R32M16", "MOV_SREG_R64M16", "POPW_DS", "POPW_ES", "POPW_SS", "POPW_FS",
                   "POPW_GS", "POPD_DS", "POPD_ES", "POPD_SS", "POPD_FS", "POPD_GS", "POPQ_FS", "POPQ_GS"}
-# Legacy forms that are an FWAIT and another instruction, each of which is compared.
 _FAR = ("CALL_M16", "JMP_M16", "CALL_PTR", "JMP_PTR")
 
 
@@ -62,24 +59,9 @@ class Form(NamedTuple):
 
 
 @cache
-def all_codes() -> tuple[int, ...]:
-    """Every form in iced's table that is an instruction, in its order."""
-    codes = (v for n, v in vars(Code).items() if not n.startswith("_") and isinstance(v, int))
-    return tuple(sorted(code for code in codes if OpCodeInfo(code).is_instruction))
-
-
-@cache
 def kinds(code: int) -> tuple[str, ...]:
     """Names of the operand kinds."""
     return tuple(_OPERANDS[kind] for kind in OpCodeInfo(code).op_kinds())
-
-
-@cache
-def features(code: int) -> tuple[str, ...]:
-    """iced's names of the CPUID features that the form needs."""
-    insn = Instruction()
-    insn.code = code
-    return tuple(FEATURES[feature] for feature in insn.cpuid_features())
 
 
 def lacking(code: int, flags: set[str]) -> str | None:
@@ -130,6 +112,6 @@ def not_compared(code: int) -> str | None:
 
 def forms(families: tuple[str, ...] = FAMILIES) -> list[Form]:
     """Every form of some families in each size of code that has it, whether or not anything implements it."""
-    return [Form(code, bits) for bits in (64, 32) for code in all_codes()
-            if OpCodeInfo(code).encoding in (EncodingKind.LEGACY, EncodingKind.VEX, EncodingKind.EVEX)
-            and available(code, bits) and family(code) in families]
+    return [Form(entry.code, bits) for bits in (64, 32) for entry in table() if available(entry.code, bits)
+            and OpCodeInfo(entry.code).encoding in (EncodingKind.LEGACY, EncodingKind.VEX, EncodingKind.EVEX)
+            and family(entry.code) in families]

@@ -6,8 +6,8 @@ import ctypes
 
 from emu.mem.ram import HostBlock, PhysicalMemory
 from jit import exits, fpu_layout, layout, pmap, run_slots, uops
-from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
 from tools.lockstep.bare import NAMES, Bare
+from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
 from tools.oracle.case import OPMASKS, ZMM_BYTES, ZMMS, Case, Outcome, VectorState
 
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60

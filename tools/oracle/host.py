@@ -112,7 +112,8 @@ class Host:
         if case.vector:
             self._extended.put(case.vector)
             self._ptrace(PTRACE_SETREGSET, self._extended.io_vector, NT_X86_XSTATE)
-        for ran in range(count):
+        ran = 0
+        while ran < count:
             self._ptrace(PTRACE_SINGLESTEP, 0)
             _, status = os.waitpid(self.child, 0)
             if not os.WIFSTOPPED(status):
@@ -120,8 +121,7 @@ class Host:
                 raise HostUnavailable(f"the traced child ended (status {status:#x}) at {case.describe()}")
             if os.WSTOPSIG(status) != signal.SIGTRAP:
                 break
-        else:
-            ran = count
+            ran += 1
         self._ptrace(PTRACE_GETREGS, ctypes.addressof(regs))
         fault, address = None, 0
         if os.WSTOPSIG(status) != signal.SIGTRAP:

@@ -56,24 +56,32 @@ def _registers(case: Case) -> Iterator[Change]:
     for number in range(len(case.registers)):
         for value in SIMPLE:
             yield register(number, value)
+    def flag(bit: int) -> Change:
+        return lambda now: now._replace(flags=now.flags & ~(1 << bit) | FLAGS)
     for bit in range(16):
-        yield lambda now, bit=bit: now._replace(flags=now.flags & ~(1 << bit) | FLAGS)
+        yield flag(bit)
     yield lambda now: now._replace(fs_base=0)
     yield lambda now: now._replace(gs_base=0)
 
 
 def _pokes(case: Case) -> Iterator[Change]:
+    def without(poke: tuple[int, bytes]) -> Change:
+        return lambda now: now._replace(pokes=tuple(p for p in now.pokes if p != poke))
+
+    def cleared(poke: tuple[int, bytes]) -> Change:
+        return lambda now: now._replace(pokes=tuple((p[0], bytes(len(p[1]))) if p == poke else p for p in now.pokes))
     for poke in case.pokes:
-        yield lambda now, poke=poke: now._replace(pokes=tuple(p for p in now.pokes if p != poke))
-        yield lambda now, poke=poke: now._replace(
-            pokes=tuple((at, bytes(len(data))) if (at, data) == poke else (at, data) for at, data in now.pokes))
+        yield without(poke)
+        yield cleared(poke)
 
 
 def _words(case: Case) -> Iterator[Change]:
+    def word(name: str, value: int | bytes) -> Change:
+        return _part(lambda state: state._replace(**{name: value}))    # type: ignore[arg-type]
     yield lambda now: now._replace(vector=None)
     for name, value in (("mxcsr", MXCSR_DEFAULT), ("fcw", FCW_DEFAULT), ("fsw", 0), ("ftw", 0), ("ftw", 0xFF),
                         ("fop", 0), ("fip", 0), ("fdp", 0), ("st", bytes(128))):
-        yield _part(lambda state, name=name, value=value: state._replace(**{name: value}))
+        yield word(name, value)
 
 
 def _vectors(case: Case) -> Iterator[Change]:

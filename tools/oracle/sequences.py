@@ -4,11 +4,13 @@ registers of every kind handed from block to block. All stop after the same numb
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from random import Random
 from typing import NamedTuple
 
 from iced_x86 import Instruction, Mnemonic, OpCodeInfo
 
+from emu.isa.coverage import Status, classify
 from tools.lockstep.forms import INTEGER, VECTOR, Maker, forms
 from tools.lockstep.generate import BASES, Generator
 from tools.lockstep.program import Program
@@ -33,29 +35,32 @@ MASKED = 0x1F80, 0x37F      # MXCSR and FCW with all exceptions masked
 CHUNK = 20                  # programs of one task
 
 
+@cache
+def allowed(bits: int, families: frozenset[str]) -> tuple[tuple[int, ...], ...]:
+    """Forms that the host has, the engine implements and the two agree on without exceptions, by mnemonic."""
+    groups = []
+    flags = cpu_flags()
+    for codes in forms(bits, families):
+        if OpCodeInfo(codes[0]).mnemonic in EXCLUDED:
+            continue
+        kept = tuple(code for code in codes if classify(code).status is Status.IMPLEMENTED
+                     and not not_compared(code) and not lacking(code, flags))
+        if kept:
+            groups.append(kept)
+    return tuple(groups)
+
+
 class HostMaker(Maker):
     """Makes instructions that the host has and that can be compared on it."""
 
-    flags = cpu_flags()
-
     def __init__(self, rng: Random, bits: int) -> None:
         super().__init__(rng, bits, BASES[bits], SequenceGenerator.areas)
-        self.groups = self._allowed(INTEGER)
+        self.groups = allowed(self.bits, INTEGER)
 
     def add_vectors(self, count: int) -> None:
         """Let some instructions of the vector and x87 families take part, as often as all others together."""
-        more = self._allowed(FAMILIES - INTEGER)
+        more = allowed(self.bits, FAMILIES - INTEGER)
         self.groups += tuple(self.rng.choice(more) for _ in range(count)) * (len(self.groups) // count)
-
-    def _allowed(self, families: frozenset[str]) -> tuple[tuple[int, ...], ...]:
-        groups = []
-        for codes in forms(self.bits, frozenset(families)):
-            if OpCodeInfo(codes[0]).mnemonic in EXCLUDED:
-                continue
-            kept = tuple(code for code in codes if not not_compared(code) and not lacking(code, self.flags))
-            if kept:
-                groups.append(kept)
-        return tuple(groups)
 
 
 class SequenceGenerator(Generator):
@@ -97,10 +102,10 @@ class Sequences:
             guest.forget()
             try:
                 outcome, count = guest.execute(case, most)
-            except UnimplementedCase as what:
-                return f"{guest.engine.mode}: not implemented: {what}", ran, False
-            except (UnexpectedExit, TimeoutError) as what:
-                return f"{guest.engine.mode}: {what}", ran, False
+            except UnimplementedCase as why:
+                return f"{guest.engine.mode}: not implemented: {why}", ran, False
+            except (UnexpectedExit, TimeoutError) as why:
+                return f"{guest.engine.mode}: {why}", ran, False
             at = decode(self.host.read(host.rip, 15) if PROGRAM.address <= host.rip < PROGRAM.end - 15 else b"\x90",
                         program.bits)
             what = comparison.differs(at.insn if at else Instruction(), host, outcome)
@@ -134,7 +139,7 @@ class Task(NamedTuple):
     """Programs for one process."""
 
     first: int
-    count: int
+    programs: int
     bits: int | None
 
 
@@ -154,7 +159,7 @@ def run(sides: Sequences, task: Task) -> Found:
     """Compare a task's programs; those that differ are made as short as they can be."""
     instructions = faults = 0
     differences = []
-    for seed in range(task.first, task.first + task.count):
+    for seed in range(task.first, task.first + task.programs):
         program = SequenceGenerator(seed, task.bits).program()
         what, ran, fault = sides.difference(program)
         instructions += ran
@@ -165,7 +170,7 @@ def run(sides: Sequences, task: Task) -> Found:
             bits = f" --bits {task.bits}" if task.bits else ""
             differences.append(f"seed {seed}: {what} (again: strata oracle --family sequences --seed {seed} --count 1"
                                f"{bits})\n{short.listing()}")
-    return Found(task.count, instructions, faults, tuple(differences))
+    return Found(task.programs, instructions, faults, tuple(differences))
 
 
 def compare(count: int, seed: int, engines: tuple[str, ...], bits: int | None, jobs: int | None,

@@ -78,7 +78,7 @@ class Task(NamedTuple):
     """Forms for one process to compare."""
 
     forms: tuple[Form, ...]
-    count: int
+    each: int
     seed: int
 
 
@@ -91,7 +91,7 @@ class Comparer:
     def __call__(self) -> Callable[[Task], list[Tally]]:
         """The function that compares a task's forms."""
         sides = Sides(self.engines)
-        return lambda task: sides.tallies(task.forms, task.count, task.seed)
+        return lambda task: sides.tallies(task.forms, task.each, task.seed)
 
 
 def sweep(forms: Sequence[Form], count: int, seed: int, engines: tuple[str, ...] = ENGINES,

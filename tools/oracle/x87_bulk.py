@@ -220,9 +220,9 @@ def check(row: Row, count: int, seed: int) -> tuple[int, int]:
     return int(bad.sum()), int(off.sum())
 
 
-def compare(count: int, seed: int, only: Sequence[str]) -> int:
-    """Compare `count` cases in all of the instructions whose names have one of `only` in them, or of all. Print a line for
-    each; 1 where there are differences, else 0."""
+def compare_all(count: int, seed: int, only: Sequence[str]) -> int:
+    """Compare `count` cases in all of the instructions whose names have one of `only` in them, or of all. Print a line
+    for each; 1 where there are differences, else 0."""
     rows = [row for row in ROWS if not only or any(name.lower() in row.name for name in only)]
     each = max(1, count // max(len(rows), 1))
     status = 0
