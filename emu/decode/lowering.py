@@ -13,7 +13,7 @@ CODES: dict[int, Lowering] = {}         # iced code -> function, where one form 
 FAMILIES = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string",
             "segment", "far", "io", "system", "hypercall", "sse_move", "sse_integer", "sse_shuffle", "sse_float",
             "sse_convert", "sse_state", "sse_string", "avx", "fma", "crypto",
-            "x87")
+            "avx_masked", "x87")
 
 
 class NotImplementedInstruction(Exception):
