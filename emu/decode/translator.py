@@ -15,6 +15,7 @@ from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, 
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
+from emu.isa.coverage import absent
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
 from jit.registry import PLAIN
@@ -189,7 +190,7 @@ class Translator:
         before = len(emitter.uops)
         emitter.data = data
         try:
-            if function is None:
+            if function is None or absent(insn.code):
                 raise lowering.NotImplementedInstruction
             function(emitter, insn)
         except lowering.NotImplementedInstruction:
