@@ -1,4 +1,5 @@
-"""Packed integer arithmetic, comparisons and shifts (SDM Vol. 2: PADD* to PSUB*; widths 8 MMX, 16 SSE, 32 AVX2).
+"""Packed integer arithmetic, comparisons and shifts (SDM Vol. 2: PADD* to PSUB*; widths 8 MMX, 16 SSE, 32 AVX2,
+64 AVX-512).
 
 Each operation takes vectors A and B of the FPU file to D.
 """
@@ -10,7 +11,7 @@ from llvmlite import ir
 from jit.vector import I8, I16, I32, I64, I128, Kernel, constant, define, vector
 
 Binary = Callable[[Kernel, ir.Value, ir.Value], ir.Value]
-ALL, VECTOR = (8, 16, 32), (16, 32)
+ALL, VECTOR = (8, 16, 32, 64), (16, 32, 64)
 
 
 def binary(name: str, element: ir.Type, operate: Binary, sizes: tuple[int, ...] = ALL) -> None:
