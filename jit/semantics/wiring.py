@@ -38,6 +38,9 @@ ADDSUB = 7                                  # SUB for elements of even number, A
 FMA_NEGATE_PRODUCT, FMA_NEGATE_ADDEND, FMA_ALTERNATE = 1, 2, 4
 
 # Kinds of element in jit/simd_convert.py, the bit of its code that clears the rest of the register, and its control
-F16, F32, F64, I32, I64 = range(5)
+F16, F32, F64, I32, I64, U32, U64 = range(7)
 CONVERT_FILL = 1 << 25
 BY_MXCSR, SUPPRESS_INEXACT = 4, 8           # instead of a rounding mode in bits 1:0; no precision exception
+
+# Operations of jit/simd_parts.py
+GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)
