@@ -39,6 +39,8 @@ FDS = _at("x87_ds")
 MXCSR = _at("mxcsr")
 PKRU = _at("pkru")
 OPMASK = _at("opmask", 8, 8)
+_at("opmask_tmp")                               # K8, so to speak: a mask that an instruction computes for itself
+TEMPORARY_MASK = 8
 VECTOR_BYTES, VECTORS = 64, 32
 ZMM = _at("zmm", 8, 8 * VECTORS, align=64)
 VECTOR_TMPS = 8
@@ -74,5 +76,5 @@ def tmpv(number: int) -> int:
 
 
 def opmask(number: int) -> int:
-    """Byte offset of opmask register `number`, 0 to 7."""
+    """Byte offset of opmask register `number`, 0 to 7, or 8 for the temporary."""
     return OPMASK + 8 * number

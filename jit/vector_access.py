@@ -16,12 +16,12 @@ from jit.fpu_layout import OPMASK, VECTOR_BUFFER, VECTOR_BYTES
 from jit.layout import FPU, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
 from jit.native import State, inline, ld8, ld64, memmove, memset, rd64, shr, st64, wr64
 from jit.paging import READ, WRITE
-from jit.semantics.wiring import BROADCAST_BIT, ELEMENT_SHIFT, LANES_SHIFT, OPMASK_SHIFT
+from jit.semantics.wiring import BROADCAST_BIT, ELEMENT_SHIFT, LANES_SHIFT, OPMASK_NUMBER, OPMASK_SHIFT
 from jit.slow import check_address, wrap
 
 fill = types.ExternalFunction("strata_region_fill", types.int64(types.int64, types.int64, types.int64))
 MASK_FLAGS_SHIFT = 12                       # where operand word D's mask bits are in `size_and_flags`
-OPMASK_BITS = 7 << MASK_FLAGS_SHIFT         # register 0 is no mask
+OPMASK_BITS = OPMASK_NUMBER << MASK_FLAGS_SHIFT         # register 0 is no mask
 ELEMENT_AT, LANES_AT = (MASK_FLAGS_SHIFT + shift - OPMASK_SHIFT for shift in (ELEMENT_SHIFT, LANES_SHIFT))
 BROADCAST_FLAG = BROADCAST_BIT >> OPMASK_SHIFT << MASK_FLAGS_SHIFT
 
@@ -29,7 +29,7 @@ BROADCAST_FLAG = BROADCAST_BIT >> OPMASK_SHIFT << MASK_FLAGS_SHIFT
 @inline
 def mask_of(st: State, flags: int) -> int:
     """The opmask register that `flags` name."""
-    return ld64(rd64(st, FPU) + OPMASK + ((shr(flags, MASK_FLAGS_SHIFT) & 7) << 3))
+    return ld64(rd64(st, FPU) + OPMASK + ((shr(flags, MASK_FLAGS_SHIFT) & OPMASK_NUMBER) << 3))
 
 
 @inline

@@ -37,13 +37,15 @@ def _slots() -> dict[int, tuple[int, int]]:
         number = RegisterExt.number(register)
         if RegisterExt.is_mm(register):
             found[register] = (fpu_layout.mm(number), 8)
+        elif RegisterExt.is_k(register):
+            found[register] = (fpu_layout.opmask(number), 8)
         elif RegisterExt.is_vector_register(register):
             found[register] = (fpu_layout.xmm(number), RegisterExt.size(register))
     return found
 
 
 LETTERS = {1: "b", 2: "w", 4: "d", 8: "q"}
-VECTOR_SLOT = _slots()          # iced register -> (byte offset in the FPU file, bytes)
+VECTOR_SLOT = _slots()          # iced vector or opmask register -> (byte offset in the FPU file, bytes)
 
 
 def xmm0() -> int:
@@ -60,15 +62,15 @@ class Form:
         self.e, self.insn = e, insn
         self.vex = insn.encoding != EncodingKind.LEGACY
         self.evex = Evex(insn) if insn.encoding == EncodingKind.EVEX else None
-        self.mmx = any(insn.op_kind(i) == REGISTER and RegisterExt.is_mm(insn.op_register(i))
-                       for i in range(insn.op_count))
+        registers = [insn.op_register(i) for i in range(insn.op_count) if insn.op_kind(i) == REGISTER]
+        self.mmx = any(RegisterExt.is_mm(register) for register in registers)
         self.must_align = aligned if self.vex else not unaligned
-        xmm = any(insn.op_kind(i) == REGISTER and RegisterExt.is_vector_register(insn.op_register(i))
-                  for i in range(insn.op_count))
+        xmm = any(RegisterExt.is_vector_register(register) for register in registers)
+        opmask = any(RegisterExt.is_k(register) for register in registers)
         if self.mmx:
             e.op("check_mmx", imm=SSE_UD if xmm else MMX_UD)
         else:
-            e.op("check_vector", imm=AVX512_UD if self.evex else AVX_UD if self.vex else SSE_UD)
+            e.op("check_vector", imm=AVX512_UD if self.evex or opmask else AVX_UD if self.vex else SSE_UD)
         if self.evex and self.evex.quiet:
             e.op("round_static", imm=self.evex.rounding)
 

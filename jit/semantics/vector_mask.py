@@ -23,18 +23,18 @@ from numba.extending import intrinsic
 from jit.access import PAGE_MASK, data_entry
 from jit.exits import OK
 from jit.fault import general_protection
-from jit.fpu_layout import KEPT_MXCSR, MXCSR, OPMASK, VECTOR_BYTES
+from jit.fpu_layout import KEPT_MXCSR, MXCSR, OPMASK
 from jit.layout import FPU, TLB_ADDEND, TLB_READ, TLB_WRITE
 from jit.native import Handler, State, ld64, memmove, rd64, shr
 from jit.registry import op
 from jit.semantics.operands import effective, hint
-from jit.semantics.vector_move import slow_loadv, slow_storev
-from jit.semantics.wiring import MASKED_ALIGNED, MASKED_OFFSET, OPMASK_SHIFT
+from jit.semantics.vector_move import clear_above, slow_loadv, slow_storev
+from jit.semantics.wiring import MASKED_ALIGNED, MASKED_OFFSET, OPMASK_NUMBER, OPMASK_SHIFT
 from jit.vector import I1, I8, I16, I32, I64, Kernel, constant, define, vector
 from jit.vector_access import MASK_FLAGS_SHIFT
 
 ELEMENTS = {1: I8, 2: I16, 4: I32, 8: I64}
-WIDE = (16, 32, 64)
+NARROW, WIDE = (2, 4, 8), (16, 32, 64)
 ROUNDING_SHIFT, ROUNDING_CONTROL, ALL_MASKED, PRECISION_FLAG = 13, 3 << 13, 0x1F80, 0x20
 
 
@@ -74,7 +74,7 @@ def load_masked(size: int) -> Handler:
     return load_masked
 
 
-@op("storem", *((size, element) for size in (2, 4, 8, *WIDE) for element in ELEMENTS if element <= size))
+@op("storem", *((size, element) for size in (*NARROW, *WIDE) for element in ELEMENTS if element <= size))
 def store_masked(size: int, element: int) -> Handler:
     blend = blend_memory(size, element)
 
@@ -86,7 +86,7 @@ def store_masked(size: int, element: int) -> Handler:
         origin = fpu + (d & MASKED_OFFSET)
         entry = data_entry(st, linear)
         if ld64(entry + TLB_WRITE) == (linear + (size - 1)) & PAGE_MASK:
-            mask = ld64(fpu + OPMASK + ((shr(d, OPMASK_SHIFT) & 7) << 3))
+            mask = ld64(fpu + OPMASK + ((shr(d, OPMASK_SHIFT) & OPMASK_NUMBER) << 3))
             blend(linear + ld64(entry + TLB_ADDEND), origin, mask)
             return OK
         return slow_storev(st, linear, size | hint(b) | shr(d, OPMASK_SHIFT) << MASK_FLAGS_SHIFT, origin)
@@ -96,12 +96,6 @@ def store_masked(size: int, element: int) -> Handler:
 def mask_bits(k: Kernel, word: ir.Value, count: int) -> ir.Value:
     """The low bits of a mask as a vector of conditions."""
     return k.b.bitcast(_bits(k.b, k.scalar(word, I64), count), vector(I1, count))
-
-
-def clear_above(k: Kernel) -> None:
-    """Clear the destination from the operation's width up (SDM Vol. 2A 2.7.4)."""
-    for at in range(max(k.size, 16), VECTOR_BYTES, 16):
-        k.store(k.b.add(k.d, I64(at)), constant(I8, [0] * 16))
 
 
 def select(element: ir.IntType, zeroing: bool) -> Callable[[Kernel], None]:
@@ -163,8 +157,8 @@ def round_restore(k: Kernel) -> None:
 
 
 for _bytes, _type in ELEMENTS.items():
-    define(f"merge{_bytes}", select(_type, zeroing=False), 8, *WIDE)
-    define(f"zero{_bytes}", select(_type, zeroing=True), 8, *WIDE)
+    define(f"merge{_bytes}", select(_type, zeroing=False), *NARROW, *WIDE)
+    define(f"zero{_bytes}", select(_type, zeroing=True), *NARROW, *WIDE)
     define(f"merge_low{_bytes}", select_lowest(_type, zeroing=False), 16)
     define(f"zero_low{_bytes}", select_lowest(_type, zeroing=True), 16)
     define(f"neutral{_bytes}", neutral(_type), *WIDE)
