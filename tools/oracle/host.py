@@ -112,6 +112,11 @@ class Host:
         if case.vector:
             self._extended.put(case.vector)
             self._ptrace(PTRACE_SETREGSET, self._extended.io_vector, NT_X86_XSTATE)
+        return self.step(case, count)
+
+    def step(self, case: Case, count: int = 1) -> tuple[Outcome, int]:
+        """As `execute`, from where the child is."""
+        regs = self._regs
         ran = 0
         while ran < count:
             self._ptrace(PTRACE_SINGLESTEP, 0)
