@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emu.mem.ram import PAGE
 from jit import layout, uops
-from jit.region import FAST_PATHS, Plan, Planner, compile_region
+from jit.region import FAST_PATHS, Plan, Planner, RegionBuilder, compile_region
 
 if TYPE_CHECKING:
     from emu.engine import Engine
@@ -40,16 +40,16 @@ class Worker(threading.Thread):
     compilation that still runs then crashes. So `stop` is called there too."""
 
     def __init__(self, compiler: Compiler, jobs: queue.SimpleQueue[Job | None],
-                 done: queue.SimpleQueue[tuple[Job, bytes | None]]) -> None:
+                 done: queue.SimpleQueue[tuple[Job, bytes | None]], builder: type[RegionBuilder]) -> None:
         super().__init__(name="strata-regions", daemon=True)
-        self.compiler, self.jobs, self.done = compiler, jobs, done
+        self.compiler, self.jobs, self.done, self.builder = compiler, jobs, done, builder
         self.stopping = False
 
     def run(self) -> None:
         """Compile until told to stop."""
         while (job := self.jobs.get()) is not None and not self.stopping:
             try:
-                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol)))
+                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, self.builder)))
             except Exception:
                 self.done.put((job, None))
                 raise
@@ -64,6 +64,8 @@ class Worker(threading.Thread):
 
 class Regions:
     """The block compiler of one machine."""
+
+    builder = RegionBuilder
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.mode = engine, engine.mode
@@ -94,7 +96,7 @@ class Regions:
         if uop in self._covered:
             return
         if self._pending == 0 and self.compiled == 0:
-            for name in ("region_fill", *FAST_PATHS):
+            for name in FAST_PATHS:
                 self.compiler.function(name)
         page = self.engine.translator.page(gpa & -PAGE, mode)
         plan = Planner(self.compiler, uop, page.table).plan()
@@ -103,7 +105,7 @@ class Regions:
             return
         job = Job(plan, page.gpa, self.engine.translator.generation(page.gpa), f"region{next(_symbols)}")
         if self.mode == "blocks":
-            self._install(job, compile_region(self.compiler, job.plan, job.symbol))
+            self._install(job, compile_region(self.compiler, job.plan, job.symbol, self.builder))
             return
         self._pending += 1
         self._covered.update(plan.blocks)
@@ -124,7 +126,7 @@ class Regions:
     def start(self) -> None:
         """Start the compiling thread, if it does not run."""
         if self._stop is None:
-            worker = Worker(self.compiler, self._jobs, self._done)
+            worker = Worker(self.compiler, self._jobs, self._done, self.builder)
             worker.start()
             self._stop = weakref.finalize(self, worker.stop)
 

@@ -15,13 +15,13 @@ def worker(monkeypatch):
     """A worker whose compilations take until `go` is set; `begun` is set when one starts."""
     go, begun = threading.Event(), threading.Event()
 
-    def compile_region(compiler, plan, symbol):
+    def compile_region(compiler, plan, symbol, builder):
         begun.set()
         assert go.wait(10)
         return plan
 
     monkeypatch.setattr(regions, "compile_region", compile_region)
-    worker = regions.Worker(None, queue.SimpleQueue(), queue.SimpleQueue())
+    worker = regions.Worker(None, queue.SimpleQueue(), queue.SimpleQueue(), None)
     worker.start()
     yield worker, begun, go
     go.set()
@@ -53,7 +53,7 @@ def test_a_process_that_ends_waits_for_the_compilation_that_runs():
     script = """
 import queue, time
 from emu import regions
-def compile_region(compiler, plan, symbol):
+def compile_region(compiler, plan, symbol, builder):
     time.sleep(0.3)
     print("compiled", flush=True)
 regions.compile_region = compile_region

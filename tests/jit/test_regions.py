@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
+import emu.regions
 from jit import exits, layout, uops
+from jit.region import compile_region
 from jit.region_view import VIEW_END, keeps_to_view
 from tests.jit.bare import CODE, DATA, fresh, put
 from tools.lockstep.tables import Tables
@@ -134,13 +136,12 @@ def test_what_changes_while_it_is_compiled_is_not_installed(monkeypatch):
     bare = fresh("auto")
     regions = bare.engine.regions
     compiling, go = threading.Event(), threading.Event()
-    compile_job = regions._compile
 
-    def slowly(job):
+    def slowly(*arguments):
         compiling.set()
         assert go.wait(20)
-        return compile_job(job)
-    monkeypatch.setattr(regions, "_compile", slowly)
+        return compile_region(*arguments)
+    monkeypatch.setattr(emu.regions, "compile_region", slowly)
     before = regions.compiled
     put(bare, LOOP.replace(" ", ""))
     bare.gpr(7, 1 << 40)
