@@ -236,8 +236,8 @@ class Machine:
         self.stop(stop.EXIT, f"the guest ended the run with status {status}", status=status & 0xFF)
 
     def _guest_reset(self, source: str) -> None:
-        if self.plane_model is not None and self.plane_model.reset():
-            return
+        if self.plane_model is not None:
+            self.plane_model.reset()
         self.stop(stop.RESET, f"the guest asked for a reset through {source}")
 
     def _interrupt_changed(self, index: int) -> None:

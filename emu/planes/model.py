@@ -69,6 +69,6 @@ class PlaneModel:
         """Whether a device may read or write the page of an address."""
         return True
 
-    def reset(self) -> bool:
-        """The guest asks for a reset of the machine. True: the design carried it out itself."""
-        return False
+    def reset(self) -> None:
+        """The guest asks for a reset of the machine."""
+        return None

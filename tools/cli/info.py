@@ -23,6 +23,8 @@ examples:
   strata info
   strata info devices planes
   strata info --json instructions
+  strata info --scenarios vsm        # runs the tests of the scenarios of a specification
+  strata info --scenarios --no-run
 """
 
 
@@ -32,6 +34,9 @@ def parser() -> Parser:
     p.add_argument("section", nargs="*", metavar="SECTION",
                    help=f"only these, of: {', '.join(SECTIONS)}, guests; lists every name instead of the first few")
     p.add_argument("--json", action="store_true", help="every name of every section, as JSON")
+    p.add_argument("--scenarios", action="store_true", help="the scenarios of the specifications instead, their tests "
+                   "and whether these pass; a SECTION is then the name of a specification")
+    p.add_argument("--no-run", action="store_true", help="with --scenarios: do not run the tests")
     return p
 
 
@@ -49,6 +54,8 @@ def collect(sections: list[str]) -> dict[str, list[str]]:
 def main(argv: list[str]) -> int:
     """Print the lists; returns the exit status."""
     args = parser().parse_args(argv)
+    if args.scenarios:
+        return _scenarios(args.section, run=not args.no_run, as_json=args.json)
     every = [*SECTIONS, "guests"]
     for section in args.section:
         if section not in every:
@@ -68,6 +75,17 @@ def main(argv: list[str]) -> int:
         table.add_row(section, str(len(listed)), _line(listed, whole=bool(args.section)))
     Console(highlight=False).print(table)
     return 0
+
+
+def _scenarios(specs: list[str], run: bool, as_json: bool) -> int:
+    from tools.cli import scenarios
+    known = scenarios.tables()
+    if not known:
+        parser().error("--scenarios: there are no tests here; it needs a checkout of the sources")
+    for spec in specs:
+        if spec not in known:
+            parser().error(f"no specification named {spec!r}; there are: {', '.join(known)}")
+    return scenarios.show(scenarios.collect(specs or known, run), as_json)
 
 
 def _line(listed: list[str], whole: bool) -> str:

@@ -145,6 +145,26 @@ class Partition(PlaneModel):
         """Devices are VTL0's (TLFS, "Memory access protections")."""
         return self.protections.allows(0, gpa, int(write))
 
+    def reset(self) -> None:
+        """All VTLs above 0 are gone, with what they configured; memory is cleared unless all of them said otherwise
+        (TLFS, Virtual Secure Mode, "Partition reset")."""
+        zero = any(state.config & config.ZERO_MEMORY_ON_RESET for vtl, state in self.vtls.items() if vtl)
+        for vtl, state in self.vtls.items():
+            if state.hypercall & 1:
+                self.pages.disable(vtl, state.hypercall & -PAGE)
+        self.protections.clear()
+        self.tlb_locks.clear()
+        self.intercepts.ports.clear()
+        self.enabled, self.vtls = 1, {0: PartitionVtl()}
+        for vp in self.vps:
+            vp.reset()
+        if zero:
+            self.machine.map.clear()
+            translator = self.machine.engine.translator
+            for gpa in list(translator.pages):
+                translator.invalidate(gpa)
+            self.machine.flush_all()
+
     # --- for the hypercalls and MSRs -----------------------------------------------------------------------------
 
     def report(self, what: str) -> None:

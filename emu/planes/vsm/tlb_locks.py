@@ -87,5 +87,4 @@ class TlbLocks:
             waiter.locks -= locks
             if not waiter.locks:
                 waiter.plane.set(layout.ACTIVITY, waiter.activity)
-                waiter.vp.partition.machine.reschedule = True
         self._waiters = [waiter for waiter in self._waiters if waiter.locks]

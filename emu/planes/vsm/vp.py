@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emu.planes.vsm.msrs import HyperVMsrs
 from emu.planes.vsm.stimer import Stimers
 from emu.planes.vsm.synic import Synic
-from emu.planes.vsm.trapped import Traps
+from emu.planes.vsm.trapped import Traps, arm
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -56,6 +56,26 @@ class Vp:
     def enabled(self) -> int:
         """Set of the VTLs that are enabled here."""
         return self.vcpu.group.get(group_layout.ENABLED)
+
+    def reset(self) -> None:
+        """VTL0 alone is left, and runs."""
+        group, active = self.vcpu.group, self.vcpu.plane
+        for field in (layout.BUDGET, layout.TSC_BASE):          # the time slice that runs goes on
+            self.vcpu.planes[0].set(field, active.get(field))
+        for state in self.vtls.values():
+            state.stimers.stop()
+        for vtl in self.vtls:
+            self.set_assist_page(vtl, 0)
+            self.vcpu.lapics[vtl].reset()
+        for word in (group_layout.ACTIVE, group_layout.FORCED, group_layout.NOTIFY, group_layout.NOTIFY_RESET,
+                     group_layout.LOCKING):
+            group.set(word, 0)
+        for word in (group_layout.ENABLED, group_layout.RUNNABLE):
+            group.set(word, 1)
+        self.vtls = {}
+        self.add_vtl(0)
+        arm(self)
+        self.protect()
 
     def higher(self, vtl: int) -> list[int]:
         """The VTLs above one that are enabled here, lowest first."""

@@ -88,7 +88,11 @@ class Guest:
         self.m.dma_write(gpa, code)
         for name, value in registers.items():
             self.plane.set(layout.gpr("rax rcx rdx rbx rsp rbp rsi rdi r8".split().index(name)), value)
-        self.m.stopping = None
+        return self.run(count)
+
+    def run(self, count):
+        """Run instructions wherever the vCPU is."""
+        self.m.stopping, self.m.reschedule = None, False
         return self.vcpu.run(count)
 
     def call(self, code, data=b"", output=OUTPUT, count=0, start=0, extra=0, gpa=INPUT):

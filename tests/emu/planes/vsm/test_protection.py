@@ -82,7 +82,7 @@ def test_s81_a_denied_load_is_told_to_vtl1_and_completes_after_it_relaxes_the_pa
     guest.m.memory.write(ASSIST + 0x10, struct.pack("<2Q", PAGE, 0xC))
     guest.vtl_return(fast=False)
     assert guest.reg(layout.RIP) == rip
-    guest.vcpu.run(1)
+    guest.run(1)
     assert guest.vtl == 0 and guest.reg(RAX) == 0x1122334455667788 and guest.reg(layout.RIP) == rip + 3
 
 
@@ -100,7 +100,7 @@ def test_s82_a_store_to_a_page_that_can_only_be_read(guest):
     guest.reg(RAX, PAGE)
     guest.m.memory.write(ASSIST + 0x10, struct.pack("<2Q", PAGE, 0))
     guest.vtl_return(fast=False)
-    guest.vcpu.run(1)
+    guest.run(1)
     assert guest.reg(layout.RIP) == rip + 3 and guest.m.memory.read(PAGE, 8) == PAGE.to_bytes(8, "little")
 
 
@@ -119,7 +119,7 @@ def test_s83_a_branch_into_a_page_that_cannot_be_executed(dialect, length):
     rip, rsp = g.reg(layout.RIP), g.reg(RSP)
     g.m.memory.write(PAGE, NOP)
     g.step(CALL, rax=PAGE)
-    g.vcpu.run(1)
+    g.run(1)
     assert g.vtl == 1
     _, payload, _ = g.message()
     assert header(payload)[1:3] == (length, 2) and header(payload)[5] == PAGE
@@ -129,7 +129,7 @@ def test_s83_a_branch_into_a_page_that_cannot_be_executed(dialect, length):
     g.handled()
     g.protect(RWX, PAGE)
     g.vtl_return()
-    g.vcpu.run(1)
+    g.run(1)
     assert g.vtl == 0 and g.reg(layout.RIP) == PAGE + 1
 
 
@@ -137,11 +137,11 @@ def test_a_page_that_was_executed_can_lose_that_right(guest):
     guest.vtl_return()
     guest.m.dma_write(PAGE, NOP * 8)
     guest.reg(layout.RIP, PAGE)
-    guest.vcpu.run(4)
+    guest.run(4)
     guest.vtl_call()
     assert guest.protect(R, PAGE) == (0, 1)
     guest.vtl_return()
-    guest.vcpu.run(1)
+    guest.run(1)
     assert guest.vtl == 1 and header(guest.message()[1])[2] == 2
 
 
@@ -149,7 +149,7 @@ def test_s84_a_page_table_that_cannot_be_read_stops_the_walk(guest):
     guest.protect(NONE, PD)
     guest.vtl_return()
     guest.plane.flush()
-    guest.vcpu.run(1)                   # even the fetch needs the walk
+    guest.run(1)                   # even the fetch needs the walk
     assert guest.vtl == 1
     _, payload, _ = guest.message()
     assert header(payload)[2] == 0 and memory_part(payload)[4] == PD
@@ -182,7 +182,7 @@ def test_s85_an_interrupt_on_a_read_only_stack_is_delivered_after_the_page_is_re
     guest.handled()
     guest.protect(RWX, STACK)
     guest.vtl_return()
-    guest.vcpu.run(1)
+    guest.run(1)
     assert guest.reg(layout.RIP) == HANDLER + 1 and guest.m.memory.read(rsp - 40, 8) == rip.to_bytes(8, "little")
 
 
@@ -239,7 +239,7 @@ def test_the_default_mask_applies_to_all_ram():
     g.vtl_return()
     assert g.attempt(LOAD, rax=PAGE) == 0
     g.step(CALL, rax=PAGE)
-    g.vcpu.run(1)
+    g.run(1)
     assert g.vtl == 1 and header(g.message()[1])[2] == 2
 
 
@@ -250,10 +250,10 @@ def test_s90_while_sint0_is_masked_vtl0_tries_again_and_again(guest):
     rip = guest.reg(layout.RIP)
     guest.m.dma_write(rip, LOAD)
     guest.reg(RAX, PAGE)
-    guest.vcpu.run(1000)
+    guest.run(1000)
     assert guest.vtl == 0 and guest.reg(layout.RIP) == rip and guest.partition.intercepts.stalls == 10
     for _ in range(100):
-        guest.vcpu.run(1000)
+        guest.run(1000)
     assert len([line for line in guest.reports if "intercept" in line]) == 1
     guest.vtl_call()
     guest.wrmsr(SINT0, 0x30)
@@ -332,7 +332,7 @@ def test_s97_a_hypercalls_parameters_are_the_callers_accesses(guest, name, info)
     guest.protect(RWX, PAGE)
     guest.m.memory.write(ASSIST + 0x10, struct.pack("<2Q", 0, rcx))
     guest.vtl_return(fast=False, rdx=rdx, r8=r8)
-    guest.vcpu.run(1)
+    guest.run(1)
     assert guest.vtl == 0 and guest.reg(RAX) == 1 << 32 and guest.reg(layout.RIP) == rip + 3
 
 
@@ -382,14 +382,14 @@ def test_mbec_decides_by_privilege():
     g.vcpu.planes[0].set(layout.RIP, PAGE)
     g.m.memory.write(PD, struct.pack("<2Q", 0x83, 0x200083))        # supervisor pages, as SMEP is on
     g.plane.flush()
-    g.vcpu.run(1)
+    g.run(1)
     assert g.vtl == 0 and g.reg(layout.RIP) == PAGE + 1     # without MbecEnabled either flag allows it
     g.reg(layout.RIP, CODE)
     g.vtl_call()
     assert g.set((0xD0010, 1)) == (0, 1) and g.get(0xD0010)[1] == [1]
     g.vtl_return()
     g.reg(layout.RIP, PAGE)
-    g.vcpu.run(1)
+    g.run(1)
     assert g.vtl == 1 and header(g.message()[1])[2] == 2
 
 
