@@ -20,7 +20,7 @@ from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.stop import Stop
-from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -29,6 +29,12 @@ SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon 
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
 QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+
+
+def _pages(gpa: int, size: int) -> list[tuple[int, int]]:
+    """(address, bytes) of the parts of a range that lie in one page each."""
+    starts = [gpa, *range((gpa | PAGE - 1) + 1, gpa + size, PAGE)]
+    return [(at, min((at | PAGE - 1) + 1, gpa + size) - at) for at in starts] if size else []
 
 
 def _nothing(*_: Any) -> None:
@@ -67,7 +73,7 @@ class Machine:
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
-            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus,
+            read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
@@ -221,8 +227,9 @@ class Machine:
     def _wake(self) -> None:
         for vcpu in self.vcpus:
             plane = vcpu.plane
-            if plane.get(layout.ACTIVITY) == HALTED and (
-                    plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+            activity = plane.get(layout.ACTIVITY)
+            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
+                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
                 plane.set(layout.ACTIVITY, RUNNING)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
@@ -231,6 +238,8 @@ class Machine:
         self.stop(stop.EXIT, f"the guest ended the run with status {status}", status=status & 0xFF)
 
     def _guest_reset(self, source: str) -> None:
+        if self.plane_model is not None:
+            self.plane_model.reset()
         self.stop(stop.RESET, f"the guest asked for a reset through {source}")
 
     def _interrupt_changed(self, index: int) -> None:
@@ -267,13 +276,22 @@ class Machine:
             self.engine.translator.invalidate(gpa)
         self.flush_all()
 
-    def _dma_read(self, gpa: int, size: int) -> bytes:
+    def _device_read(self, gpa: int, size: int) -> bytes:
         if not self.memory.backed(gpa, size):
             raise ValueError(f"{size} bytes at {gpa:#x} are not in RAM")
-        return self.memory.read(gpa, size)
+        return b"".join(self.memory.read(at, n) if self._device_may(at, write=False) else b"\xff" * n
+                        for at, n in _pages(gpa, size))
+
+    def _device_write(self, gpa: int, data: bytes) -> None:
+        for at, n in _pages(gpa, len(data)):
+            if self._device_may(at, write=True):
+                self.dma_write(at, data[at - gpa:at - gpa + n])
+
+    def _device_may(self, gpa: int, write: bool) -> bool:
+        return self.plane_model is None or self.plane_model.device_may_access(gpa, write)
 
     def dma_write(self, gpa: int, data: bytes) -> None:
-        """A device's or hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
+        """A hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
         on a hypervisor's read-only page."""
         if not self.memory.backed(gpa, len(data)):
             raise ValueError(f"{len(data)} bytes at {gpa:#x} are not in RAM")
@@ -284,6 +302,10 @@ class Machine:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
         self.memory.write(gpa, data)
+
+    def exists(self, gpa: int) -> bool:
+        """Whether something answers at a guest-physical address: memory, a device or the chipset's shadow RAM."""
+        return self.memory.backed(gpa, 1) or self.pc.bus.claimed(gpa) or self.map.mixed_read(gpa, 1) is not None
 
     def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
         """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""
