@@ -12,9 +12,9 @@ ELF_MAGIC = b"\x7fELF"
 EPILOG = """\
 The archive holds static busybox and an /init that mounts /proc, /sys and /dev, prints "strata-init: ready" and starts a
 shell on the console; with --run it executes those lines instead, prints "strata-init: done" and switches off.
+The kernel and busybox come from `strata fetch linux-cloud busybox`.
 
 examples:
-  strata fetch linux-cloud busybox
   strata initramfs --output shell.cpio
   strata initramfs --run "uname -a" --run "cat /proc/cpuinfo" --output check.cpio
   strata initramfs --file ./my_static_program --run /root/my_static_program --output mine.cpio
