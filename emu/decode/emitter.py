@@ -86,7 +86,7 @@ class Emitter:
         effective address is in the OFFSET slot."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
-        if self._in_stack_segment(insn):
+        if self.in_stack_segment(insn):
             b |= STACK_SEGMENT
         if a == layout.gpr(4):
             imm += stack_bias
@@ -105,7 +105,7 @@ class Emitter:
         self.op(f"linear_seg.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
 
-    def _in_stack_segment(self, insn: Instruction) -> bool:
+    def in_stack_segment(self, insn: Instruction) -> bool:
         """Whether the memory operand is in SS. 64-bit mode ignores overrides other than FS and GS, so there the base
         register decides (SDM Vol. 1 3.3.4)."""
         if self.bits != 64:
@@ -153,7 +153,7 @@ def address_bits(insn: Instruction, bits: int) -> int:
     for register in (insn.memory_base, insn.memory_index):
         if register in (Register.EIP, Register.RIP):
             return 32 if register == Register.EIP else 64
-        if register:
+        if RegisterExt.is_gpr(register):                # the index may be a vector
             return RegisterExt.size(register) * 8
     size = insn.memory_displ_size
     if size in (2, 4, 8):
