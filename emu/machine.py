@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from emu import boot, stop
+from emu import boot, firmware_state, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
@@ -133,8 +133,18 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
+        if image.kind in firmware_state.KINDS:
+            self._stand_in_for_firmware(image)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
+
+    def _stand_in_for_firmware(self, image: Image) -> None:
+        firmware_state.set_up_chipset(self.pc)
+        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
+        if piece is None:
+            self.report("no ACPI tables: the image has a segment where they would be")
+        elif self.memory.backed(piece.gpa, piece.size):
+            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
