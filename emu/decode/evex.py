@@ -45,8 +45,8 @@ _MODES = {RoundingControl.ROUND_TO_NEAREST: 0, RoundingControl.ROUND_DOWN: 1, Ro
 
 class Facts(NamedTuple):
     """Of a form: bytes for each bit of its mask, whether masked-off memory is not accessed, the whole of its memory
-    operand in bytes where that is broadcast, whether it is scalar, and how many elements the memory operand of a
-    conversion has (0 for other instructions)."""
+    operand in bytes where that is broadcast, whether it is scalar, and how many elements its memory operand has
+    where registers do not tell (else 0)."""
 
     element: int
     suppresses: bool
@@ -66,9 +66,9 @@ def facts(code: int, by_immediate: bool) -> Facts:
     size = info.broadcast_memory_size if info.can_broadcast else info.memory_size
     element = GRANULARITY.get(name) or MemorySizeExt.element_size(size)
     memory = MemorySizeExt.size(info.memory_size)
-    converts = name in evex_float.CONVERSIONS
-    scalar = name.endswith(SCALARS) and (memory == element or converts)
-    return Facts(element, suppresses, memory, scalar, MemorySizeExt.element_count(info.memory_size) if converts else 0)
+    scalar = name.endswith(SCALARS) and (memory == element or name in evex_float.CONVERSIONS)
+    counted = name in evex_float.COUNTED
+    return Facts(element, suppresses, memory, scalar, MemorySizeExt.element_count(info.memory_size) if counted else 0)
 
 
 class Evex:

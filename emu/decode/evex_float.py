@@ -30,3 +30,5 @@ UNSUPPRESSED = frozenset("""
 GRANULARITY = {name: _ELEMENT[re.sub(".*2", "", name)] for name in CONVERSIONS}
 GRANULARITY |= {"VPDPBUSD": 4, "VPDPBUSDS": 4, "VPDPWSSD": 4, "VPDPWSSDS": 4, "VGF2P8AFFINEQB": 1,
                 "VGF2P8AFFINEINVQB": 1}
+# Whose memory operand's elements are not as many as would fill the widest register
+COUNTED = CONVERSIONS | {"VFPCLASSPS", "VFPCLASSPD"}

@@ -177,6 +177,11 @@ class Form:
 
     def store(self, slot: int, size: int) -> None:
         """Store from an offset of the FPU file to the memory operand."""
+        if self.evex and self.mask:
+            element = self.evex.facts.element
+            word = self._masked(slot, size, size // element)
+            self.e.op(f"storem.{size}.{element}", word, *self.e.address(self.insn, size, write=True))
+            return
         self.e.op(f"storev.{self._suffix(size)}", slot, *self.e.address(self.insn, size, write=True))
 
     def general(self, index: int, size: int) -> int:
