@@ -96,7 +96,7 @@ class Regions:
         if uop in self._covered:
             return
         if self._pending == 0 and self.compiled == 0:
-            for name in ("region_fill", *FAST_PATHS):
+            for name in FAST_PATHS:
                 self.compiler.function(name)
         page = self.engine.translator.page(gpa & -PAGE, mode)
         plan = Planner(self.compiler, uop, page.table).plan()

@@ -59,7 +59,6 @@ FUNCTIONS = {
     "run_group": (group.run_group, _STATE),
     "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),
     "flush_all": (tlb.flush_all_translations, _STATE),
-    "region_fill": (region_access.region_fill, types.int64(types.int64, types.int64, types.int64)),
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),

@@ -31,7 +31,6 @@ class Uop(NamedTuple):
     a: int
     b: int
     imm: int
-    instruction: int            # index of its instruction in the block
     target: int | None          # page offset of the branch target, where it may be linked
     follows: int | None         # page offset of the instruction after a conditional branch, likewise
 
@@ -49,18 +48,19 @@ class Emitter:
     to check, so that direct branches within the page may be linked."""
 
     def __init__(self, mode: int) -> None:
+        self.mode = mode
         self.bits = (16, 32, 64)[mode & 3]
         self.stack = 64 if self.bits == 64 else 32 if mode & layout.MODE_STACK32 else 16
         self.flat = self.bits == 64 or (self.bits == 32 and bool(mode & layout.MODE_FLAT_CODE))
         self.uops: list[Uop] = []
-        self.instruction = 0
         self.ended = False
+        self.placed = False             # the current instruction's micro-ops depend on where it is in its page
         self.data = b""                 # the current instruction's bytes, and some that follow
 
     def op(self, name: str, d: int = 0, a: int = layout.ZERO, b: int = layout.ZERO, imm: int = 0,
            target: int | None = None, follows: int | None = None) -> None:
         """Append a micro-op of the current instruction."""
-        self.uops.append(Uop(name, d, a, b, imm & MASK64, self.instruction, target, follows))
+        self.uops.append(Uop(name, d, a, b, imm & MASK64, target, follows))
 
     def end(self) -> None:
         """The current instruction ends the block."""
