@@ -113,6 +113,8 @@ class Guest:
                 fault = plane.get(layout.FAULT_VECTOR)
                 address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
                 break
+            elif status == exits.RUNTIME:
+                self.engine.provide(plane.get(layout.IO_VALUE))
             elif status == exits.UNIMPLEMENTED:
                 raise UnimplementedCase(case.describe())
             elif status == exits.EVENT:
