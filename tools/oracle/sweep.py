@@ -18,7 +18,7 @@ from tools.oracle.minimise import minimise
 from tools.oracle.processes import spread
 
 ENGINES = ("interp", "blocks")
-CHUNK = 48                  # forms that one task compares
+CHUNK = 24                  # forms that one task compares
 SHOWN = 3                   # differences of a form that are kept
 
 
