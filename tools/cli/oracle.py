@@ -95,7 +95,7 @@ def _repro(args: argparse.Namespace) -> int:
     except ValueError as why:
         parser().error(f"--repro: {why}")
     with Host() as host:
-        comparison = Comparison(host, [Guest(engine) for engine in args.engine or ENGINES], args.seed)
+        comparison = Comparison(host, [Guest(engine) for engine in args.engine or ENGINES])
         found = comparison.one(case)
     if comparison.unimplemented:
         print(f"not implemented: {' '.join(comparison.unimplemented)}")
