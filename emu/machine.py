@@ -16,6 +16,8 @@ from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
+from emu.paravirt import AVAILABLE as PARAVIRT
+from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
@@ -39,18 +41,20 @@ class Machine:
     """An x86-64 PC.
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
-    the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. test_device:
+    with the device of emu/dev/testdev.py. paravirt: a name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0,
-                 serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, test_device: bool = False,
+                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
         for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
-                                   ("planes", planes, plane_models.AVAILABLE)):
+                                   ("planes", planes, plane_models.AVAILABLE), ("paravirt", paravirt, PARAVIRT)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
@@ -66,13 +70,16 @@ class Machine:
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
-            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus)
+            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus, test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
         self.plane_model = plane_models.create(planes, self, policy)
+        if planes != "none" and paravirt != "none":
+            raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
+        self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
         self.image: Image | None = None
         self.symbols = SymbolTable(())
         self.seconds = 0.0
@@ -234,6 +241,12 @@ class Machine:
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
             self.vcpus[index].interrupt_changed(0)
+            self._preempt(index)
+
+    def _preempt(self, index: int) -> None:
+        """Another vCPU than the one that runs has an event: its turn comes before the quantum is over."""
+        if index != self._next and self.vcpus[index].planes[0].get(layout.INTERRUPT):
+            self.reschedule = True
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:
@@ -241,6 +254,7 @@ class Machine:
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
+            self.reschedule = self.reschedule or index != self._next
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
         elif kind == "init":

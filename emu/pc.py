@@ -38,6 +38,8 @@ from emu.dev.system_control import (
     SpeakerControl,
     SystemControlA,
 )
+from emu.dev.testdev import LINE_PORT, LINES, MMIO_BASE, MMIO_SIZE, SCRATCH_PORT, TestDevice
+from emu.dev.testdev import PORTS as TEST_PORTS
 from emu.dev.uart import Uart
 from emu.dev.vga import FIRST_PORT, FRAME_BUFFER, FRAME_BUFFER_SIZE, PORTS, Vga
 from emu.irq.apicbus import ApicBus
@@ -76,6 +78,11 @@ def _ignore(*_: Any) -> None:
 
 def _no_memory(*_: Any) -> Any:
     raise ValueError("no memory is attached")
+
+
+def _ioapic_pin(irq: int) -> int:
+    """Where a line is on the I/O APIC: the timer on input 2, the others on that of their number."""
+    return TIMER_IOAPIC_PIN if irq == IRQ_TIMER else irq
 
 
 @dataclass
@@ -148,11 +155,13 @@ class PC:
         virtual_wire: bool = True,
         serial_console: bool = True,
         address_bits: int = 48,
+        test_device: bool = False,
     ) -> None:
         """Build and reset the board. ValueError names the option that is out of range.
 
         `virtual_wire`: vCPU 0 starts with LINT0 = ExtINT and LINT1 = NMI, as firmware leaves it.
-        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR.
+        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR. `test_device`: with
+        the ports and memory of emu/dev/testdev.py.
         """
         if not 1 <= cpus <= MAX_CPUS:
             raise ValueError(f"vCPU count {cpus}: must be 1 to {MAX_CPUS}")
@@ -173,6 +182,8 @@ class PC:
             "acpi_pm": self.acpi_pm, "apm": self.apm, "smbus": self.smbus, "pci": self.pci, "vga": self.vga,
         }  # fmt: skip
         self._claim()
+        if test_device:
+            self._add_test_device()
         fill_cmos(self.rtc, ram_size, cpus, boot_order)
         fill_fwcfg(self.fwcfg, ram_size, cpus, serial_console)
         self.reset()
@@ -264,11 +275,19 @@ class PC:
         for base, size, name in ABSENT_MMIO:
             bus.add_mmio(base, size, Absent(name), name)
 
+    def _add_test_device(self) -> None:
+        device = TestDevice(self.clock, lambda line, level: self.ioapic.set_irq(_ioapic_pin(line), level),
+                            self.pic.set_irq)
+        self._devices["test"] = device
+        self.bus.add_ports(SCRATCH_PORT, TEST_PORTS, device, "test device")
+        self.bus.add_ports(LINE_PORT, LINES, device, "test device's interrupt lines")
+        self.bus.add_mmio(MMIO_BASE, MMIO_SIZE, device, "test device's memory")
+
     # -- wiring --
 
     def _line(self, irq: int) -> Callable[[bool], None]:
-        """An ISA interrupt line: it reaches the 8259A pair and the I/O APIC, where the timer sits on input 2."""
-        pin = TIMER_IOAPIC_PIN if irq == IRQ_TIMER else irq
+        """An ISA interrupt line: it reaches the 8259A pair and the I/O APIC."""
+        pin = _ioapic_pin(irq)
 
         def drive(level: bool) -> None:
             self.pic.set_irq(irq, level)

@@ -12,6 +12,7 @@ from jit.descriptor import (
     LONG,
     PRESENT,
     attributes,
+    drop_segment,
     fetch,
     fetch_code,
     is_code,
@@ -19,7 +20,6 @@ from jit.descriptor import (
     is_writable_data,
     limit_of,
     privilege,
-    set_null,
     set_real,
     set_segment,
     set_virtual,
@@ -233,7 +233,7 @@ def drop_inner_segments(st: State, level: int) -> None:
         if number != CS and number != SS:
             attr = rd64(st, SEG + SEG_BYTES * number + SEG_ATTR)
             if attr & (CODE_OR_DATA | 8 | CONFORMING) != CODE_OR_DATA | 8 | CONFORMING and privilege(attr) < level:
-                set_null(st, number, 0)
+                drop_segment(st, number)
 
 
 @inline

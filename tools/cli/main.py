@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("tools.cli.demo", "run a guest that switches planes, and report the switches"),
     "info": ("tools.cli.info", "list what is implemented"),
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
+    "kut": ("tools.cli.kut", "run kvm-unit-tests and compare with what is known"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
 }
 
