@@ -28,11 +28,12 @@ class MsrOwner(Protocol):
 class Msrs:
     """The MSRs of one vCPU outside the register file. Unknown ones raise GeneralProtection and are reported once."""
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], offers: Callable[[str], bool] = lambda name: True) -> None:
+        """`offers` says whether the processor has an extension (emu/isa/extensions.py)."""
         self.owners: list[MsrOwner] = []
         self._report = report
         self._reported: set[int] = set()
-        self.values = {index: plain.reset for index, plain in PLAIN.items()}
+        self.values = {index: plain.reset for index, plain in PLAIN.items() if not plain.needs or offers(plain.needs)}
 
     def read(self, index: int) -> int:
         """RDMSR of an index that compiled code does not serve."""
@@ -49,10 +50,10 @@ class Msrs:
             if owner.owns(index):
                 owner.msr_write(index, value)
                 return
-        plain = PLAIN.get(index)
-        if plain is None:
+        if index not in self.values:
             raise self._unknown("WRMSR", index)
-        if not plain.writable or value & ~(plain.writable | plain.kept) or not allowed(index, value):
+        plain = PLAIN[index]
+        if plain.fixed or value & ~(plain.writable | plain.kept) or not allowed(index, value):
             raise GeneralProtection
         if value & plain.inert and index not in self._reported:
             self._reported.add(index)

@@ -20,26 +20,30 @@ PHYSICAL = (1 << 48) - 1
 
 class Plain(NamedTuple):
     """A register that keeps what is written. Writing another bit than `writable` is #GP(0), except that bits in
-    `kept` stay as they are; without a writable bit any write is."""
+    `kept` stay as they are; of a `fixed` one any write is. `needs`: the extension that it comes with
+    (emu/isa/extensions.py)."""
 
     name: str
     reset: int = 0
     writable: int = ALL
     kept: int = 0
     inert: int = 0
+    fixed: bool = False
+    needs: str = ""
 
 
 PLAIN: dict[int, Plain] = {
-    0x17: Plain("IA32_PLATFORM_ID", writable=0),
-    0x3A: Plain("IA32_FEATURE_CONTROL", 1, 0),          # locked
+    0x17: Plain("IA32_PLATFORM_ID", fixed=True),
+    0x3A: Plain("IA32_FEATURE_CONTROL", 1, fixed=True),          # locked
     0x8B: Plain("IA32_BIOS_SIGN_ID", 0x0A0011D1 << 32),
-    0xFE: Plain("IA32_MTRRCAP", MTRR_COUNT | 1 << 8 | 1 << 10, 0),
-    0x179: Plain("IA32_MCG_CAP", MCA_BANKS | MCG_CTL_P, 0),
-    0x17A: Plain("IA32_MCG_STATUS", writable=0b111),
-    0x17B: Plain("IA32_MCG_CTL", ALL),
+    0xFE: Plain("IA32_MTRRCAP", MTRR_COUNT | 1 << 8 | 1 << 10, fixed=True),
+    0x179: Plain("IA32_MCG_CAP", MCA_BANKS | MCG_CTL_P, fixed=True, needs="mca"),
+    0x17A: Plain("IA32_MCG_STATUS", writable=0b111, needs="mca"),
+    0x17B: Plain("IA32_MCG_CTL", ALL, needs="mca"),
     # Fast strings; no performance monitoring, branch trace store or precise events to report (bits 7, 11, 12).
     0x1A0: Plain("IA32_MISC_ENABLE", 0x1801, 0x44_00D5_0009, 0x1880, XD_DISABLE | LIMIT_CPUID),
     0x1D9: Plain("IA32_DEBUGCTL", writable=0xDFC3, inert=0xDFC3),
+    0xDA0: Plain("IA32_XSS", writable=0, needs="xsaves"),       # no supervisor state component exists
     MTRR_DEF_TYPE: Plain("IA32_MTRR_DEF_TYPE", writable=0xCFF),
     0xC0010010: Plain("SYSCFG", writable=0xFFFF_FFFF),
     0xC0010015: Plain("HWCR", 1 << 24),
@@ -51,7 +55,7 @@ PLAIN: dict[int, Plain] = {
     **{MTRR_VARIABLE + 2 * n + 1: Plain(f"IA32_MTRR_PHYSMASK{n}", writable=PHYSICAL & ~0x7FF)
        for n in range(MTRR_COUNT)},
     **{index: Plain(f"IA32_MTRR_FIX_{index:x}") for index in MTRR_FIXED},
-    **{MC0_CTL + MC_REGISTERS * bank + n: Plain(f"IA32_MC{bank}_{name}")
+    **{MC0_CTL + MC_REGISTERS * bank + n: Plain(f"IA32_MC{bank}_{name}", needs="mca")
        for bank in range(MCA_BANKS) for n, name in enumerate(("CTL", "STATUS", "ADDR", "MISC"))},
 }
 

@@ -22,7 +22,8 @@ class TimeStampCounter:
 
     def owns(self, index: int) -> bool:
         """Whether the index is the TSC's."""
-        return index in (IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST)
+        return index == IA32_TIME_STAMP_COUNTER or (
+            index == IA32_TSC_ADJUST and self.vcpu.machine.cpu.offers("tsc_adjust"))
 
     def msr_read(self, index: int) -> int:
         """The counter now, or what was added to it."""

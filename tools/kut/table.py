@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tools.cli.result import si
 from tools.kut.config import Test
+from tools.kut.cpu import cpu_option
 from tools.kut.known import GOOD
 from tools.kut.suite import Verdict
 
@@ -53,5 +54,5 @@ def print_list(tests: Sequence[Test], stream: TextIO, width: int | None = None) 
         table.add_column(title, no_wrap=title == "test")
     for test in tests:
         table.add_row(test.name, str(test.vcpus), test.cpu or "", Text(test.arguments), " ".join(test.groups),
-                      Text(" ".join(test.ignored)))
+                      Text(" ".join((*test.ignored, *cpu_option(test.cpu)[1]))))
     console.print(table)

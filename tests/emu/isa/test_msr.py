@@ -10,12 +10,14 @@ from emu.irq.lapic_timer import TSC_DEADLINE, ApicTimer
 from emu.isa.msr import Msrs
 from emu.isa.msr_table import MCA_BANKS
 from emu.isa.tsc import TimeStampCounter
+from emu.machine import Machine
 from jit import layout
 
 MTRRCAP, DEF_TYPE, PHYSBASE0, PHYSMASK0, FIX4K = 0xFE, 0x2FF, 0x200, 0x201, 0x268
 MCG_CAP, MCG_STATUS, MC0_CTL, MC0_STATUS, MC0_ADDR, MC0_MISC = 0x179, 0x17A, 0x400, 0x401, 0x402, 0x403
 MISC_ENABLE, PERF_CTL0, PERF_CTR0, FEATURE_CONTROL = 0x1A0, 0xC0010000, 0xC0010004, 0x3A
 TSC, TSC_ADJUST = 0x10, 0x3B
+IA32_XSS = 0xDA0
 ONES = (1 << 64) - 1
 
 
@@ -105,3 +107,19 @@ def test_an_armed_deadline_follows_the_tsc() -> None:
     assert clock.next_deadline() == 14_000
     timer.set_tsc_offset(9_000)
     assert clock.next_deadline() == 1_000
+
+
+def test_ia32_xss_has_no_bit_to_set() -> None:
+    msrs = Machine(memory=1 << 20, engine="interp").vcpus[0].msrs
+    msrs.write(IA32_XSS, 0)
+    with pytest.raises(GeneralProtection):
+        msrs.write(IA32_XSS, 1 << 8)
+    assert msrs.read(IA32_XSS) == 0
+
+
+def test_ia32_xss_comes_with_xsaves() -> None:
+    reports: list[str] = []
+    msrs = Machine(memory=1 << 20, engine="interp", cpu="qemu64", report=reports.append).vcpus[0].msrs
+    with pytest.raises(GeneralProtection):
+        msrs.read(IA32_XSS)
+    assert "0xda0" in reports[0]
