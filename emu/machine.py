@@ -79,7 +79,7 @@ class Machine:
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
-            address_bits=self.cpu.model.physical, test_device=test_device)
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         for vcpu in self.vcpus:
@@ -342,12 +342,11 @@ class Machine:
         if kind == exits.IO_PORT_WRITE:
             bus.port_write(address, size, value)
             return 0
-        self.pc.lapic_window.lapic = vcpu.lapic
         if kind == exits.IO_MMIO_READ:
             mixed = self.map.mixed_read(address, size)
-            return bus.mmio_read(address, size) if mixed is None else mixed
+            return self.pc.mmio_read(vcpu.lapic, address, size) if mixed is None else mixed
         if not self.map.mixed_write(address, value.to_bytes(size, "little")):
-            bus.mmio_write(address, size, value)
+            self.pc.mmio_write(vcpu.lapic, address, size, value)
         return 0
 
     # --- memory as a plane sees it -----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def parser() -> Parser:
     p.add_argument("--logs", metavar="D", help="write what each test printed to D/NAME.log")
     p.add_argument("--jobs", type=jobs, default=os.cpu_count() or 1, metavar="N", help="tests at a time")
     p.add_argument("--timeout", type=seconds, metavar="S",
-                   help="seconds for each test (default: what the suite asks for, at least 120)")
+                   help="seconds for each test (default: what the suite asks for, at least 300)")
     p.add_argument("--engine", choices=("auto", "interp", "blocks"), default="auto", help="as for strata run")
     return p
 

@@ -15,7 +15,7 @@ from tools.kut.execute import Result, execute
 from tools.kut.known import ABSENT, GOOD, SKIP, Known
 
 ARCH = "x86_64"
-DEFAULT_TIMEOUT = 120.0
+DEFAULT_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
