@@ -16,6 +16,8 @@ from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
+from emu.paravirt import AVAILABLE as PARAVIRT
+from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
@@ -46,17 +48,20 @@ class Machine:
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
-    the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. test_device:
+    with the device of emu/dev/testdev.py. paravirt: a name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0,
-                 serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, test_device: bool = False,
+                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("planes", planes, plane_models.AVAILABLE)):
+        for name, value, known in (("engine", engine, ENGINES), ("paravirt", paravirt, PARAVIRT),
+                                   ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
         self.cpu = cpus.parse(cpu)
@@ -74,13 +79,16 @@ class Machine:
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
-            address_bits=self.cpu.model.physical)
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
         self.plane_model = plane_models.create(planes, self, policy)
+        if planes != "none" and paravirt != "none":
+            raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
+        self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
         self.image: Image | None = None
         self.symbols = SymbolTable(())
         self.seconds = 0.0
@@ -255,6 +263,12 @@ class Machine:
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
             self.vcpus[index].interrupt_changed(0)
+            self._preempt(index)
+
+    def _preempt(self, index: int) -> None:
+        """Another vCPU than the one that runs has an event: its turn comes before the quantum is over."""
+        if index != self._next and self.vcpus[index].planes[0].get(layout.INTERRUPT):
+            self.reschedule = True
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:
@@ -262,6 +276,7 @@ class Machine:
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
+            self.reschedule = self.reschedule or index != self._next
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
         elif kind == "init":
@@ -327,12 +342,11 @@ class Machine:
         if kind == exits.IO_PORT_WRITE:
             bus.port_write(address, size, value)
             return 0
-        self.pc.lapic_window.lapic = vcpu.lapic
         if kind == exits.IO_MMIO_READ:
             mixed = self.map.mixed_read(address, size)
-            return bus.mmio_read(address, size) if mixed is None else mixed
+            return self.pc.mmio_read(vcpu.lapic, address, size) if mixed is None else mixed
         if not self.map.mixed_write(address, value.to_bytes(size, "little")):
-            bus.mmio_write(address, size, value)
+            self.pc.mmio_write(vcpu.lapic, address, size, value)
         return 0
 
     # --- memory as a plane sees it -----------------------------------------------------------------------------------

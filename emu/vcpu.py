@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 UD, GP = 6, 13
 RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
+INTERCEPTED = frozenset((exits.CPUID, exits.RDMSR, exits.WRMSR, exits.HYPERCALL, exits.CR_WRITE))
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
 
@@ -106,6 +107,8 @@ class VCpu:
             done = budget - plane.signed(layout.BUDGET)
             if start + done > machine.clock.icount:
                 machine.clock.advance(start + done)
+            if status in INTERCEPTED:
+                machine.clock.skip_to(machine.clock.now + machine.clock.model.exit_ns)
             self._serve[status](plane)
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
@@ -281,6 +284,8 @@ class VCpu:
 
     def _halt(self, plane: Plane) -> None:
         plane.retire()
+        if plane.get(layout.FAULT_PENDING):         # a debug trap ends the halt at once
+            return
         if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
             plane.set(layout.ACTIVITY, HALTED)
 
@@ -336,11 +341,11 @@ class VCpu:
         plane.retire()
 
     def _hypercall(self, plane: Plane) -> None:
-        model = self.machine.plane_model
-        if model is None:
+        interface = self.machine.plane_model or self.machine.paravirt
+        if interface is None:
             plane.raise_exception(UD)
         else:
-            model.hypercall(self, plane)
+            interface.hypercall(self, plane)
 
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
