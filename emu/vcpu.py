@@ -13,6 +13,7 @@ from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
+from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from emu.machine import Machine
 
 UD, GP = 6, 13
-RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN = 0, 1, 2, 3      # ACTIVITY
+RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
@@ -36,12 +37,14 @@ class VCpu:
         self.machine, self.index = machine, index
         self.engine = machine.engine
         self.group = Group(Plane(machine.engine, index, 0))
+        self.plane.set(layout.RANDOM, first_state(machine.seed, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount = 0
         self._slice = 0             # instructions of the time slice that runs
-        self.cpuid = Cpuid(index, machine.vcpu_count)
-        self.msrs = Msrs(machine.report)
+        self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
+        self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
+        self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
@@ -53,7 +56,8 @@ class VCpu:
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
-            exits.FERR: self._coprocessor_error,
+            exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
+            exits.NOTIFY: self._notify,
         }
 
     @property
@@ -78,6 +82,7 @@ class VCpu:
     def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
         """A further plane with its own local APIC."""
         self.group.add(plane)
+        plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
 
@@ -138,7 +143,7 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
-        return self.plane.get(layout.ACTIVITY) == RUNNING or any(
+        return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
@@ -148,6 +153,8 @@ class VCpu:
         plane, lapic = self.planes[number], self.lapics[number]
         plane.set(layout.INTERRUPT, int(lapic.pending()))
         plane.set(layout.CR8, lapic.tpr >> 4)
+        if self.machine.plane_model is not None:
+            self.machine.plane_model.interrupt_changed(self, number)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
@@ -188,7 +195,10 @@ class VCpu:
         if mode & 3 != layout.MODE_64:
             linear &= MASK32
         status = self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
-        if status == exits.FAULT:
+        if status == exits.DENIED:
+            self._denied(plane)
+            return []
+        if status != exits.OK:
             plane.set(layout.FAULT_KIND, exits.KIND_FAULT)
             plane.set(layout.FAULT_PENDING, 1)
             return []
@@ -212,6 +222,9 @@ class VCpu:
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
         size, value = plane.get(layout.IO_SIZE), plane.get(layout.IO_VALUE)
+        if self._intercepts_io(plane, kind, address, size, value & (1 << 8 * size) - 1):
+            self._abandon(plane)
+            return
         answer = self.machine.device_access(self, kind, address, size, value & (1 << 8 * size) - 1)
         if plane.get(layout.EXIT_UOP) != self._io_uop:      # a later micro-op of the same instruction
             self._io_uop = plane.get(layout.EXIT_UOP)
@@ -220,6 +233,35 @@ class VCpu:
         plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
+
+    def _intercepts_io(self, plane: Plane, kind: int, address: int, size: int, value: int) -> bool:
+        model = self.machine.plane_model
+        if model is None:
+            return False
+        writes = kind in (exits.IO_PORT_WRITE, exits.IO_MMIO_WRITE)
+        if kind in (exits.IO_PORT_READ, exits.IO_PORT_WRITE):
+            return model.intercepts_port(self, plane, address, size, value if writes else None)
+        return not self.machine.exists(address) and model.intercepts_unmapped(self, plane, address, writes)
+
+    def _abandon(self, plane: Plane) -> None:
+        """The instruction at RIP does not go on from where it is: device accesses are made again if it is retried."""
+        plane.set(layout.IO_DONE, 0)
+        plane.set(layout.DEBUG_HITS, 0)
+        if plane.get(layout.SMC_PASS):
+            self._smc_done(plane)
+
+    def _denied(self, plane: Plane) -> None:
+        self._abandon(plane)
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.memory_denied(self, plane)
+
+    def _trapped(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.register_trapped(self, plane)
+
+    def _notify(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.notify(self)
 
     def _smc(self, plane: Plane) -> None:
         """Let the instruction's stores through."""
@@ -250,20 +292,30 @@ class VCpu:
             plane.set(layout.ACTIVITY, HALTED)
 
     def _shutdown(self, plane: Plane) -> None:
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_shutdown(self, plane):
+            return
         plane.set(layout.ACTIVITY, SHUT_DOWN)
         vector = plane.get(layout.FAULT_VECTOR)
         self.machine.stop(TRIPLE_FAULT, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
                           "check the IDT and the stack that its handlers use", self)
 
     def _cpuid(self, plane: Plane) -> None:
-        answer = self.cpuid.read(plane.get(RAX) & MASK32, plane.get(RCX) & MASK32)
+        leaf, subleaf = plane.get(RAX) & MASK32, plane.get(RCX) & MASK32
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_cpuid(self, plane, leaf, subleaf):
+            return
+        answer = self.cpuid.read(leaf, subleaf)
         for register, value in zip((RAX, RBX, RCX, RDX), answer, strict=True):
             plane.set(register, value)
         plane.retire()
 
     def _rdmsr(self, plane: Plane) -> None:
+        index, model = plane.get(RCX) & MASK32, self.machine.plane_model
+        if model is not None and model.intercepts_msr(self, plane, index, None):
+            return
         try:
-            value = self.msrs.read(plane.get(RCX) & MASK32)
+            value = self.msrs.read(index)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -273,8 +325,11 @@ class VCpu:
 
     def _wrmsr(self, plane: Plane) -> None:
         value = plane.get(RAX) & MASK32 | (plane.get(RDX) & MASK32) << 32
+        index, model = plane.get(RCX) & MASK32, self.machine.plane_model
+        if model is not None and model.intercepts_msr(self, plane, index, value):
+            return
         try:
-            self.msrs.write(plane.get(RCX) & MASK32, value)
+            self.msrs.write(index, value)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -290,11 +345,15 @@ class VCpu:
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
         data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode() if data else None
+        cpu = self.machine.cpu
+        insn = (Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, cpu.decoder_options, ip=rip).decode()
+                if data else None)
         name = mnemonic_name(insn.mnemonic) if insn else "?"
         if name not in self._reported:
             self._reported.add(name)
-            self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
+            why = cpu.lacks(insn.code) if insn else ""
+            self.machine.report(f"{name} is not implemented{' (' + why + ')' if why else ''}: #UD at "
+                                f"{self.where(plane)}")
         plane.raise_exception(UD)
 
     def _hot(self, plane: Plane) -> None:

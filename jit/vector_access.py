@@ -8,19 +8,17 @@ Under a mask (the bits of jit/semantics/wiring.py's operand word, moved above th
 pieces are the elements that it selects: the others are not accessed, and so raise no fault (SDM Vol. 2A 2.7.5).
 """
 
-from numba import types
-
 from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store, store_host
 from jit.exits import AGAIN, OK
 from jit.fault import PF
 from jit.fpu_layout import OPMASK, VECTOR_BUFFER, VECTOR_BYTES
-from jit.layout import FAULT_ADDRESS, FAULT_VECTOR, FPU, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
+from jit.layout import FAULT_ADDRESS, FAULT_VECTOR, FPU, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
 from jit.native import State, ctlz, cttz, inline, ld8, ld64, memmove, memset, rd64, shr, st64, wr64
 from jit.paging import READ, WRITE
+from jit.region_access import fill
 from jit.semantics.wiring import ELEMENT_SHIFT, OPMASK_NUMBER, OPMASK_SHIFT
 from jit.slow import check_address, wrap
 
-fill = types.ExternalFunction("strata_region_fill", types.int64(types.int64, types.int64, types.int64))
 MASK_FLAGS_SHIFT = 12                       # where operand word D's mask bits are in `size_and_flags`
 OPMASK_BITS = OPMASK_NUMBER << MASK_FLAGS_SHIFT         # register 0 is no mask
 ELEMENT_AT = MASK_FLAGS_SHIFT + ELEMENT_SHIFT - OPMASK_SHIFT
@@ -163,7 +161,7 @@ def slow_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_loadv` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
-    if fill(rd64(st, SELF), linear, READ) != OK:
+    if fill(st, linear, READ) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
@@ -175,7 +173,7 @@ def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_storev` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
-    if fill(rd64(st, SELF), linear, WRITE) != OK:
+    if fill(st, linear, WRITE) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK or size_and_flags & OPMASK_BITS:

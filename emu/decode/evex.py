@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from iced_x86 import Instruction, MemorySize, MemorySizeExt, OpCodeInfo, Register, RegisterExt, RoundingControl
 
+from emu.decode import evex_float
 from emu.decode.lowering import NotImplementedInstruction
 from emu.decode.names import mnemonic_name
 
@@ -23,8 +24,7 @@ SUPPRESSING = frozenset("""
     VPMINSQ VPMAXSQ VPMINUQ VPMAXUQ VPMULLQ VPABSQ VPANDD VPANDQ VPANDND VPANDNQ VPORD VPORQ VPXORD VPXORQ
     VPSLLVW VPSLLVD VPSLLVQ VPSRLVW VPSRLVD VPSRLVQ VPSRAVW VPSRAVD VPSRAVQ VPROLD VPROLQ VPRORD VPRORQ VPROLVD VPROLVQ
     VPRORVD VPRORVQ VPSHLDW VPSHLDD VPSHLDQ VPSHRDW VPSHRDD VPSHRDQ VPSHLDVW VPSHLDVD VPSHLDVQ VPSHRDVW VPSHRDVD
-    VPSHRDVQ VPTERNLOGD VPTERNLOGQ VPLZCNTD VPLZCNTQ VPOPCNTB VPOPCNTW VPOPCNTD VPOPCNTQ
-    VPSHUFBITQMB VPDPBUSD VPDPBUSDS VPDPWSSD VPDPWSSDS VPMADD52LUQ VPMADD52HUQ
+    VPSHRDVQ VPTERNLOGD VPTERNLOGQ VPLZCNTD VPLZCNTQ VPOPCNTB VPOPCNTW VPOPCNTD VPOPCNTQ VPSHUFBITQMB
     VPBLENDMB VPBLENDMW VPBLENDMD VPBLENDMQ VBLENDMPS VBLENDMPD
     VMOVDQU8 VMOVDQU16 VMOVDQU32 VMOVDQU64 VMOVDQA32 VMOVDQA64 VMOVUPS VMOVUPD VMOVAPS VMOVAPD VMOVSS VMOVSD
     VPMOVSXBW VPMOVSXBD VPMOVSXBQ VPMOVSXWD VPMOVSXWQ VPMOVSXDQ VPMOVZXBW VPMOVZXBD VPMOVZXBQ VPMOVZXWD VPMOVZXWQ
@@ -38,7 +38,7 @@ SUPPRESSING = frozenset("""
     VPCMPEQB VPCMPEQW VPCMPEQD VPCMPEQQ VPCMPGTB VPCMPGTW VPCMPGTD VPCMPGTQ VPCMPB VPCMPW VPCMPD VPCMPQ
     VPCMPUB VPCMPUW VPCMPUD VPCMPUQ VPTESTMB VPTESTMW VPTESTMD VPTESTMQ VPTESTNMB VPTESTNMW VPTESTNMD VPTESTNMQ
     VANDPS VANDPD VORPS VORPD VXORPS VXORPD VANDNPS VANDNPD
-    """.split())
+    """.split()) | evex_float.SUPPRESSING
 UNSUPPRESSED = frozenset("""
     VPMADDWD VPMADDUBSW VPSADBW VPACKSSWB VPACKSSDW VPACKUSWB VPACKUSDW
     VPUNPCKLBW VPUNPCKLWD VPUNPCKLDQ VPUNPCKLQDQ VPUNPCKHBW VPUNPCKHWD VPUNPCKHDQ VPUNPCKHQDQ
@@ -51,12 +51,13 @@ UNSUPPRESSED = frozenset("""
     VMOVNTDQ VMOVNTDQA VMOVNTPS VMOVNTPD VMOVD VMOVQ VMOVHPS VMOVHPD VMOVLPS VMOVLPD VMOVHLPS VMOVLHPS
     VMOVDDUP VMOVSLDUP VMOVSHDUP VPINSRB VPINSRW VPINSRD VPINSRQ VPEXTRB VPEXTRW VPEXTRD VPEXTRQ VEXTRACTPS VINSERTPS
     VPMOVM2B VPMOVM2W VPMOVM2D VPMOVM2Q VPMOVB2M VPMOVW2M VPMOVD2M VPMOVQ2M VPBROADCASTMB2Q VPBROADCASTMW2D
-    """.split())
+    """.split()) | evex_float.UNSUPPRESSED
 # By an immediate they are of class E4, by a vector's low 64 bits of class E4NF.
 SUPPRESSING_BY_IMMEDIATE = frozenset("VPSLLW VPSLLD VPSLLQ VPSRLW VPSRLD VPSRLQ VPSRAW VPSRAD VPSRAQ".split())
 SCALARS = ("SS", "SD")
 GRANULARITY = {"VPMADDWD": 4, "VPMADDUBSW": 2, "VPACKSSWB": 1, "VPACKUSWB": 1, "VPACKSSDW": 2, "VPACKUSDW": 2,
-               "VDBPSADBW": 2, "VPMULTISHIFTQB": 1, "VPSHUFBITQMB": 1, "VMOVSS": 4, "VMOVSD": 8}
+               "VDBPSADBW": 2, "VPMULTISHIFTQB": 1, "VPSHUFBITQMB": 1, "VMOVSS": 4, "VMOVSD": 8,
+               **evex_float.GRANULARITY}
 _SUFFIX = {"B": 1, "W": 2, "D": 4, "Q": 8}
 NO_ROUNDING = -1                # the rounding mode is MXCSR's
 _MODES = {RoundingControl.ROUND_TO_NEAREST: 0, RoundingControl.ROUND_DOWN: 1, RoundingControl.ROUND_UP: 2,
@@ -65,13 +66,15 @@ _MODES = {RoundingControl.ROUND_TO_NEAREST: 0, RoundingControl.ROUND_DOWN: 1, Ro
 
 class Facts(NamedTuple):
     """Of a form: bytes for each bit of its mask, whether masked-off memory is not accessed, the whole of its memory
-    operand in bytes where that is broadcast, whether it is scalar, and whether its memory operand is repeated."""
+    operand in bytes where that is broadcast, whether it is scalar, whether its memory operand is repeated, and how many
+    elements that has where registers do not tell (else 0)."""
 
     element: int
     suppresses: bool
     memory: int
     scalar: bool
     repeated: bool
+    lanes: int
 
 
 @cache
@@ -88,8 +91,10 @@ def facts(code: int, by_immediate: bool) -> Facts:
         element = _SUFFIX[name[-1]]
     memory = MemorySizeExt.size(info.memory_size)
     repeated = name.startswith(("VBROADCAST", "VPBROADCAST"))
-    return Facts(element, suppresses, memory, name.endswith(SCALARS) and memory in (0, element) and not repeated,
-                 repeated)
+    scalar = name.endswith(SCALARS) and not repeated and (memory in (0, element) or name in evex_float.CONVERSIONS)
+    counted = name in evex_float.COUNTED
+    lanes = MemorySizeExt.element_count(info.memory_size) if counted else 0
+    return Facts(element, suppresses, memory, scalar, repeated, lanes)
 
 
 class Evex:

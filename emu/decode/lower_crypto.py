@@ -12,9 +12,7 @@ from emu.decode.vector_operands import Form, mnemonics
 BINARY = """
     AESENC AESENCLAST AESDEC AESDECLAST GF2P8MULB GF2P8AFFINEQB GF2P8AFFINEINVQB
     SHA1MSG1 SHA1MSG2 SHA1NEXTE SHA1RNDS4 SHA256MSG1 SHA256MSG2 SHA256RNDS2""".split()
-ACCUMULATING = [name + s for s in ("", "S") for name in (
-    "PDPBUSD", "PDPWSSD", "PDPBSSD", "PDPBSUD", "PDPBUUD", "PDPWSUD", "PDPWUSD", "PDPWUUD")]
-ACCUMULATING += ["PMADD52LUQ", "PMADD52HUQ"]
+ACCUMULATING = ("PDPBUSD", "PDPBUSDS", "PDPWSSD", "PDPWSSDS", "PMADD52LUQ", "PMADD52HUQ")
 
 
 @lowers(*mnemonics(*BINARY))
@@ -38,7 +36,7 @@ def unary(e: Emitter, insn: Instruction) -> None:
 def accumulate(e: Emitter, insn: Instruction) -> None:
     """The destination is what is added to."""
     f = Form(e, insn)
-    b, d = f.source(2), f.accumulator()
-    size = f.size(0)
-    e.op(f"{mnemonic_name(insn.mnemonic)[1:].lower()}.{size}", d, f.slot(1), b)
+    _, a, b = f.binary()
+    d, size = f.accumulator(), f.size(0)
+    e.op(f"{mnemonic_name(insn.mnemonic)[1:].lower()}.{size}", d, a, b)
     f.finish(d, size)

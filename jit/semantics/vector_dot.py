@@ -1,4 +1,4 @@
-"""Products of integers added to the destination (SDM Vol. 2C VPDPBUSD to VPDPWUUDS, VPMADD52LUQ, VPMADD52HUQ)."""
+"""Products of integers added to the destination (SDM Vol. 2C VPDPBUSD to VPDPWSSDS, VPMADD52LUQ, VPMADD52HUQ)."""
 
 from collections.abc import Callable
 
@@ -15,25 +15,23 @@ def extended(k: Kernel, value: ir.Value, element: ir.IntType, signed: bool) -> i
     return k.b.sext(value, kind) if signed else k.b.zext(value, kind)
 
 
-def dot(element: ir.IntType, a_signed: bool, b_signed: bool, saturating: bool) -> Callable[[Kernel], None]:
-    """Each doubleword of D plus the products of A's and B's elements in it; the sum is exact before it saturates, to
-    signed where a factor is signed, else to unsigned."""
+def dot(element: ir.IntType, a_signed: bool, saturating: bool) -> Callable[[Kernel], None]:
+    """Each doubleword of D plus the products of A's and B's elements in it; B's are signed. The sum is exact before it
+    saturates."""
     def emit(k: Kernel) -> None:
         b = k.b
         x, y = k.load(k.a, element), k.load(k.c, element)
         per = 32 // element.width
         count = x.type.count // per
-        signed = a_signed or b_signed
         wide = I64 if saturating else I32
-        total = extended(k, k.load(k.d, I32), wide, signed) if saturating else k.load(k.d, I32)
+        total = extended(k, k.load(k.d, I32), wide, True) if saturating else k.load(k.d, I32)
         for part in range(per):
             order = list(range(part, x.type.count, per))
-            factors = [extended(k, k.shuffle(v, v, order), I32, s) for v, s in ((x, a_signed), (y, b_signed))]
+            factors = [extended(k, k.shuffle(v, v, order), I32, s) for v, s in ((x, a_signed), (y, True))]
             product = b.mul(*factors)
-            total = b.add(total, extended(k, product, wide, signed) if saturating else product)
+            total = b.add(total, extended(k, product, wide, True) if saturating else product)
         if saturating:
-            low, high = (-1 << 31, (1 << 31) - 1) if signed else (0, (1 << 32) - 1)
-            for name, bound in (("smax", low), ("smin", high)):
+            for name, bound in (("smax", -1 << 31), ("smin", (1 << 31) - 1)):
                 total = k.intrinsic(name, total, constant(I64, [bound] * count))
             total = b.trunc(total, vector(I32, count))
         k.store(k.d, total)
@@ -57,10 +55,8 @@ def multiply_52(high: bool) -> Callable[[Kernel], None]:
     return emit
 
 
-for _letter, _element in (("b", I8), ("w", I16)):
-    for _signs in ("us", "ss", "su", "uu"):
-        for _suffix in ("d", "ds"):
-            define(f"pdp{_letter}{_signs}{_suffix}",
-                   dot(_element, _signs[0] == "s", _signs[1] == "s", _suffix == "ds"), *SIZES)
+for _name, _element, _a_signed in (("pdpbusd", I8, False), ("pdpwssd", I16, True)):
+    define(_name, dot(_element, _a_signed, False), *SIZES)
+    define(_name + "s", dot(_element, _a_signed, True), *SIZES)
 define("pmadd52luq", multiply_52(False), *SIZES)
 define("pmadd52huq", multiply_52(True), *SIZES)

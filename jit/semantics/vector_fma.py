@@ -58,7 +58,7 @@ def fused(real: ir.Type, scalar: bool, operation: int) -> Callable[[Kernel], Non
 
 
 for _suffix, _real, _scalar in (("ps", F32, False), ("pd", F64, False), ("ss", F32, True), ("sd", F64, True)):
-    _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32)
+    _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32, 64)
     for _name, _operation in OPERATIONS.items():
         if not (_scalar and _operation & FMA_ALTERNATE):
             define(_name + _suffix, fused(_real, _scalar, _operation), *_sizes)

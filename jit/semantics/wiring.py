@@ -10,6 +10,13 @@ STACK_SEGMENT = 0x4000  # bit 14: the segment is SS (in 64-bit mode a non-canoni
 WRITE_ACCESS = 0x8000   # bit 15: the access writes
 SEGMENT_SHIFT = 16      # linear_seg: segment register number in bits 18:16; linear_base: slot of the base in 31:16
 SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24
+MASK_SHIFT = 16         # mask_load, mask_store: place of the mask in the FPU file in bits 27:16
+MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
+
+# Words D and B of gathers (jit/semantics/vector_masked.py): D has the destination in bits 11:0, STACK_SEGMENT, and the
+# segment register's number from bit 16 (8: none); B the indices in bits 11:0, then the mask, log2 of the scale, and
+# the number of elements.
+VECTOR_OFFSET, GATHER_SEGMENT, GATHER_MASK, GATHER_SCALE, GATHER_COUNT, NO_SEGMENT = 0xFFF, 16, 12, 24, 26, 8
 
 # VECTOR_GATE (jit/vector_gate.py): CR0.EM, CR0.TS, no CR4.OSFXSR, AVX or AVX-512 state not enabled
 EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
@@ -30,6 +37,14 @@ ADDSUB = 7                                  # SUB for elements of even number, A
 FMA_NEGATE_PRODUCT, FMA_NEGATE_ADDEND, FMA_ALTERNATE = 1, 2, 4
 
 # Kinds of element in jit/simd_convert.py, the bit of its code that clears the rest of the register, and its control
-F16, F32, F64, I32, I64 = range(5)
+F16, F32, F64, I32, I64, U32, U64 = range(7)
 CONVERT_FILL = 1 << 25
 BY_MXCSR, SUPPRESS_INEXACT = 4, 8           # instead of a rounding mode in bits 1:0; no precision exception
+
+# XSAVE, XSAVEOPT, XSAVEC, XSAVES; bits of their code (jit/xsave.py): that number, 64-bit mode, REX.W's pointers, the
+# compacted form exists
+PLAIN_FORM, OPTIMISED, COMPACT, SUPERVISOR = range(4)
+XSAVE_FORM, XSAVE_WIDE, XSAVE_LONG, XSAVE_COMPACTS = 3, 4, 8, 16
+
+# Operations of jit/simd_parts.py
+GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)

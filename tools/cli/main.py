@@ -14,8 +14,10 @@ COMMANDS = {
     "run": ("tools.cli.run", "run a guest image: its serial port is your terminal"),
     "demo": ("tools.cli.demo", "run a guest that switches planes, and report the switches"),
     "info": ("tools.cli.info", "list what is implemented"),
+    "oracle": ("tools.cli.oracle", "compare instructions with the host CPU"),
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
+    "initramfs": ("tools.cli.initramfs", "write an initial RAM disk for a Linux guest"),
 }
 
 EPILOG = """\
@@ -43,7 +45,7 @@ def version() -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of everything up to and including the subcommand's name."""
-    commands = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
+    commands = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())
     top = Parser("strata", "An instruction-level x86-64 emulator with privilege planes (VTLs, VMPLs, KVM planes).",
                  EPILOG.format(commands=commands))
     top.add_argument("--version", action="store_true", help="print the version and exit")
