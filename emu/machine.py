@@ -11,7 +11,7 @@ from emu import boot, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
-from emu.isa.models import MODELS
+from emu.isa import cpu as cpus
 from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
@@ -38,7 +38,8 @@ def _nothing(*_: Any) -> None:
 class Machine:
     """An x86-64 PC.
 
-    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
+    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
+    ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
     the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
@@ -49,15 +50,15 @@ class Machine:
                  serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
-                                   ("planes", planes, plane_models.AVAILABLE)):
+        for name, value, known in (("engine", engine, ENGINES), ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.report = report or _nothing
         self.map = GuestMap(memory)
         self.memory = self.map.memory
-        self.engine = Engine(self.memory, mode=engine, progress=progress)
+        self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu)
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []
@@ -66,7 +67,8 @@ class Machine:
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
-            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus)
+            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus,
+            address_bits=self.cpu.model.physical)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         for vcpu in self.vcpus:

@@ -13,6 +13,7 @@ from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
+from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
@@ -36,12 +37,14 @@ class VCpu:
         self.machine, self.index = machine, index
         self.engine = machine.engine
         self.group = Group(Plane(machine.engine, index, 0))
+        self.plane.set(layout.RANDOM, first_state(machine.seed, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount = 0
         self._slice = 0             # instructions of the time slice that runs
-        self.cpuid = Cpuid(index, machine.vcpu_count)
-        self.msrs = Msrs(machine.report)
+        self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
+        self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
+        self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
@@ -78,6 +81,7 @@ class VCpu:
     def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
         """A further plane with its own local APIC."""
         self.group.add(plane)
+        plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
 
@@ -290,11 +294,15 @@ class VCpu:
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
         data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode() if data else None
+        cpu = self.machine.cpu
+        insn = (Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, cpu.decoder_options, ip=rip).decode()
+                if data else None)
         name = mnemonic_name(insn.mnemonic) if insn else "?"
         if name not in self._reported:
             self._reported.add(name)
-            self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
+            why = cpu.lacks(insn.code) if insn else ""
+            self.machine.report(f"{name} is not implemented{' (' + why + ')' if why else ''}: #UD at "
+                                f"{self.where(plane)}")
         plane.raise_exception(UD)
 
     def _hot(self, plane: Plane) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.irq.apicbus import ApicBus
-from emu.isa.cpuid import VENDOR
 from emu.mem.ram import PAGE
 from emu.planes.vsm import codes, cpuid, enable, vp_registers
 from emu.planes.vsm.codes import HvError
@@ -91,7 +90,7 @@ class Partition:
         self.dialect, self.max_vtl = dialect, max_vtl
         self.enabled = 1                                # set of VTLs
         self.vtls: dict[int, PartitionVtl] = {0: PartitionVtl()}
-        self.pages = HypercallPages(machine, amd=VENDOR == b"AuthenticAMD")
+        self.pages = HypercallPages(machine, amd=machine.cpu.amd)
         self.crash = [0] * 5
         self._buses = {0: machine.pc.apic_bus}
         self._reported: set[str] = set()
