@@ -94,9 +94,8 @@ def facts(code: int, by_immediate: bool) -> Facts:
     memory = MemorySizeExt.size(info.memory_size)
     repeated = name.startswith(("VBROADCAST", "VPBROADCAST"))
     scalar = name.endswith(SCALARS) and not repeated and (memory in (0, element) or name in evex_float.CONVERSIONS)
-    counted = name in evex_float.COUNTED
-    lanes = MemorySizeExt.element_count(info.memory_size) if counted else 0
-    return Facts(element, suppresses, memory, scalar, repeated, lanes)
+    counted = MemorySizeExt.element_count(info.memory_size) if name in evex_float.COUNTED else 0
+    return Facts(element, suppresses, memory, scalar, repeated, counted)
 
 
 class Evex:

@@ -168,7 +168,7 @@ class Form:
             if self.evex.broadcast or self.evex.facts.repeated:
                 # An element is accessed where one of its copies is selected.
                 whole = (1 << lanes) - 1
-                lanes = 1 if self.evex.broadcast else size // self.evex.facts.element
+                lanes = 1 if self.evex.broadcast else max(1, size // self.evex.facts.element)
                 self.e.op(f"fold_mask.{lanes}", 0, self.mask_slot, imm=whole)
                 mask = fpu_layout.TEMPORARY_MASK
             word = self._masked(into, size, lanes, mask)
