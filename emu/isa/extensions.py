@@ -122,7 +122,7 @@ TABLE = (
     Extension("ibt", L7D, 20, NOT_YET, cr4=1 << 23),
     Extension("avx512_fp16", L7D, 23, NOT_YET, ("AVX512_FP16",), ZMM),
     Extension("avx_vnni", L71A, 4, DONE, ("AVX_VNNI",), YMM),
-    Extension("avx512_bf16", L71A, 5, NOT_YET, ("AVX512_BF16",), ZMM),
+    Extension("avx512_bf16", L71A, 5, DONE, ("AVX512_BF16",), ZMM),
     Extension("avx_ifma", L71A, 23, DONE, ("AVX_IFMA",), YMM),
     Extension("xsaveopt", XSTATE, 0, DONE, ("XSAVEOPT",)),
     Extension("xsavec", XSTATE, 1, DONE, ("XSAVEC",)),
