@@ -28,7 +28,7 @@ SLICE = 20_000_000              # instructions without looking at the host: Ctrl
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
-QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+QUANTUM, MAX_QUANTUM = 10_000, 1_000_000    # instructions of one vCPU before the next one runs
 
 
 def _nothing(*_: Any) -> None:
@@ -40,19 +40,23 @@ class Machine:
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
+    instructions each of several vCPUs runs in turn. The callbacks receive
     the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
                  serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
         for name, value, known in (("engine", engine, ENGINES), ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        if not 1 <= quantum <= MAX_QUANTUM:
+            raise ValueError(f"quantum {quantum}: not 1 to {MAX_QUANTUM} instructions")
+        self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.report = report or _nothing
@@ -82,7 +86,7 @@ class Machine:
         self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._input_open = False
         self.reschedule = False
-        self._next = 0
+        self._next, self._turn = 0, quantum     # vCPU whose turn it is, and instructions left of it
 
     # --- the public side ---------------------------------------------------------------------------------------------
 
@@ -182,7 +186,7 @@ class Machine:
     # --- scheduling --------------------------------------------------------------------------------------------------
 
     def _round(self, size: int) -> None:
-        """Let each running vCPU have its quantum, or skip idle time."""
+        """Let one vCPU run until its quantum or the slice ends or a timer is due, or skip idle time."""
         clock = self.clock
         if self.engine.regions.busy:
             self.engine.regions.poll()
@@ -201,17 +205,26 @@ class Machine:
                 return
             clock.skip_to(deadline)
             return
+        vcpu = running[0]
         if len(self.vcpus) > 1:
-            size = min(size, QUANTUM)
+            vcpu = self._whose_turn(running)
+            size = min(size, self._turn)
         due = clock.deadline_icount()
         if due is not None:
             size = max(1, min(size, due - clock.icount))
-        for vcpu in running:
-            self._next = vcpu.index
-            self.reschedule = False
-            vcpu.run(size)
-            if self.stopping is not None:
-                break
+        self.reschedule = False
+        self._turn -= vcpu.run(size)
+        if self.reschedule:
+            self._turn = 0
+
+    def _whose_turn(self, running: list[VCpu]) -> VCpu:
+        """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the
+        quantum changes nothing, so that where a run is interrupted does not matter."""
+        vcpu = self.vcpus[self._next]
+        if self._turn <= 0 or vcpu not in running:
+            vcpu = next((v for v in running if v.index > self._next), running[0])
+            self._next, self._turn = vcpu.index, self.quantum
+        return vcpu
 
     def _receive(self, wait: float | None = None) -> None:
         """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""

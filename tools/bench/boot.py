@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,10 +102,15 @@ def _measure(args: argparse.Namespace, kernel: str, initrd: str) -> int:
     return 0 if len(rows) == len(engines) else FAILED
 
 
-def best(boot: Any, runs: int) -> Boot | None:
+def best(boot: Callable[[], Boot | None], runs: int) -> Boot | None:
     """The fastest of so many boots, None if one failed."""
-    found = [boot() for _ in range(runs)]
-    return None if None in found else min(found)
+    found = []
+    for _ in range(runs):
+        one = boot()
+        if one is None:
+            return None
+        found.append(one)
+    return min(found, key=lambda each: each.seconds)
 
 
 def in_strata(kernel: str, initrd: str, append: str, engine: str, cpus: int) -> Boot | None:
@@ -114,7 +120,7 @@ def in_strata(kernel: str, initrd: str, append: str, engine: str, cpus: int) -> 
     done = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False,
                           timeout=TIME_LIMIT)
     seconds = time.perf_counter() - start
-    result = json.loads(done.stdout) if done.stdout else {"ready": False, "reason": f"status {done.returncode}"}
+    result: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"ready": False, "reason": f"status {done.returncode}"}
     if not result["ready"]:
         say(f"{engine}: Linux did not get to the shell: {result['reason']}")
         return None
