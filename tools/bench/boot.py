@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,8 +93,7 @@ def _measure(args: argparse.Namespace, kernel: str, initrd: str) -> int:
     rows = []
     engines = list(dict.fromkeys(args.engine or ["auto"]))
     for engine in engines:
-        boot = best(lambda engine=engine: in_strata(kernel, initrd, append, engine, args.vcpus),  # type: ignore[misc]
-                    args.runs)
+        boot = best(partial(in_strata, kernel, initrd, append, engine, args.vcpus), args.runs)
         if boot is not None:
             rows.append(row(args.configuration, engine, args.vcpus, boot, peers))
     report(rows, peers)
@@ -104,13 +104,8 @@ def _measure(args: argparse.Namespace, kernel: str, initrd: str) -> int:
 
 def best(boot: Callable[[], Boot | None], runs: int) -> Boot | None:
     """The fastest of so many boots, None if one failed."""
-    found = []
-    for _ in range(runs):
-        one = boot()
-        if one is None:
-            return None
-        found.append(one)
-    return min(found, key=lambda each: each.seconds)
+    found = [each for _ in range(runs) if (each := boot()) is not None]
+    return min(found, key=lambda each: each.seconds) if len(found) == runs else None
 
 
 def in_strata(kernel: str, initrd: str, append: str, engine: str, cpus: int) -> Boot | None:

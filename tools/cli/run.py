@@ -59,6 +59,10 @@ def parser() -> Parser:
     machine.add_argument("--seed", type=seed, default=0, metavar="N", help="what RDRAND and the like start from")
     machine.add_argument("--quantum", type=quantum, default=10_000, metavar="N",
                          help="instructions each of several vCPUs runs in turn, 1 to 1e6 (default: 10000)")
+    machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
+                         help="which hypervisor's hypercalls the guest finds (default: none)")
+    machine.add_argument("--test-device", action="store_true",
+                         help="the ports and memory that suites for QEMU's pc-testdev use")
     limits = p.add_argument_group("limits")
     limits.add_argument("--max-insns", type=count, metavar="N", help="stop after exactly N instructions")
     limits.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the host's time")

@@ -148,3 +148,10 @@ def test_a_rate_that_never_changes_and_no_speculation_are_said():
     assert read(0x80000000, 0)[0] == 0x80000021
     assert leaves("Skylake-Server").read(0x80000021, 0) == (0, 0, 0, 0)
     assert leaves("EPYC-Milan").read(0x80000021, 0)[0] == 1 << 2 | 1 << 6
+
+
+def test_another_vendor():
+    """As QEMU has it: what differs between the makers' manuals follows it."""
+    assert cpu.parse("max").amd and not cpu.parse("max,vendor=GenuineIntel,-smap").amd
+    with pytest.raises(ValueError, match="'vendor=VIA' is not"):
+        cpu.parse("max,vendor=VIA")
