@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from emu import boot, stop
+from emu import boot, firmware_state, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
@@ -16,11 +16,13 @@ from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
+from emu.paravirt import AVAILABLE as PARAVIRT
+from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.stop import Stop
-from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -29,6 +31,12 @@ SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon 
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
 QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+
+
+def _pages(gpa: int, size: int) -> list[tuple[int, int]]:
+    """(address, bytes) of the parts of a range that lie in one page each."""
+    starts = [gpa, *range((gpa | PAGE - 1) + 1, gpa + size, PAGE)]
+    return [(at, min((at | PAGE - 1) + 1, gpa + size) - at) for at in starts] if size else []
 
 
 def _nothing(*_: Any) -> None:
@@ -40,17 +48,20 @@ class Machine:
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
-    the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. test_device:
+    with the device of emu/dev/testdev.py. paravirt: a name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0,
-                 serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, test_device: bool = False,
+                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("planes", planes, plane_models.AVAILABLE)):
+        for name, value, known in (("engine", engine, ENGINES), ("paravirt", paravirt, PARAVIRT),
+                                   ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
         self.cpu = cpus.parse(cpu)
@@ -67,14 +78,17 @@ class Machine:
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
-            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus,
-            address_bits=self.cpu.model.physical)
+            read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
         self.plane_model = plane_models.create(planes, self, policy)
+        if planes != "none" and paravirt != "none":
+            raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
+        self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
         self.image: Image | None = None
         self.symbols = SymbolTable(())
         self.seconds = 0.0
@@ -127,8 +141,18 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
+        if image.kind in firmware_state.KINDS:
+            self._stand_in_for_firmware(image)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
+
+    def _stand_in_for_firmware(self, image: Image) -> None:
+        firmware_state.set_up_chipset(self.pc)
+        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
+        if piece is None:
+            self.report("no ACPI tables: the image has a segment where they would be")
+        elif self.memory.backed(piece.gpa, piece.size):
+            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
@@ -221,8 +245,9 @@ class Machine:
     def _wake(self) -> None:
         for vcpu in self.vcpus:
             plane = vcpu.plane
-            if plane.get(layout.ACTIVITY) == HALTED and (
-                    plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+            activity = plane.get(layout.ACTIVITY)
+            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
+                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
                 plane.set(layout.ACTIVITY, RUNNING)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
@@ -231,11 +256,19 @@ class Machine:
         self.stop(stop.EXIT, f"the guest ended the run with status {status}", status=status & 0xFF)
 
     def _guest_reset(self, source: str) -> None:
+        if self.plane_model is not None:
+            self.plane_model.reset()
         self.stop(stop.RESET, f"the guest asked for a reset through {source}")
 
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
             self.vcpus[index].interrupt_changed(0)
+            self._preempt(index)
+
+    def _preempt(self, index: int) -> None:
+        """Another vCPU than the one that runs has an event: its turn comes before the quantum is over."""
+        if index != self._next and self.vcpus[index].planes[0].get(layout.INTERRUPT):
+            self.reschedule = True
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:
@@ -243,6 +276,7 @@ class Machine:
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
+            self.reschedule = self.reschedule or index != self._next
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
         elif kind == "init":
@@ -267,13 +301,22 @@ class Machine:
             self.engine.translator.invalidate(gpa)
         self.flush_all()
 
-    def _dma_read(self, gpa: int, size: int) -> bytes:
+    def _device_read(self, gpa: int, size: int) -> bytes:
         if not self.memory.backed(gpa, size):
             raise ValueError(f"{size} bytes at {gpa:#x} are not in RAM")
-        return self.memory.read(gpa, size)
+        return b"".join(self.memory.read(at, n) if self._device_may(at, write=False) else b"\xff" * n
+                        for at, n in _pages(gpa, size))
+
+    def _device_write(self, gpa: int, data: bytes) -> None:
+        for at, n in _pages(gpa, len(data)):
+            if self._device_may(at, write=True):
+                self.dma_write(at, data[at - gpa:at - gpa + n])
+
+    def _device_may(self, gpa: int, write: bool) -> bool:
+        return self.plane_model is None or self.plane_model.device_may_access(gpa, write)
 
     def dma_write(self, gpa: int, data: bytes) -> None:
-        """A device's or hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
+        """A hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
         on a hypervisor's read-only page."""
         if not self.memory.backed(gpa, len(data)):
             raise ValueError(f"{len(data)} bytes at {gpa:#x} are not in RAM")
@@ -285,6 +328,10 @@ class Machine:
                 self.engine.translator.invalidate(page)
         self.memory.write(gpa, data)
 
+    def exists(self, gpa: int) -> bool:
+        """Whether something answers at a guest-physical address: memory, a device or the chipset's shadow RAM."""
+        return self.memory.backed(gpa, 1) or self.pc.bus.claimed(gpa) or self.map.mixed_read(gpa, 1) is not None
+
     def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
         """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""
         bus = self.pc.bus
@@ -295,12 +342,11 @@ class Machine:
         if kind == exits.IO_PORT_WRITE:
             bus.port_write(address, size, value)
             return 0
-        self.pc.lapic_window.lapic = vcpu.lapic
         if kind == exits.IO_MMIO_READ:
             mixed = self.map.mixed_read(address, size)
-            return bus.mmio_read(address, size) if mixed is None else mixed
+            return self.pc.mmio_read(vcpu.lapic, address, size) if mixed is None else mixed
         if not self.map.mixed_write(address, value.to_bytes(size, "little")):
-            bus.mmio_write(address, size, value)
+            self.pc.mmio_write(vcpu.lapic, address, size, value)
         return 0
 
     # --- memory as a plane sees it -----------------------------------------------------------------------------------

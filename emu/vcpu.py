@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from emu.machine import Machine
 
 UD, GP = 6, 13
-RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN = 0, 1, 2, 3      # ACTIVITY
+RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
+INTERCEPTED = frozenset((exits.CPUID, exits.RDMSR, exits.WRMSR, exits.HYPERCALL, exits.CR_WRITE))
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
 
@@ -56,7 +57,8 @@ class VCpu:
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
-            exits.FERR: self._coprocessor_error,
+            exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
+            exits.NOTIFY: self._notify,
         }
 
     @property
@@ -105,6 +107,8 @@ class VCpu:
             done = budget - plane.signed(layout.BUDGET)
             if start + done > machine.clock.icount:
                 machine.clock.advance(start + done)
+            if status in INTERCEPTED:
+                machine.clock.skip_to(machine.clock.now + machine.clock.model.exit_ns)
             self._serve[status](plane)
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
@@ -142,7 +146,7 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
-        return self.plane.get(layout.ACTIVITY) == RUNNING or any(
+        return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
@@ -152,6 +156,8 @@ class VCpu:
         plane, lapic = self.planes[number], self.lapics[number]
         plane.set(layout.INTERRUPT, int(lapic.pending()))
         plane.set(layout.CR8, lapic.tpr >> 4)
+        if self.machine.plane_model is not None:
+            self.machine.plane_model.interrupt_changed(self, number)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
@@ -192,7 +198,10 @@ class VCpu:
         if mode & 3 != layout.MODE_64:
             linear &= MASK32
         status = self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
-        if status == exits.FAULT:
+        if status == exits.DENIED:
+            self._denied(plane)
+            return []
+        if status != exits.OK:
             plane.set(layout.FAULT_KIND, exits.KIND_FAULT)
             plane.set(layout.FAULT_PENDING, 1)
             return []
@@ -216,6 +225,9 @@ class VCpu:
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
         size, value = plane.get(layout.IO_SIZE), plane.get(layout.IO_VALUE)
+        if self._intercepts_io(plane, kind, address, size, value & (1 << 8 * size) - 1):
+            self._abandon(plane)
+            return
         answer = self.machine.device_access(self, kind, address, size, value & (1 << 8 * size) - 1)
         if plane.get(layout.EXIT_UOP) != self._io_uop:      # a later micro-op of the same instruction
             self._io_uop = plane.get(layout.EXIT_UOP)
@@ -224,6 +236,35 @@ class VCpu:
         plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
+
+    def _intercepts_io(self, plane: Plane, kind: int, address: int, size: int, value: int) -> bool:
+        model = self.machine.plane_model
+        if model is None:
+            return False
+        writes = kind in (exits.IO_PORT_WRITE, exits.IO_MMIO_WRITE)
+        if kind in (exits.IO_PORT_READ, exits.IO_PORT_WRITE):
+            return model.intercepts_port(self, plane, address, size, value if writes else None)
+        return not self.machine.exists(address) and model.intercepts_unmapped(self, plane, address, writes)
+
+    def _abandon(self, plane: Plane) -> None:
+        """The instruction at RIP does not go on from where it is: device accesses are made again if it is retried."""
+        plane.set(layout.IO_DONE, 0)
+        plane.set(layout.DEBUG_HITS, 0)
+        if plane.get(layout.SMC_PASS):
+            self._smc_done(plane)
+
+    def _denied(self, plane: Plane) -> None:
+        self._abandon(plane)
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.memory_denied(self, plane)
+
+    def _trapped(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.register_trapped(self, plane)
+
+    def _notify(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.notify(self)
 
     def _smc(self, plane: Plane) -> None:
         """Let the instruction's stores through."""
@@ -243,6 +284,8 @@ class VCpu:
 
     def _halt(self, plane: Plane) -> None:
         plane.retire()
+        if plane.get(layout.FAULT_PENDING):         # a debug trap ends the halt at once
+            return
         if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
             plane.set(layout.ACTIVITY, HALTED)
 
@@ -254,20 +297,30 @@ class VCpu:
             plane.set(layout.ACTIVITY, HALTED)
 
     def _shutdown(self, plane: Plane) -> None:
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_shutdown(self, plane):
+            return
         plane.set(layout.ACTIVITY, SHUT_DOWN)
         vector = plane.get(layout.FAULT_VECTOR)
         self.machine.stop(TRIPLE_FAULT, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
                           "check the IDT and the stack that its handlers use", self)
 
     def _cpuid(self, plane: Plane) -> None:
-        answer = self.cpuid.read(plane.get(RAX) & MASK32, plane.get(RCX) & MASK32)
+        leaf, subleaf = plane.get(RAX) & MASK32, plane.get(RCX) & MASK32
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_cpuid(self, plane, leaf, subleaf):
+            return
+        answer = self.cpuid.read(leaf, subleaf)
         for register, value in zip((RAX, RBX, RCX, RDX), answer, strict=True):
             plane.set(register, value)
         plane.retire()
 
     def _rdmsr(self, plane: Plane) -> None:
+        index, model = plane.get(RCX) & MASK32, self.machine.plane_model
+        if model is not None and model.intercepts_msr(self, plane, index, None):
+            return
         try:
-            value = self.msrs.read(plane.get(RCX) & MASK32)
+            value = self.msrs.read(index)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -277,19 +330,22 @@ class VCpu:
 
     def _wrmsr(self, plane: Plane) -> None:
         value = plane.get(RAX) & MASK32 | (plane.get(RDX) & MASK32) << 32
+        index, model = plane.get(RCX) & MASK32, self.machine.plane_model
+        if model is not None and model.intercepts_msr(self, plane, index, value):
+            return
         try:
-            self.msrs.write(plane.get(RCX) & MASK32, value)
+            self.msrs.write(index, value)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
         plane.retire()
 
     def _hypercall(self, plane: Plane) -> None:
-        model = self.machine.plane_model
-        if model is None:
+        interface = self.machine.plane_model or self.machine.paravirt
+        if interface is None:
             plane.raise_exception(UD)
         else:
-            model.hypercall(self, plane)
+            interface.hypercall(self, plane)
 
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)

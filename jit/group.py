@@ -9,8 +9,9 @@ from numba import types
 
 from jit import exits, vsm_call
 from jit.exits import OK
-from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, INTERFACE, INTERFACE_NONE
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, SHADOW
+from jit.flags import IF
+from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, FORCED, INTERFACE, INTERFACE_OTHER, INTERFACE_VSM, NOTIFY
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, RFL, SHADOW
 from jit.native import State, inline, rd64, shr, state_at, wr64
 from jit.switch import DONE, REFUSED, refuse
 
@@ -39,6 +40,25 @@ def preempting(group: State, active: int) -> int:
 
 
 @inline
+def lower_waits(group: State, active: int) -> bool:
+    """Whether a plane below the active one would take an interrupt at once if it ran (TLFS, Virtual Secure Mode,
+    "Virtual interrupt notification assist")."""
+    enabled = rd64(group, ENABLED)
+    for plane in range(active):
+        if shr(enabled, plane) & 1:
+            st = state_at(rd64(group, FILES + (plane << 3)))
+            if rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0:
+                return True
+    return False
+
+
+@inline
+def notifies(group: State, active: int, before: int) -> bool:
+    """Whether a plane above `before` was entered that is to be told of interrupts for lower ones."""
+    return active > before and shr(rd64(group, NOTIFY), active) & 1 != 0 and lower_waits(group, active)
+
+
+@inline
 def finish_instruction(st: State) -> int:
     """Run the rest of an instruction whose device access was answered: EVENT when it is done, or why it is not."""
     budget = rd64(st, BUDGET)
@@ -53,7 +73,9 @@ def hypercall(group: State, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
     status = REFUSED
-    if interface != INTERFACE_NONE:
+    if interface == INTERFACE_OTHER:
+        return exits.HYPERCALL
+    if interface == INTERFACE_VSM:
         status = vsm_call.hypercall(group, st, active)
     if status == REFUSED:
         refuse(st)
@@ -69,12 +91,18 @@ def run_group(group: State) -> int:
     while True:
         active = rd64(group, ACTIVE)
         st = state_at(rd64(group, FILES + (active << 3)))
-        above = preempting(group, active)
+        forced = rd64(group, FORCED) - 1
+        above = forced if forced >= 0 else preempting(group, active)
         if above >= 0:
             if rd64(st, RESUME) == 0:
-                status = vsm_call.preempt(group, st, active, above)
+                if forced >= 0:
+                    status = vsm_call.enter_forced(group, st, active, above)
+                else:
+                    status = vsm_call.preempt(group, st, active, above)
                 if status != OK:
                     return status
+                if notifies(group, above, active):
+                    return exits.NOTIFY
                 continue
             status = finish_instruction(st)
             if status != exits.EVENT:
@@ -88,3 +116,5 @@ def run_group(group: State) -> int:
         status = hypercall(group, st, active)
         if status != DONE:
             return status
+        if notifies(group, rd64(group, ACTIVE), active):
+            return exits.NOTIFY

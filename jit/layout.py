@@ -154,6 +154,15 @@ TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base
 TSC_SCALE = _at("tsc_scale")
 RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
 
+# --- what a more privileged plane denies and intercepts -------------------------------------------------------------
+DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0
+DENIED_GPA = _at("denied_gpa")      # the access that was denied last: guest-physical address ...
+DENIED_ACCESS = _at("denied_access")    # ... and 0 read, 1 write, 2 fetch
+TRAPS = _at("traps")                # set of intercepted register accesses (jit/traps.py)
+TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
+TRAP_CR4 = _at("trap_cr4")
+TRAPPED = _at("trapped")            # the access that was intercepted last
+
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
 PMAP_PAGES = _at("pmap_pages")

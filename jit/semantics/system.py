@@ -1,6 +1,6 @@
 """System instructions (SDM Vol. 2): privilege checks, control and debug registers, descriptor tables, MSRs."""
 
-from jit import exits, run_slots
+from jit import exits, guards, run_slots, traps
 from jit.access import probe, store, translate
 from jit.control_registers import check_debug_access
 from jit.exits import OK
@@ -15,6 +15,7 @@ from jit.layout import (
     DR,
     DR6,
     DR7,
+    GDTR_BASE,
     GS,
     KERNEL_GS_BASE,
     PAGE_RIP,
@@ -119,7 +120,11 @@ def lmsw(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("clts", kind=END)
 def clts(st: State, d: int, a: int, b: int, imm: int) -> int:
-    wr64(st, CR0, rd64(st, CR0) & ~CR0_TS)
+    cr0 = rd64(st, CR0)
+    status = traps.trap_control(st, guards.CR0_WRITE, cr0, cr0 & ~CR0_TS)
+    if status != OK:
+        return status
+    wr64(st, CR0, cr0 & ~CR0_TS)
     update_gate(st)
     return OK
 
@@ -163,7 +168,11 @@ def load_table(bits: int) -> Handler:
         base = rd64(st, b)
         if bits == 64 and not is_canonical(base):
             return general_protection(st, 0)
-        wr64(st, d, base if bits == 64 else base & ((1 << bits) - 1))
+        base = base if bits == 64 else base & ((1 << bits) - 1)
+        status = traps.trap(st, guards.GDTR_WRITE if d == GDTR_BASE else guards.IDTR_WRITE, base, rd16(st, a))
+        if status != OK:
+            return status
+        wr64(st, d, base)
         wr64(st, d + 8, rd16(st, a))
         return OK
     return load_table

@@ -1,6 +1,6 @@
 """XSAVE and its family as micro-ops (jit/xsave.py does the work), XGETBV and XSETBV (SDM Vol. 1 13.2, 13.3)."""
 
-from jit import run_slots
+from jit import guards, run_slots, traps
 from jit.exits import OK
 from jit.fault import NM, fault, general_protection, undefined_opcode
 from jit.layout import CPL, CR4, FPU, VECTOR_GATE, XCR0, XCR0_VALID, gpr
@@ -66,6 +66,9 @@ def xsetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
         return general_protection(st, 0)
     if value & (SSE | AVX) == AVX or (value & ZMM_STATES and value & XCR0_AVX512 != XCR0_AVX512):
         return general_protection(st, 0)
+    status = traps.trap(st, guards.XCR0_WRITE, value, 0)
+    if status != OK:
+        return status
     wr64(st, XCR0, value)
     refresh(st)
     return OK

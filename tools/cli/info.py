@@ -28,6 +28,8 @@ examples:
   strata info --cpu EPYC-Milan               what one offers, and what Strata lacks of it
   strata info --cpu x86-64-v2,+aes --json
   strata info --forms                        instruction forms by extension: implemented, absent, not yet
+  strata info --scenarios vsm        # runs the tests of the scenarios of a specification
+  strata info --scenarios --no-run
 """
 
 
@@ -39,6 +41,9 @@ def parser() -> Parser:
     p.add_argument("--cpu", metavar="NAME", help="a CPU model as `strata run --cpu` takes it, or list")
     p.add_argument("--forms", action="store_true", help="count instruction forms by extension")
     p.add_argument("--json", action="store_true", help="every name of every section, as JSON")
+    p.add_argument("--scenarios", action="store_true", help="the scenarios of the specifications instead, their tests "
+                   "and whether these pass; a SECTION is then the name of a specification")
+    p.add_argument("--no-run", action="store_true", help="with --scenarios: do not run the tests")
     return p
 
 
@@ -58,6 +63,8 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     if args.cpu or args.forms:
         return _isa(args)
+    if args.scenarios:
+        return _scenarios(args.section, run=not args.no_run, as_json=args.json)
     every = [*SECTIONS, "guests"]
     for section in args.section:
         if section not in every:
@@ -95,6 +102,17 @@ def _isa(args: argparse.Namespace) -> int:
     else:
         (info_isa.show_forms if args.forms else info_isa.show_cpu)(data)
     return 0
+
+
+def _scenarios(specs: list[str], run: bool, as_json: bool) -> int:
+    from tools.cli import scenarios
+    known = scenarios.tables()
+    if not known:
+        parser().error("--scenarios: there are no tests here; it needs a checkout of the sources")
+    for spec in specs:
+        if spec not in known:
+            parser().error(f"no specification named {spec!r}; there are: {', '.join(known)}")
+    return scenarios.show(scenarios.collect(specs or known, run), as_json)
 
 
 def _line(listed: list[str], whole: bool) -> str:

@@ -95,7 +95,7 @@ def _repro(args: argparse.Namespace) -> int:
     except ValueError as why:
         parser().error(f"--repro: {why}")
     with Host() as host:
-        comparison = Comparison(host, [Guest(engine) for engine in args.engine or ENGINES], args.seed)
+        comparison = Comparison(host, [Guest(engine) for engine in args.engine or ENGINES])
         found = comparison.one(case)
     if comparison.unimplemented:
         print(f"not implemented: {' '.join(comparison.unimplemented)}")
@@ -163,20 +163,29 @@ def _summary(coverage: Coverage) -> None:
 
 
 class _Bar:
-    """A progress bar on standard error, where that is a terminal; entering it gives the function that advances it."""
+    """A progress bar on standard error, or elsewhere than on a terminal a line for each tenth. Entering it gives the
+    function that advances it."""
 
     def __init__(self, text: str, total: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
         console = Console(stderr=True)
+        self._text, self._total, self._done, self._lines = text, max(total, 1), 0, not console.is_terminal
         self._progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                                   TimeRemainingColumn(), TextColumn("{task.fields[at]}"), console=console,
-                                  transient=True, disable=not console.is_terminal)
+                                  transient=True, disable=self._lines)
         self._task = self._progress.add_task(text, total=total, at="")
 
     def __enter__(self) -> Callable[[int, str], None]:
         self._progress.start()
-        return lambda done, at: self._progress.update(self._task, advance=done, at=at)
+        return self._advance
+
+    def _advance(self, done: int, at: str) -> None:
+        tenth = 10 * self._done // self._total
+        self._done += done
+        self._progress.update(self._task, advance=done, at=at)
+        if self._lines and 10 * self._done // self._total > tenth:
+            print(f"strata: {self._text}: {self._done} of {self._total}", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: Any) -> None:
         self._progress.stop()

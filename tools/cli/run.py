@@ -57,6 +57,10 @@ def parser() -> Parser:
     machine.add_argument("--engine", choices=("auto", "interp", "blocks"), default="auto",
                          help="auto compiles what is hot; interp never compiles, blocks always (default: auto)")
     machine.add_argument("--seed", type=seed, default=0, metavar="N", help="what RDRAND and the like start from")
+    machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
+                         help="which hypervisor's hypercalls the guest finds (default: none)")
+    machine.add_argument("--test-device", action="store_true",
+                         help="the ports and memory that suites for QEMU's pc-testdev use")
     limits = p.add_argument_group("limits")
     limits.add_argument("--max-insns", type=count, metavar="N", help="stop after exactly N instructions")
     limits.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the host's time")

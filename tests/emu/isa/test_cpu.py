@@ -138,3 +138,10 @@ def test_registers_accept_what_the_model_has():
     assert planes["qemu64"].get(layout.PHYS_MASK) == (1 << 40) - 1
     assert planes["Skylake-Server"].get(layout.VENDOR) == layout.VENDOR_INTEL
     assert planes["max"].get(layout.VENDOR) == layout.VENDOR_AMD
+
+
+def test_another_vendor():
+    """As QEMU has it: what differs between the makers' manuals follows it."""
+    assert cpu.parse("max").amd and not cpu.parse("max,vendor=GenuineIntel,-smap").amd
+    with pytest.raises(ValueError, match="'vendor=VIA' is not"):
+        cpu.parse("max,vendor=VIA")

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from tools.cli import available, demo, info
+from tools.cli import available, demo, info, scenarios
 
 
 @pytest.fixture
@@ -97,3 +97,41 @@ def test_wrong_options_are_one_line(capsys, arguments, words):
         info.main(arguments)
     err = capsys.readouterr().err
     assert stop.value.code == 126 and err.count("\n") == 1 and words in err
+
+
+@pytest.fixture
+def scenario_table(tmp_path, monkeypatch):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "t").mkdir()
+    (tmp_path / "tables" / "demo.json").write_text(json.dumps(
+        {"title": "Demo", "tests": "t", "prefix": "x", "scenarios": {"1": "holds", "2": "fails", "3": "nobody tests"}}))
+    (tmp_path / "t" / "test_demo.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_x1_holds(n):\n    assert n\n\n"
+        "def test_x2_fails():\n    assert False\n\ndef test_x12_is_another():\n    pass\n")
+    monkeypatch.setattr(scenarios, "ROOT", tmp_path)
+    monkeypatch.setattr(scenarios, "TABLES", tmp_path / "tables")
+
+
+def test_scenarios_are_joined_with_their_tests_and_results(scenario_table, capsys):
+    assert info.main(["--scenarios", "--json", "demo"]) == 1
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {key: row["result"] for key, row in rows.items()} == {"x1": "passed", "x2": "failed", "x3": "no test"}
+    assert rows["x1"]["tests"] == ["test_x1_holds"] and rows["x1"]["title"] == "holds"
+
+
+def test_scenarios_need_not_be_run(scenario_table, capsys):
+    assert info.main(["--scenarios", "--no-run"]) == 1          # one has no test
+    out = capsys.readouterr().out
+    assert "not run" in out and "no test" in out and "test_x2_fails" in out
+
+
+def test_an_unknown_specification_is_one_line_that_lists_them(scenario_table, capsys):
+    with pytest.raises(SystemExit) as stop:
+        info.main(["--scenarios", "colours"])
+    err = capsys.readouterr().err
+    assert stop.value.code == 126 and err.count("\n") == 1 and "demo" in err
+
+
+def test_every_scenario_of_every_table_has_a_test():
+    found = scenarios.collect(scenarios.tables(), run=False)
+    assert len(found) >= 108 and not [s.id for s in found if not s.tests]
