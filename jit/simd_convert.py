@@ -21,7 +21,6 @@ from jit.softfloat import (
     IE,
     INFINITE,
     LEAD,
-    MASK_SHIFT,
     PE,
     QUIET,
     ROUND_SHIFT,
