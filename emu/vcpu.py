@@ -151,6 +151,15 @@ class VCpu:
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
 
+    def listens(self) -> bool:
+        """Whether an interrupt could make it run. Higher planes take theirs whatever RFLAGS.IF is."""
+        activity = self.plane.get(layout.ACTIVITY)
+        if len(self.planes) > 1:
+            return True
+        if activity == HALTED:
+            return bool(self.plane.get(layout.RFL) & 0x200)
+        return activity not in (WAIT_FOR_SIPI, SHUT_DOWN)
+
     def interrupt_changed(self, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed, its TPR too."""
         plane, lapic = self.planes[number], self.lapics[number]
