@@ -17,6 +17,7 @@ L1C, L1D = (1, 0, ECX), (1, 0, EDX)
 L7B, L7C, L7D, L71A = (7, 0, EBX), (7, 0, ECX), (7, 0, EDX), (7, 1, EAX)
 XSTATE = (0xD, 1, EAX)
 E1C, E1D, E8B = (0x80000001, 0, ECX), (0x80000001, 0, EDX), (0x80000008, 0, EBX)
+E7D, E21A, E21C = (0x80000007, 0, EDX), (0x80000021, 0, EAX), (0x80000021, 0, ECX)
 
 # State components that an extension needs enabled in XCR0 (SDM Vol. 1 13.1)
 YMM, ZMM, PKRU = 1 << 2, 0b111 << 5, 1 << 9
@@ -141,8 +142,15 @@ TABLE = (
     Extension("pdpe1gb", E1D, 26, DONE),
     Extension("rdtscp", E1D, 27, DONE, ("RDTSCP",)),
     Extension("lm", E1D, 29, DONE, efer=1 << 8),
+    Extension("invtsc", E7D, 8, DONE),
     Extension("clzero", E8B, 0, NOT_YET, ("CLZERO",)),
     Extension("wbnoinvd", E8B, 9, DONE, ("WBNOINVD",)),
+    # What a processor without speculation has by itself.
+    Extension("lfence_always_serializing", E21A, 2, DONE),
+    Extension("null_sel_clr_base", E21A, 6, DONE),
+    Extension("srso_no", E21A, 29, DONE),
+    Extension("tsa_sq_no", E21C, 1, DONE),
+    Extension("tsa_l1_no", E21C, 2, DONE),
 )
 BY_NAME = {extension.name: extension for extension in TABLE}
 BY_FEATURE = {feature: extension for extension in TABLE for feature in extension.iced}

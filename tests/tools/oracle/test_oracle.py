@@ -151,6 +151,12 @@ def test_undefined_flags_count_on_intel_only() -> None:
     assert ignored_flags(Mnemonic.ADD, intel=False) == 0
 
 
+def test_a_table_of_some_forms_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        command.main(["--only", "ADD", "--table", "x.md"])
+    assert left.value.code == 126 and "--table" in capsys.readouterr().err
+
+
 def test_the_command_writes_what_came_of_each_form(host: Host, tmp_path) -> None:
     out = tmp_path / "o.json"
     assert command.main(["--only", "AAM_IMM8", "--count", "20", "--json", str(out), "--jobs", "1"]) == 0
