@@ -30,7 +30,7 @@ SLICE = 20_000_000              # instructions without looking at the host: Ctrl
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
-QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+QUANTUM, MAX_QUANTUM = 10_000, 1_000_000    # instructions of one vCPU before the next one runs
 
 
 def _pages(gpa: int, size: int) -> list[tuple[int, int]]:
@@ -48,15 +48,16 @@ class Machine:
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. test_device:
-    with the device of emu/dev/testdev.py. paravirt: a name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
+    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. paravirt: a
+    name from `emu.paravirt.AVAILABLE`. The callbacks receive the
     guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0, test_device: bool = False,
-                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
+                 test_device: bool = False, paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
                  debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
@@ -64,6 +65,9 @@ class Machine:
                                    ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        if not 1 <= quantum <= MAX_QUANTUM:
+            raise ValueError(f"quantum {quantum}: not 1 to {MAX_QUANTUM} instructions")
+        self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.report = report or _nothing
@@ -96,7 +100,7 @@ class Machine:
         self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._input_open = False
         self.reschedule = False
-        self._next = 0
+        self._next, self._turn = 0, quantum     # vCPU whose turn it is, and instructions left of it
 
     # --- the public side ---------------------------------------------------------------------------------------------
 
@@ -141,18 +145,9 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
-        if image.kind in firmware_state.KINDS:
-            self._stand_in_for_firmware(image)
+        firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
-
-    def _stand_in_for_firmware(self, image: Image) -> None:
-        firmware_state.set_up_chipset(self.pc)
-        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
-        if piece is None:
-            self.report("no ACPI tables: the image has a segment where they would be")
-        elif self.memory.backed(piece.gpa, piece.size):
-            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
@@ -196,7 +191,7 @@ class Machine:
     # --- scheduling --------------------------------------------------------------------------------------------------
 
     def _round(self, size: int) -> None:
-        """Let each running vCPU have its quantum, or skip idle time."""
+        """Let one vCPU run until its quantum or the slice ends or a timer is due, or skip idle time."""
         clock = self.clock
         if self.engine.regions.busy:
             self.engine.regions.poll()
@@ -215,17 +210,26 @@ class Machine:
                 return
             clock.skip_to(deadline)
             return
+        vcpu = running[0]
         if len(self.vcpus) > 1:
-            size = min(size, QUANTUM)
+            vcpu = self._whose_turn(running)
+            size = min(size, self._turn)
         due = clock.deadline_icount()
         if due is not None:
             size = max(1, min(size, due - clock.icount))
-        for vcpu in running:
-            self._next = vcpu.index
-            self.reschedule = False
-            vcpu.run(size)
-            if self.stopping is not None:
-                break
+        self.reschedule = False
+        self._turn -= vcpu.run(size)
+        if self.reschedule:
+            self._turn = 0
+
+    def _whose_turn(self, running: list[VCpu]) -> VCpu:
+        """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the
+        quantum changes nothing, so that where a run is interrupted does not matter."""
+        vcpu = self.vcpus[self._next]
+        if self._turn <= 0 or vcpu not in running:
+            vcpu = next((v for v in running if v.index > self._next), running[0])
+            self._next, self._turn = vcpu.index, self.quantum
+        return vcpu
 
     def _receive(self, wait: float | None = None) -> None:
         """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""

@@ -68,6 +68,7 @@ FUNCTIONS = {
     "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
     "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
     "pure_arithmetic": (simd_float.pure_arithmetic, _pure(5)),
+    "pure_dot_bfloat": (simd_fma.pure_dot_bfloat, _pure(5)),
     "pure_fma": (simd_fma.pure_fma, _pure(6)),
     "pure_parts": (simd_parts.pure_parts, _pure(6)),
     "pure_repair": (simd_parts.pure_repair, _pure(6)),

@@ -13,7 +13,7 @@ OSXSAVE, OSPKE = 1 << 27, 1 << 4                # of leaf 1 ECX and leaf 7 ECX .
 CR4_OSXSAVE, CR4_PKE = 1 << 18, 1 << 22         # ... which repeat these
 APIC, HTT, CMP_LEGACY = 1 << 9, 1 << 28, 1 << 1
 REPEATED_BY_AMD = 0x0183F3FF                    # of leaf 1 EDX, in 80000001h EDX (APM Vol. 3 E.4.2)
-LAST_BASIC, LAST_EXTENDED, LAST_EXTENDED_AMD = 0xD, 0x80000008, 0x8000001E
+LAST_BASIC, LAST_EXTENDED, LAST_EXTENDED_AMD = 0xD, 0x80000008, 0x80000021
 ASSOCIATIVITY = {8: 6, 16: 8, 32: 0xA}          # APM Vol. 3 table E-4
 LINE, CLFLUSH_QUADWORDS, LINEAR_BITS = 64, 8, 48
 
@@ -48,7 +48,9 @@ class Cpuid:
             0xB: self._topology, 0xD: self._xstate,
             0x80000000: lambda _: (LAST_EXTENDED_AMD if cpu.amd else LAST_EXTENDED, *self._vendor()),
             0x80000001: self._extended, 0x80000005: self._first_caches, 0x80000006: self._further_caches,
-            0x80000008: self._widths, 0x8000001D: self._caches_amd, 0x8000001E: self._node}
+            0x80000007: lambda _: self._place(0x80000007, 0), 0x80000008: self._widths,
+            0x8000001D: self._caches_amd, 0x8000001E: self._node,
+            0x80000021: lambda _: self._place(0x80000021, 0) if cpu.amd else ZERO}
         for n in range(3):
             self._leaves[0x80000002 + n] = self._brand(n)
 

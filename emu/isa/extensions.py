@@ -17,6 +17,7 @@ L1C, L1D = (1, 0, ECX), (1, 0, EDX)
 L7B, L7C, L7D, L71A = (7, 0, EBX), (7, 0, ECX), (7, 0, EDX), (7, 1, EAX)
 XSTATE = (0xD, 1, EAX)
 E1C, E1D, E8B = (0x80000001, 0, ECX), (0x80000001, 0, EDX), (0x80000008, 0, EBX)
+E7D, E21A, E21C = (0x80000007, 0, EDX), (0x80000021, 0, EAX), (0x80000021, 0, ECX)
 
 # State components that an extension needs enabled in XCR0 (SDM Vol. 1 13.1)
 YMM, ZMM, PKRU = 1 << 2, 0b111 << 5, 1 << 9
@@ -87,30 +88,30 @@ TABLE = (
     Extension("erms", L7B, 9, DONE),
     Extension("invpcid", L7B, 10, NOT_YET, ("INVPCID",)),
     Extension("zero_fcs_fds", L7B, 13, DONE),
-    Extension("avx512f", L7B, 16, NOT_YET, ("AVX512F",), ZMM),
-    Extension("avx512dq", L7B, 17, NOT_YET, ("AVX512DQ",), ZMM),
+    Extension("avx512f", L7B, 16, DONE, ("AVX512F",), ZMM),
+    Extension("avx512dq", L7B, 17, DONE, ("AVX512DQ",), ZMM),
     Extension("rdseed", L7B, 18, DONE, ("RDSEED",)),
     Extension("adx", L7B, 19, DONE, ("ADX",)),
     Extension("smap", L7B, 20, DONE, ("SMAP",), cr4=1 << 21),
-    Extension("avx512ifma", L7B, 21, NOT_YET, ("AVX512_IFMA",), ZMM),
+    Extension("avx512ifma", L7B, 21, DONE, ("AVX512_IFMA",), ZMM),
     Extension("clflushopt", L7B, 23, DONE, ("CLFLUSHOPT",)),
     Extension("clwb", L7B, 24, DONE, ("CLWB",)),
-    Extension("avx512cd", L7B, 28, NOT_YET, ("AVX512CD",), ZMM),
+    Extension("avx512cd", L7B, 28, DONE, ("AVX512CD",), ZMM),
     Extension("sha_ni", L7B, 29, DONE, ("SHA",)),
-    Extension("avx512bw", L7B, 30, NOT_YET, ("AVX512BW",), ZMM),
-    Extension("avx512vl", L7B, 31, NOT_YET, ("AVX512VL",), ZMM),
-    Extension("avx512vbmi", L7C, 1, NOT_YET, ("AVX512_VBMI",), ZMM),
+    Extension("avx512bw", L7B, 30, DONE, ("AVX512BW",), ZMM),
+    Extension("avx512vl", L7B, 31, DONE, ("AVX512VL",), ZMM),
+    Extension("avx512vbmi", L7C, 1, DONE, ("AVX512_VBMI",), ZMM),
     Extension("umip", L7C, 2, DONE, cr4=1 << 11),
     Extension("pku", L7C, 3, NOT_YET, ("PKU",), PKRU, cr4=1 << 22),
     Extension("waitpkg", L7C, 5, NOT_YET, ("WAITPKG",)),
-    Extension("avx512_vbmi2", L7C, 6, NOT_YET, ("AVX512_VBMI2",), ZMM),
+    Extension("avx512_vbmi2", L7C, 6, DONE, ("AVX512_VBMI2",), ZMM),
     Extension("cet_ss", L7C, 7, NOT_YET, ("CET_SS",), cr4=1 << 23),
     Extension("gfni", L7C, 8, DONE, ("GFNI",)),
     Extension("vaes", L7C, 9, DONE, ("VAES",), YMM),
     Extension("vpclmulqdq", L7C, 10, DONE, ("VPCLMULQDQ",), YMM),
-    Extension("avx512_vnni", L7C, 11, NOT_YET, ("AVX512_VNNI",), ZMM),
-    Extension("avx512_bitalg", L7C, 12, NOT_YET, ("AVX512_BITALG",), ZMM),
-    Extension("avx512_vpopcntdq", L7C, 14, NOT_YET, ("AVX512_VPOPCNTDQ",), ZMM),
+    Extension("avx512_vnni", L7C, 11, DONE, ("AVX512_VNNI",), ZMM),
+    Extension("avx512_bitalg", L7C, 12, DONE, ("AVX512_BITALG",), ZMM),
+    Extension("avx512_vpopcntdq", L7C, 14, DONE, ("AVX512_VPOPCNTDQ",), ZMM),
     Extension("la57", L7C, 16, NOT_YET, cr4=1 << 12),
     Extension("rdpid", L7C, 22, DONE, ("RDPID",)),
     Extension("cldemote", L7C, 25, DONE, ("CLDEMOTE",)),
@@ -122,7 +123,7 @@ TABLE = (
     Extension("ibt", L7D, 20, NOT_YET, cr4=1 << 23),
     Extension("avx512_fp16", L7D, 23, NOT_YET, ("AVX512_FP16",), ZMM),
     Extension("avx_vnni", L71A, 4, DONE, ("AVX_VNNI",), YMM),
-    Extension("avx512_bf16", L71A, 5, NOT_YET, ("AVX512_BF16",), ZMM),
+    Extension("avx512_bf16", L71A, 5, DONE, ("AVX512_BF16",), ZMM),
     Extension("avx_ifma", L71A, 23, DONE, ("AVX_IFMA",), YMM),
     Extension("xsaveopt", XSTATE, 0, DONE, ("XSAVEOPT",)),
     Extension("xsavec", XSTATE, 1, DONE, ("XSAVEC",)),
@@ -141,8 +142,15 @@ TABLE = (
     Extension("pdpe1gb", E1D, 26, DONE),
     Extension("rdtscp", E1D, 27, DONE, ("RDTSCP",)),
     Extension("lm", E1D, 29, DONE, efer=1 << 8),
+    Extension("invtsc", E7D, 8, DONE),
     Extension("clzero", E8B, 0, NOT_YET, ("CLZERO",)),
     Extension("wbnoinvd", E8B, 9, DONE, ("WBNOINVD",)),
+    # What a processor without speculation has by itself.
+    Extension("lfence_always_serializing", E21A, 2, DONE),
+    Extension("null_sel_clr_base", E21A, 6, DONE),
+    Extension("srso_no", E21A, 29, DONE),
+    Extension("tsa_sq_no", E21C, 1, DONE),
+    Extension("tsa_l1_no", E21C, 2, DONE),
 )
 BY_NAME = {extension.name: extension for extension in TABLE}
 BY_FEATURE = {feature: extension for extension in TABLE for feature in extension.iced}

@@ -24,11 +24,9 @@ EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
 MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 
 # Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
-# of an element, whether the memory is one element for all (then log2 of how many), and whether it must be aligned.
+# of an element, and whether the address must be aligned.
 MASKED_OFFSET = 0xFFFF
-OPMASK_SHIFT, ELEMENT_SHIFT, BROADCAST_BIT, LANES_SHIFT = 16, 20, 1 << 22, 23
-OPMASK_NUMBER = 15
-MASKED_ALIGNED = 1 << 26
+OPMASK_SHIFT, OPMASK_NUMBER, ELEMENT_SHIFT, MASKED_ALIGNED = 16, 15, 20, 1 << 22
 
 # Operations of jit/simd_float.py, and the bit of its code that says the rest of the register comes from operand A
 ADD, SUB, MUL, DIV, MIN, MAX, ROOT = range(7)

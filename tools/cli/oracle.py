@@ -66,19 +66,24 @@ def main(argv: list[str]) -> int:
     for option, path in (("--json", args.json), ("--table", args.table)):
         if path and not Path(path).absolute().parent.is_dir():
             parser().error(f"{option} {path}: no such directory")
+    if args.table and (args.family or args.only or args.bits):
+        parser().error("--table is for all families, all forms and both sizes of code")
     from tools.oracle.host import HostUnavailable
     try:
         if args.repro is not None:
             return _repro(args)
         families = args.family or INSTRUCTIONS
-        status = 0
+        status, result = 0, {"seed": args.seed, "count": args.count, "engines": args.engine or ENGINES}
         if "x87-bulk" in families:
             from tools.oracle import x87_bulk
-            status |= x87_bulk.compare_all(args.count, args.seed, args.only or [])
+            result["x87-bulk"] = rows = x87_bulk.compare_all(args.count, args.seed, args.only or [])
+            status |= any(row["differences"] for row in rows)
         if "sequences" in families:
-            status |= _sequences(args)
+            status |= _sequences(args, result)
         if any(name in INSTRUCTIONS for name in families):
-            status |= _instructions(args, tuple(name for name in families if name in INSTRUCTIONS))
+            status |= _instructions(args, tuple(name for name in families if name in INSTRUCTIONS), result)
+        if args.json:
+            Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         return status
     except HostUnavailable as why:
         print(f"strata: {why}", file=sys.stderr)
@@ -95,7 +100,7 @@ def _repro(args: argparse.Namespace) -> int:
     except ValueError as why:
         parser().error(f"--repro: {why}")
     with Host() as host:
-        comparison = Comparison(host, [Guest(engine) for engine in args.engine or ENGINES], args.seed)
+        comparison = Comparison(host, [Guest(engine) for engine in args.engine or ENGINES])
         found = comparison.one(case)
     if comparison.unimplemented:
         print(f"not implemented: {' '.join(comparison.unimplemented)}")
@@ -104,7 +109,7 @@ def _repro(args: argparse.Namespace) -> int:
     return DIFFERS if found else 0
 
 
-def _instructions(args: argparse.Namespace, families: tuple[str, ...]) -> int:
+def _instructions(args: argparse.Namespace, families: tuple[str, ...], result: dict[str, Any]) -> int:
     from tools.oracle.coverage import Coverage
     from tools.oracle.forms import forms
     from tools.oracle.host import cpu_flags
@@ -128,21 +133,20 @@ def _instructions(args: argparse.Namespace, families: tuple[str, ...]) -> int:
         print(f"strata: {why}", file=sys.stderr)
         return DIFFERS
     _summary(coverage)
-    if args.json:
-        result = {"seed": args.seed, "count": args.count, "engines": args.engine or ENGINES, "forms": coverage.rows()}
-        Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result["forms"] = coverage.rows()
     if args.table:
         from tools.oracle.document import document
         Path(args.table).write_text(document(coverage), encoding="utf-8")
     return DIFFERS if coverage.differing else 0
 
 
-def _sequences(args: argparse.Namespace) -> int:
+def _sequences(args: argparse.Namespace, result: dict[str, Any]) -> int:
     from tools.oracle.sequences import compare
     with _Bar("comparing programs", args.count) as advance:
         found = compare(args.count, args.seed, tuple(args.engine or ENGINES), args.bits, args.jobs, advance)
     for text in found.differences:
         print(text)
+    result["sequences"] = found._asdict()
     print(f"{found.programs} programs, {found.instructions} instructions, {found.faults} ended by a fault, "
           f"{len(found.differences)} differ", file=sys.stderr)
     return DIFFERS if found.differences else 0
@@ -163,20 +167,29 @@ def _summary(coverage: Coverage) -> None:
 
 
 class _Bar:
-    """A progress bar on standard error, where that is a terminal; entering it gives the function that advances it."""
+    """A progress bar on standard error, or elsewhere than on a terminal a line for each tenth. Entering it gives the
+    function that advances it."""
 
     def __init__(self, text: str, total: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
         console = Console(stderr=True)
+        self._text, self._total, self._done, self._lines = text, max(total, 1), 0, not console.is_terminal
         self._progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                                   TimeRemainingColumn(), TextColumn("{task.fields[at]}"), console=console,
-                                  transient=True, disable=not console.is_terminal)
+                                  transient=True, disable=self._lines)
         self._task = self._progress.add_task(text, total=total, at="")
 
     def __enter__(self) -> Callable[[int, str], None]:
         self._progress.start()
-        return lambda done, at: self._progress.update(self._task, advance=done, at=at)
+        return self._advance
+
+    def _advance(self, done: int, at: str) -> None:
+        tenth = 10 * self._done // self._total
+        self._done += done
+        self._progress.update(self._task, advance=done, at=at)
+        if self._lines and 10 * self._done // self._total > tenth:
+            print(f"strata: {self._text}: {self._done} of {self._total}", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: Any) -> None:
         self._progress.stop()

@@ -24,6 +24,7 @@ from tools.oracle.x87_states import reconciled
 
 COMPARED_FLAGS = 0x4CD5 | 0x3000 | 0x200        # status, IF, DF, IOPL, NT; tracing itself uses TF and RF
 TF = 0x100
+TOP = 0x3800            # of FSW
 RSP = 4
 HLT = b"\xf4"
 BATCH = 8192            # cases between which decoded code is dropped
@@ -33,8 +34,9 @@ _libc.memcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
 @cache
-def _contents(size: int, seed: int) -> bytes:
-    return contents(size, Random(seed))
+def _contents(size: int) -> bytes:
+    """What memory holds before each case, always the same, so that a case's line says all of it."""
+    return contents(size, Random(1))
 
 
 class Difference(NamedTuple):
@@ -51,7 +53,7 @@ class Difference(NamedTuple):
 class Comparison:
     """A host and some guests with the same arena. `unimplemented` collects the forms that the engine lacks."""
 
-    def __init__(self, host: Host, guest: Guest | Sequence[Guest], seed: int = 1) -> None:
+    def __init__(self, host: Host, guest: Guest | Sequence[Guest]) -> None:
         self.host = host
         self.guests = (guest,) if isinstance(guest, Guest) else tuple(guest)
         self.unimplemented: set[str] = set()
@@ -60,7 +62,7 @@ class Comparison:
         self.faults: Counter[tuple[int, int]] = Counter()       # those in which the host raised an exception
         start, end = MUTABLE
         self._size = end - start
-        self._initial = ctypes.create_string_buffer(_contents(self._size, seed), self._size)
+        self._initial = ctypes.create_string_buffer(_contents(self._size), self._size)
         self._host_memory = address_of(host.memory) + start
         self._guest_memory = 0          # of the guest that is being compared
 
@@ -170,7 +172,10 @@ class Comparison:
         if host.bases != guest.bases:
             return f"FS and GS bases {host.bases[0]:x} {host.bases[1]:x} != {guest.bases[0]:x} {guest.bases[1]:x}"
         if host.vector and guest.vector:
-            found = _vector_difference(reconciled(insn.mnemonic, host.vector, guest.vector), guest.vector)
+            expected = reconciled(insn.mnemonic, host.vector, guest.vector)
+            if faulted and quirks.enters_mmx_early(insn):
+                expected = expected._replace(fsw=expected.fsw & ~TOP | guest.vector.fsw & TOP, ftw=guest.vector.ftw)
+            found = _vector_difference(expected, guest.vector)
             if found:
                 return found
         if (quirks.compares_memory(insn, faulted)

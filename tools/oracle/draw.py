@@ -12,6 +12,7 @@ from tools.oracle.forms import Form, family
 from tools.oracle.generate import Builder
 from tools.oracle.vector_values import VectorBuilder
 from tools.oracle.x87_states import X87Builder
+from tools.oracle.xsave_states import XsaveBuilder
 
 STATES, ENCODINGS = 32, 4       # states of one encoding at most, as compiling it is what costs; encodings at least
 _BUILDERS: dict[str, type[Builder]] = {"integer": Builder, "x87": X87Builder, "system": Builder}
@@ -19,7 +20,10 @@ _BUILDERS: dict[str, type[Builder]] = {"integer": Builder, "x87": X87Builder, "s
 
 def build(encoded: Encoded, form: Form, rng: Random, rip: int, fixed: bool) -> Case:
     """A random case of an encoding at `rip`; `fixed` where its bytes are not to change."""
-    return _BUILDERS.get(family(form.code), VectorBuilder)(encoded, form.bits, rng, fixed).build(rip)
+    builder = _BUILDERS.get(family(form.code), VectorBuilder)
+    if form.name.startswith(("XSAVE", "XRSTOR")):
+        builder = XsaveBuilder
+    return builder(encoded, form.bits, rng, fixed).build(rip)
 
 
 def cases(forms: Iterable[Form], count: int, seed: int) -> Iterator[Case]:

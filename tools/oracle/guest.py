@@ -119,8 +119,6 @@ class Guest:
                 raise UnimplementedCase(case.describe())
             elif status == exits.EVENT:
                 break
-            elif status == exits.RUNTIME and plane.get(layout.IO_VALUE) != run_slots.DELIVER:
-                self.engine.provide(plane.get(layout.IO_VALUE))
             else:
                 raise UnexpectedExit(f"the engine left with {NAMES[status]}")
         return self._outcome(case, fault, address, len(JUMP) if with_jump and fault is None else 0)

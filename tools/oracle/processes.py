@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-LIFE = 8                    # tasks that a process carries out
+LIFE = 16                   # tasks that a process carries out
 
 
 class ProcessDied(Exception):

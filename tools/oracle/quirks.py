@@ -40,3 +40,9 @@ def address_mask(insn: Instruction) -> int:
     the page, chosen or not."""
     masked = insn.mnemonic in _MASKED_STORES or insn.op_mask != Register.NONE
     return -0x1000 & MASK64 if masked and insn.op0_kind == OpKind.MEMORY else MASK64
+
+
+def enters_mmx_early(insn: Instruction) -> bool:
+    """Whether the instruction, an MMX store, has made all registers valid and TOP 0 before it finds that it faults."""
+    return (insn.op_count == 2 and insn.op0_kind == OpKind.MEMORY and insn.op1_kind == OpKind.REGISTER
+            and Register.MM0 <= insn.op1_register <= Register.MM7)

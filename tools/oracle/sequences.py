@@ -94,7 +94,7 @@ class Sequences:
         rng = Random(program.seed ^ 0x0DDC0DE)
         most = rng.choice((rng.randrange(1, 40), rng.randrange(1, MOST)))
         case = start(program, rng)
-        comparison = Comparison(self.host, self.guests, program.seed & 15)
+        comparison = Comparison(self.host, self.guests)
         comparison.reset_host(case)
         host, ran = self.host.execute(case, most)
         for guest in self.guests:

@@ -18,7 +18,7 @@ from tools.oracle.minimise import minimise
 from tools.oracle.processes import spread
 
 ENGINES = ("interp", "blocks")
-CHUNK = 48                  # forms that one task compares
+CHUNK = 24                  # forms that one task compares
 SHOWN = 3                   # differences of a form that are kept
 
 
@@ -42,7 +42,7 @@ class Sides:
 
     def tallies(self, forms: Sequence[Form], count: int, seed: int) -> list[Tally]:
         """Compare `count` cases of each form. A form's first difference is minimised."""
-        comparison = Comparison(self.host, self.guests, seed)
+        comparison = Comparison(self.host, self.guests)
         found: dict[Form, list[Difference]] = {form: [] for form in forms}
         differing: Counter[Form] = Counter()
         for difference in comparison.run(draw.cases(forms, count, seed)):

@@ -54,7 +54,7 @@ def named(name: str, bits: int = 64) -> Form:
 @pytest.mark.parametrize("bits", [64, 32])
 def test_every_form_does_what_the_host_does(host: Host, guest: Guest, bits: int) -> None:
     wanted = chosen(bits)
-    comparison = Comparison(host, guest, SEED)
+    comparison = Comparison(host, guest)
     found = [str(d) for d in comparison.run(draw.cases(wanted, 2 if bits == 64 else 1, SEED))]
     assert found == []
     assert comparison.unimplemented == set()
@@ -63,7 +63,7 @@ def test_every_form_does_what_the_host_does(host: Host, guest: Guest, bits: int)
 
 
 def test_forms_inside_regions_do_what_the_host_does(host: Host, blocks: Guest) -> None:
-    comparison = Comparison(host, blocks, SEED)
+    comparison = Comparison(host, blocks)
     assert [str(d) for d in comparison.run(draw.cases(chosen(64)[::12], 1, SEED))] == []
     assert blocks.engine.regions.compiled > 5
 
@@ -80,7 +80,7 @@ def test_programs_do_what_the_host_does(host: Host, guest: Guest, blocks: Guest)
 def test_a_wrong_engine_is_noticed_and_its_case_made_simple(host: Host, guest: Guest,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that takes R9's low bit as a wish to invert CF."""
-    comparison = Comparison(host, guest, SEED)
+    comparison = Comparison(host, guest)
     right = guest.run
     monkeypatch.setattr(guest, "run", lambda case: (outcome := right(case))._replace(
         flags=outcome.flags ^ (case.registers[9] & FLAG_CARRY)))
@@ -149,6 +149,12 @@ def test_undefined_flags_count_on_intel_only() -> None:
     assert ignored_flags(Mnemonic.AND, intel=True) == 0
     assert ignored_flags(Mnemonic.AND, intel=False) == 0x10
     assert ignored_flags(Mnemonic.ADD, intel=False) == 0
+
+
+def test_a_table_of_some_forms_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        command.main(["--only", "ADD", "--table", "x.md"])
+    assert left.value.code == 126 and "--table" in capsys.readouterr().err
 
 
 def test_the_command_writes_what_came_of_each_form(host: Host, tmp_path) -> None:
