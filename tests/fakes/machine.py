@@ -22,6 +22,7 @@ class FakeMachine:
         self.options = dict(memory=memory, vcpus=vcpus, planes=planes, policy=policy, engine=engine, seed=seed)
         self.serial_out, self.debug_out, self.progress = serial_out, debug_out, progress
         self.icount, self.seconds, self.switches, self.counters = 0, 0.0, [], {"tlb_fills": 3}
+        self.intercepts = []
         self._input = queue.Queue()
 
     def load(self, path, kind="auto", load_address=None, mode=None, initrd=None, append="", bios=None):

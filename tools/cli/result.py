@@ -35,6 +35,7 @@ def result_of(args: argparse.Namespace, machine: Any, stop: Any) -> dict[str, An
         "cpu": args.cpu,
         "seed": args.seed,
         "counters": dict(machine.counters),
+        "intercepts": list(machine.intercepts),
         "switches": [dict(switch) for switch in machine.switches],
     }
 
