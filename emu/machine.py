@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from emu import boot, stop
+from emu import boot, firmware_state, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
-from emu.isa.models import MODELS
+from emu.isa import cpu as cpus
 from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
+from emu.paravirt import AVAILABLE as PARAVIRT
+from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
@@ -45,26 +47,30 @@ def _nothing(*_: Any) -> None:
 class Machine:
     """An x86-64 PC.
 
-    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
-    the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
+    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
+    ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. test_device:
+    with the device of emu/dev/testdev.py. paravirt: a name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0,
-                 serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, test_device: bool = False,
+                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
+        for name, value, known in (("engine", engine, ENGINES), ("paravirt", paravirt, PARAVIRT),
                                    ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.report = report or _nothing
         self.map = GuestMap(memory)
         self.memory = self.map.memory
-        self.engine = Engine(self.memory, mode=engine, progress=progress)
+        self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu)
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []
@@ -73,13 +79,17 @@ class Machine:
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
-            read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus)
+            read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
         self.plane_model = plane_models.create(planes, self, policy)
+        if planes != "none" and paravirt != "none":
+            raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
+        self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
         self.image: Image | None = None
         self.symbols = SymbolTable(())
         self.seconds = 0.0
@@ -138,8 +148,18 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
+        if image.kind in firmware_state.KINDS:
+            self._stand_in_for_firmware(image)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
+
+    def _stand_in_for_firmware(self, image: Image) -> None:
+        firmware_state.set_up_chipset(self.pc)
+        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
+        if piece is None:
+            self.report("no ACPI tables: the image has a segment where they would be")
+        elif self.memory.backed(piece.gpa, piece.size):
+            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
@@ -250,6 +270,12 @@ class Machine:
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
             self.vcpus[index].interrupt_changed(0)
+            self._preempt(index)
+
+    def _preempt(self, index: int) -> None:
+        """Another vCPU than the one that runs has an event: its turn comes before the quantum is over."""
+        if index != self._next and self.vcpus[index].planes[0].get(layout.INTERRUPT):
+            self.reschedule = True
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:
@@ -257,6 +283,7 @@ class Machine:
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
+            self.reschedule = self.reschedule or index != self._next
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
         elif kind == "init":
@@ -322,12 +349,11 @@ class Machine:
         if kind == exits.IO_PORT_WRITE:
             bus.port_write(address, size, value)
             return 0
-        self.pc.lapic_window.lapic = vcpu.lapic
         if kind == exits.IO_MMIO_READ:
             mixed = self.map.mixed_read(address, size)
-            return bus.mmio_read(address, size) if mixed is None else mixed
+            return self.pc.mmio_read(vcpu.lapic, address, size) if mixed is None else mixed
         if not self.map.mixed_write(address, value.to_bytes(size, "little")):
-            bus.mmio_write(address, size, value)
+            self.pc.mmio_write(vcpu.lapic, address, size, value)
         return 0
 
     # --- memory as a plane sees it -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from emu.dev.debugcon import BOCHS_PORT, FIRMWARE_PORT, DebugConsole
 from emu.dev.debugexit import DEBUG_EXIT_PORT, DebugExit
 from emu.dev.dma import MASTER_BASE, PAGE_BASE, SLAVE_BASE, DmaController, DmaPages
 from emu.dev.fwcfg import FwCfg
+from emu.dev.hpet import HPET_BASE, HPET_SIZE, Hpet
 from emu.dev.i440fx import HostBridge, ShadowSegment
 from emu.dev.i8042 import COMMAND, DATA, I8042
 from emu.dev.pci import ADDRESS_PORT, PciBus
@@ -38,6 +39,8 @@ from emu.dev.system_control import (
     SpeakerControl,
     SystemControlA,
 )
+from emu.dev.testdev import LINE_PORT, LINES, MMIO_BASE, MMIO_SIZE, SCRATCH_PORT, TestDevice
+from emu.dev.testdev import PORTS as TEST_PORTS
 from emu.dev.uart import Uart
 from emu.dev.vga import FIRST_PORT, FRAME_BUFFER, FRAME_BUFFER_SIZE, PORTS, Vga
 from emu.irq.apicbus import ApicBus
@@ -49,6 +52,7 @@ from emu.mem.bus import Bus
 from emu.pc_config import MAX_CPUS, fill_cmos, fill_fwcfg, ram_layout
 
 COM1 = 0x3F8
+APIC_PAGE = 0x1000
 IRQ_TIMER, IRQ_KEYBOARD, IRQ_COM1, IRQ_RTC, IRQ_SCI, IRQ_AUX, IRQ_COPROCESSOR = 0, 1, 4, 8, 9, 12, 13
 TIMER_IOAPIC_PIN = 2
 
@@ -65,7 +69,6 @@ ABSENT_PORTS = (
 )  # fmt: skip
 ABSENT_MMIO = (
     (0xC0000, 0x30000, "expansion ROMs"),
-    (0xFED00000, 0x400, "HPET"),
     (0xFED40000, 0x5000, "TPM"),
 )
 
@@ -76,6 +79,11 @@ def _ignore(*_: Any) -> None:
 
 def _no_memory(*_: Any) -> Any:
     raise ValueError("no memory is attached")
+
+
+def _ioapic_pin(irq: int) -> int:
+    """Where a line is on the I/O APIC: the timer on input 2, the others on that of their number."""
+    return TIMER_IOAPIC_PIN if irq == IRQ_TIMER else irq
 
 
 @dataclass
@@ -104,36 +112,8 @@ class PcHooks:
     write_memory: Callable[[int, bytes], None] = _no_memory
 
 
-class LapicWindow:
-    """The page at 0xFEE00000: each vCPU sees its own local APIC. `lapic` is that of the vCPU (and the plane) that
-    makes the access."""
-
-    def __init__(self, lapic: LocalApic, report: Callable[[str], None]) -> None:
-        self.lapic = lapic
-        self._report = report
-        self._reported = False
-
-    def _lapic(self) -> LocalApic | None:
-        lapic = self.lapic
-        if lapic.base & ~0xFFF == DEFAULT_BASE:
-            return lapic
-        if not self._reported:
-            self._reported = True
-            self._report(f"local APIC moved to {lapic.base & ~0xFFF:#x}: only {DEFAULT_BASE:#x} is decoded")
-        return None
-
-    def mmio_read(self, offset: int, size: int) -> int:
-        lapic = self._lapic()
-        return lapic.mmio_read(offset, size) if lapic else (1 << 8 * size) - 1
-
-    def mmio_write(self, offset: int, size: int, value: int) -> None:
-        lapic = self._lapic()
-        if lapic:
-            lapic.mmio_write(offset, size, value)
-
-
 class PC:
-    """The board. Public parts: `clock`, `bus`, `lapics`, `lapic_msrs`, `lapic_window`, and each device by its name."""
+    """The board. Public parts: `clock`, `bus`, `lapics`, `lapic_msrs`, and each device by its name."""
 
     def __init__(
         self,
@@ -148,11 +128,14 @@ class PC:
         virtual_wire: bool = True,
         serial_console: bool = True,
         address_bits: int = 48,
+        x2apic: bool = True,
+        test_device: bool = False,
     ) -> None:
         """Build and reset the board. ValueError names the option that is out of range.
 
         `virtual_wire`: vCPU 0 starts with LINT0 = ExtINT and LINT1 = NMI, as firmware leaves it.
-        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR.
+        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR. `x2apic`: the
+        processors have that mode. `test_device`: with the ports and memory of emu/dev/testdev.py.
         """
         if not 1 <= cpus <= MAX_CPUS:
             raise ValueError(f"vCPU count {cpus}: must be 1 to {MAX_CPUS}")
@@ -162,24 +145,27 @@ class PC:
         self.bus = Bus(hooks.report)
         self._pm_base: int | None = None
         self._smbus_base: int | None = None
-        self._build_interrupts(cpus, virtual_wire, address_bits)
+        self._build_interrupts(cpus, virtual_wire, address_bits, x2apic)
         self._build_chipset(rtc_start, ram_size)
         self._build_peripherals(vga_memory)
         self._devices: dict[str, Any] = {
-            "uart": self.uart, "debug_exit": self.debug_exit, "pit": self.pit, "speaker": self.speaker,
+            "uart": self.uart, "debug_exit": self.debug_exit, "hpet": self.hpet, "pit": self.pit,
+            "speaker": self.speaker,
             "rtc": self.rtc, "i8042": self.i8042, "port_a": self.port_a, "coprocessor": self.coprocessor,
             "post": self.post, "delay": self.delay,
             "dma_slave": self.dma[0], "dma_master": self.dma[1], "dma_pages": self.dma_pages, "fwcfg": self.fwcfg,
             "acpi_pm": self.acpi_pm, "apm": self.apm, "smbus": self.smbus, "pci": self.pci, "vga": self.vga,
         }  # fmt: skip
         self._claim()
+        if test_device:
+            self._add_test_device()
         fill_cmos(self.rtc, ram_size, cpus, boot_order)
         fill_fwcfg(self.fwcfg, ram_size, cpus, serial_console)
         self.reset()
 
     # -- construction --
 
-    def _build_interrupts(self, cpus: int, virtual_wire: bool, address_bits: int) -> None:
+    def _build_interrupts(self, cpus: int, virtual_wire: bool, address_bits: int, x2apic: bool) -> None:
         hooks = self.hooks
         self.apic_bus = ApicBus(hooks.report)
         self.lapics: list[LocalApic] = []
@@ -199,14 +185,14 @@ class PC:
             )
             self.apic_bus.attach(lapic)
             self.lapics.append(lapic)
-        self.lapic_msrs = [LapicMsrs(lapic, address_bits) for lapic in self.lapics]
-        self.lapic_window = LapicWindow(self.lapics[0], hooks.report)
+        self.lapic_msrs = [LapicMsrs(lapic, address_bits, x2apic) for lapic in self.lapics]
 
     def _build_chipset(self, rtc_start: int, ram_size: int) -> None:
         hooks = self.hooks
-        self.pit = Pit(self.clock, self._line(IRQ_TIMER))
+        self.hpet = Hpet(self.clock, self.ioapic.set_irq, self._line(IRQ_TIMER), self._line(IRQ_RTC))
+        self.pit = Pit(self.clock, self.hpet.pit_line)
         self.speaker = SpeakerControl(self.clock, lambda gate: self.pit.set_gate(2, gate), lambda: self.pit.out(2))
-        self.rtc = Rtc(self.clock, self._line(IRQ_RTC), rtc_start)
+        self.rtc = Rtc(self.clock, self.hpet.rtc_line, rtc_start)
         self.port_a = SystemControlA(self._set_a20, lambda: hooks.request_reset("port 0x92"))
         self.coprocessor = CoprocessorError(self._line(IRQ_COPROCESSOR))
         self.post, self.delay = Latch(hooks.post_code), Latch()
@@ -259,16 +245,41 @@ class PC:
         for first, count, name, value in ABSENT_PORTS:
             bus.add_ports(first, count, Absent(name, value), name)
         bus.add_mmio(FRAME_BUFFER, FRAME_BUFFER_SIZE, self.vga, "VGA frame buffer")
+        bus.add_mmio(HPET_BASE, HPET_SIZE, self.hpet, "HPET")
         bus.add_mmio(IOAPIC_BASE, 0x1000, self.ioapic, "I/O APIC")
-        bus.add_mmio(DEFAULT_BASE, 0x1000, self.lapic_window, "local APIC")
+        bus.add_mmio(DEFAULT_BASE, APIC_PAGE, Absent("local APIC", 0xFF), "local APIC")
         for base, size, name in ABSENT_MMIO:
             bus.add_mmio(base, size, Absent(name), name)
+
+    def _add_test_device(self) -> None:
+        device = TestDevice(self.clock, lambda line, level: self.ioapic.set_irq(_ioapic_pin(line), level),
+                            self.pic.set_irq)
+        self._devices["test"] = device
+        self.bus.add_ports(SCRATCH_PORT, TEST_PORTS, device, "test device")
+        self.bus.add_ports(LINE_PORT, LINES, device, "test device's interrupt lines")
+        self.bus.add_mmio(MMIO_BASE, MMIO_SIZE, device, "test device's memory")
+
+    # -- memory-mapped accesses --
+
+    def mmio_read(self, lapic: LocalApic, gpa: int, size: int) -> int:
+        """A load by the vCPU (and plane) whose local APIC is given: that one's page covers what else is there, wherever
+        IA32_APIC_BASE puts it outside RAM (SDM Vol. 3A 11.4.5)."""
+        if lapic.covers(gpa):
+            return lapic.mmio_read(gpa % APIC_PAGE, size)
+        return self.bus.mmio_read(gpa, size)
+
+    def mmio_write(self, lapic: LocalApic, gpa: int, size: int, value: int) -> None:
+        """A store, likewise."""
+        if lapic.covers(gpa):
+            lapic.mmio_write(gpa % APIC_PAGE, size, value)
+        else:
+            self.bus.mmio_write(gpa, size, value)
 
     # -- wiring --
 
     def _line(self, irq: int) -> Callable[[bool], None]:
-        """An ISA interrupt line: it reaches the 8259A pair and the I/O APIC, where the timer sits on input 2."""
-        pin = TIMER_IOAPIC_PIN if irq == IRQ_TIMER else irq
+        """An ISA interrupt line: it reaches the 8259A pair and the I/O APIC."""
+        pin = _ioapic_pin(irq)
 
         def drive(level: bool) -> None:
             self.pic.set_irq(irq, level)

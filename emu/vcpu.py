@@ -13,6 +13,7 @@ from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
+from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 UD, GP = 6, 13
 RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
+INTERCEPTED = frozenset((exits.CPUID, exits.RDMSR, exits.WRMSR, exits.HYPERCALL, exits.CR_WRITE))
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
 
@@ -36,12 +38,14 @@ class VCpu:
         self.machine, self.index = machine, index
         self.engine = machine.engine
         self.group = Group(Plane(machine.engine, index, 0))
+        self.plane.set(layout.RANDOM, first_state(machine.seed, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount = 0
         self._slice = 0             # instructions of the time slice that runs
-        self.cpuid = Cpuid(index, machine.vcpu_count)
-        self.msrs = Msrs(machine.report)
+        self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
+        self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
+        self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
@@ -79,6 +83,7 @@ class VCpu:
     def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
         """A further plane with its own local APIC."""
         self.group.add(plane)
+        plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
 
@@ -102,6 +107,8 @@ class VCpu:
             done = budget - plane.signed(layout.BUDGET)
             if start + done > machine.clock.icount:
                 machine.clock.advance(start + done)
+            if status in INTERCEPTED:
+                machine.clock.skip_to(machine.clock.now + machine.clock.model.exit_ns)
             self._serve[status](plane)
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
@@ -277,6 +284,8 @@ class VCpu:
 
     def _halt(self, plane: Plane) -> None:
         plane.retire()
+        if plane.get(layout.FAULT_PENDING):         # a debug trap ends the halt at once
+            return
         if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
             plane.set(layout.ACTIVITY, HALTED)
 
@@ -332,20 +341,24 @@ class VCpu:
         plane.retire()
 
     def _hypercall(self, plane: Plane) -> None:
-        model = self.machine.plane_model
-        if model is None:
+        interface = self.machine.plane_model or self.machine.paravirt
+        if interface is None:
             plane.raise_exception(UD)
         else:
-            model.hypercall(self, plane)
+            interface.hypercall(self, plane)
 
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
         data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode() if data else None
+        cpu = self.machine.cpu
+        insn = (Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, cpu.decoder_options, ip=rip).decode()
+                if data else None)
         name = mnemonic_name(insn.mnemonic) if insn else "?"
         if name not in self._reported:
             self._reported.add(name)
-            self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
+            why = cpu.lacks(insn.code) if insn else ""
+            self.machine.report(f"{name} is not implemented{' (' + why + ')' if why else ''}: #UD at "
+                                f"{self.where(plane)}")
         plane.raise_exception(UD)
 
     def _hot(self, plane: Plane) -> None:

@@ -117,7 +117,7 @@ IO_SIZE = _at("io_size")
 IO_VALUE = _at("io_value")
 IO_DONE = _at("io_done")            # device accesses already made by the micro-op being retried ...
 IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
-IO_LOGGED = 128                     # ENTER with 31 levels on a stack in a device makes 94, more if some cross pages
+IO_LOGGED = 512                     # XRSTOR of every component from a device makes 345
 IO_LOG = _at("io_log", 8, IO_LOGGED)    # ... and the values they gave
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
@@ -152,6 +152,7 @@ SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
 HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
+RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
 
 # --- what a more privileged plane denies and intercepts -------------------------------------------------------------
 DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0

@@ -33,6 +33,7 @@ from jit import (
     tlb,
     vector_access,
     watch,
+    xsave,
 )
 from jit.semantics import io
 from jit.x87 import functions as x87
@@ -67,6 +68,7 @@ FUNCTIONS = {
     "region_loadv": (vector_access.region_loadv, _VECTOR_ACCESS),
     "region_storev": (vector_access.region_storev, _VECTOR_ACCESS),
     "pure_arithmetic": (simd_float.pure_arithmetic, _pure(5)),
+    "pure_dot_bfloat": (simd_fma.pure_dot_bfloat, _pure(5)),
     "pure_fma": (simd_fma.pure_fma, _pure(6)),
     "pure_parts": (simd_parts.pure_parts, _pure(6)),
     "pure_repair": (simd_parts.pure_repair, _pure(6)),
@@ -79,6 +81,8 @@ FUNCTIONS = {
     "pure_estimate": (simd_special.pure_estimate, _pure(5)),
     "pure_string": (simd_string.pure_string, _pure(6)),
     "pure_to_general": (simd_convert.pure_to_general, _pure(4)),
+    "xsave": (xsave.xsave, _STATE),
+    "xrstor": (xsave.xrstor, _STATE),
     "update_mode": (mode.update_mode, _STATE),
     "read_descriptor": (descriptor.read_descriptor, _ACCESS),
     "mark_accessed": (descriptor.mark_accessed, _STATE),

@@ -15,9 +15,7 @@ from jit import fpu_layout
 from jit.semantics.wiring import (
     AVX512_UD,
     AVX_UD,
-    BROADCAST_BIT,
     ELEMENT_SHIFT,
-    LANES_SHIFT,
     MASKED_ALIGNED,
     MMX_UD,
     OPMASK_SHIFT,
@@ -72,7 +70,7 @@ class Form:
         else:
             e.op("check_vector", imm=AVX512_UD if self.evex or opmask else AVX_UD if self.vex else SSE_UD)
         if self.evex and self.evex.quiet:
-            e.op("round_static", imm=self.evex.rounding)
+            e.op("round_static.8", imm=self.evex.rounding)
 
     @property
     def immediate(self) -> int:
@@ -114,16 +112,21 @@ class Form:
             self.e.op(f"movv.{max(16, self.size(0))}", self.target, self.slot(0))
         return self.target
 
-    def neutral(self, slot: int, temporary: int, value: int) -> int:
+    def neutral(self, slot: int, temporary: int, value: int, element: int = 0, size: int = 0) -> int:
         """Offset of a source with `value` in the elements that are masked off, for operations that can raise
-        exceptions. `temporary` is 5 to 7."""
+        exceptions. `temporary` is 5 to 7. `element` and `size` in bytes are the source's, where they are not those of
+        the destination."""
         if not self.evex or not self.mask:
             return slot
-        element = self.evex.facts.element
-        size = 16 if self.evex.facts.scalar else self.size(0)
+        element = element or self.evex.facts.element
         into = fpu_layout.tmpv(temporary)
-        self.e.op(f"neutral{element}.{size}", into, slot, self.mask_slot, value)
+        low, size = ("_low", 16) if self.evex.facts.scalar else ("", max(16, size or self.size(0)))
+        self.e.op(f"neutral{low}{element}.{size}", into, slot, self.mask_slot, value)
         return into
+
+    def whole(self, index: int) -> int:
+        """Width of a vector operand in bytes, memory that is broadcast counted as often as it is used."""
+        return self.evex.facts.memory if self.evex and self.is_memory(index) else self.size(index)
 
     def source(self, index: int, temporary: int = 0) -> int:
         """Offset of a vector operand; memory is loaded into a temporary first."""
@@ -132,26 +135,22 @@ class Form:
         into = fpu_layout.tmpv(temporary)
         self.load(into, self.size(index))
         if self.evex and self.evex.broadcast:
-            self.e.op(f"broadcast{LETTERS[self.evex.loaded]}.{self.evex.facts.memory}", into, into)
+            self.e.op(f"broadcast{LETTERS[self.evex.loaded]}.{max(16, self.evex.facts.memory)}", into, into)
         return into
 
-    def _masked(self, slot: int, size: int, lanes: int) -> int:
+    def _masked(self, slot: int, size: int, lanes: int, mask: int) -> int:
         """Operand word D of a masked access of `size` bytes."""
-        assert self.evex
-        if self.evex.broadcast:
-            element, wide = size, BROADCAST_BIT | (lanes.bit_length() - 1) << LANES_SHIFT
-        else:
-            element, wide = size // lanes, MASKED_ALIGNED if self.must_align else 0
-        return slot | self.mask << OPMASK_SHIFT | (element.bit_length() - 1) << ELEMENT_SHIFT | wide
+        aligned = MASKED_ALIGNED if self.must_align else 0
+        return slot | mask << OPMASK_SHIFT | ((size // lanes).bit_length() - 1) << ELEMENT_SHIFT | aligned
 
-    def lanes(self, size: int) -> int:
-        """How many bits of the mask a memory operand of `size` bytes has."""
+    def lanes(self) -> int:
+        """How many bits of the mask count."""
         assert self.evex
         facts = self.evex.facts
         if facts.scalar:
             return 1
-        if self.evex.broadcast:
-            return facts.memory // size
+        if facts.lanes:
+            return facts.lanes
         widest = max(self.size(i) for i in range(self.insn.op_count)
                      if self.insn.op_kind(i) == REGISTER
                      and RegisterExt.is_vector_register(self.insn.op_register(i)))
@@ -160,16 +159,35 @@ class Form:
     def _suffix(self, size: int) -> str:
         return f"{size}.a" if self.must_align and size >= 16 else str(size)
 
-    def load(self, into: int, size: int, op: str = "loadv") -> None:
-        """Load the memory operand to an offset of the FPU file."""
-        if self.evex and self.mask and self.evex.facts.suppresses:
-            word = self._masked(into, size, self.lanes(size))
+    def load(self, into: int, size: int, op: str = "loadv", mask: int = 0) -> None:
+        """Load the memory operand to an offset of the FPU file, under the instruction's mask or opmask register `mask`
+        where masked-off elements are not to be accessed."""
+        mask = mask or self.mask
+        if self.evex and mask and self.evex.facts.suppresses:
+            lanes = self.lanes()
+            if self.evex.broadcast or self.evex.facts.repeated:
+                # An element is accessed where one of its copies is selected.
+                whole = (1 << lanes) - 1
+                lanes = 1 if self.evex.broadcast else max(1, size // self.evex.facts.element)
+                self.e.op(f"fold_mask.{lanes}", 0, self.mask_slot, imm=whole)
+                mask = fpu_layout.TEMPORARY_MASK
+            word = self._masked(into, size, lanes, mask)
             self.e.op(f"loadm.{size}", word, *self.e.address(self.insn, size))
         else:
             self.e.op(f"{op}.{self._suffix(size)}", into, *self.e.address(self.insn, size))
 
-    def store(self, slot: int, size: int) -> None:
-        """Store from an offset of the FPU file to the memory operand."""
+    def store(self, slot: int, size: int, mask: int = 0) -> None:
+        """Store from an offset of the FPU file to the memory operand, under the instruction's mask or opmask register
+        `mask`."""
+        mask = mask or self.mask
+        if self.evex and mask:
+            element = self.evex.facts.element
+            word = self._masked(slot, size, size // element, mask)
+            address = self.e.address(self.insn, size, write=True)
+            if not self.evex.facts.suppresses:
+                self.e.op(f"probev.{size}", 0, *address)
+            self.e.op(f"storem.{size}.{element}", word, *address)
+            return
         self.e.op(f"storev.{self._suffix(size)}", slot, *self.e.address(self.insn, size, write=True))
 
     def general(self, index: int, size: int) -> int:
@@ -195,7 +213,7 @@ class Form:
         if self.mmx:
             self.e.op("mmx_state")
         if self.evex and self.evex.quiet:
-            self.e.op("round_restore")
+            self.e.op("round_restore.8")
         if slot is None:
             return
         if self.mmx and slot < fpu_layout.FCW:

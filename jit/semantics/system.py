@@ -24,13 +24,11 @@ from jit.layout import (
     TLB_SET,
     TSC_AUX,
     WALK_GPA,
-    XCR0,
-    XCR0_VALID,
     gpr,
     seg,
 )
 from jit.mode import CR0_PE, refresh
-from jit.native import Handler, State, rd16, rd32, rd64, shr, wr64
+from jit.native import Handler, State, rd16, rd64, wr64
 from jit.paging import EXECUTE
 from jit.registry import END, op
 from jit.semantics.operands import effective, read, write
@@ -40,7 +38,7 @@ from jit.tlb import flush_page
 from jit.vector_gate import update_gate
 
 CR0_TS = 1 << 3
-CR4_TSD, CR4_UMIP, CR4_FSGSBASE, CR4_OSXSAVE = 1 << 2, 1 << 11, 1 << 16, 1 << 18
+CR4_TSD, CR4_UMIP, CR4_FSGSBASE = 1 << 2, 1 << 11, 1 << 16
 
 
 @op("undefined", kind=END)
@@ -269,34 +267,6 @@ def rdtscp(st: State, d: int, a: int, b: int, imm: int) -> int:
 def rdpmc(st: State, d: int, a: int, b: int, imm: int) -> int:
     """No counters exist."""
     return general_protection(st, 0)
-
-
-@op("xgetbv", kind=END)
-def xgetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
-    if rd64(st, CR4) & CR4_OSXSAVE == 0:
-        return undefined_opcode(st)
-    if rd32(st, gpr(1)) != 0:
-        return general_protection(st, 0)
-    wr64(st, gpr(0), rd64(st, XCR0) & 0xFFFFFFFF)
-    wr64(st, gpr(2), shr(rd64(st, XCR0), 32))
-    return OK
-
-
-@op("xsetbv", kind=END)
-def xsetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """x87 state is always enabled; AVX's needs SSE's (SDM Vol. 1 13.3)."""
-    if rd64(st, CR4) & CR4_OSXSAVE == 0:
-        return undefined_opcode(st)
-    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
-    if (rd64(st, CPL) != 0 or rd32(st, gpr(1)) != 0 or value & ~rd64(st, XCR0_VALID) or value & 1 == 0
-            or value & 6 == 4):
-        return general_protection(st, 0)
-    status = traps.trap(st, guards.XCR0_WRITE, value, 0)
-    if status != OK:
-        return status
-    wr64(st, XCR0, value)
-    refresh(st)
-    return OK
 
 
 @op("swapgs", kind=END)

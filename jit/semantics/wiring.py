@@ -24,11 +24,9 @@ EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
 MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 
 # Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
-# of an element, whether the memory is one element for all (then log2 of how many), and whether it must be aligned.
+# of an element, and whether the address must be aligned.
 MASKED_OFFSET = 0xFFFF
-OPMASK_SHIFT, ELEMENT_SHIFT, BROADCAST_BIT, LANES_SHIFT = 16, 20, 1 << 22, 23
-OPMASK_NUMBER = 15
-MASKED_ALIGNED = 1 << 26
+OPMASK_SHIFT, OPMASK_NUMBER, ELEMENT_SHIFT, MASKED_ALIGNED = 16, 15, 20, 1 << 22
 
 # Operations of jit/simd_float.py, and the bit of its code that says the rest of the register comes from operand A
 ADD, SUB, MUL, DIV, MIN, MAX, ROOT = range(7)
@@ -42,6 +40,11 @@ FMA_NEGATE_PRODUCT, FMA_NEGATE_ADDEND, FMA_ALTERNATE = 1, 2, 4
 F16, F32, F64, I32, I64, U32, U64 = range(7)
 CONVERT_FILL = 1 << 25
 BY_MXCSR, SUPPRESS_INEXACT = 4, 8           # instead of a rounding mode in bits 1:0; no precision exception
+
+# XSAVE, XSAVEOPT, XSAVEC, XSAVES; bits of their code (jit/xsave.py): that number, 64-bit mode, REX.W's pointers, the
+# compacted form exists
+PLAIN_FORM, OPTIMISED, COMPACT, SUPERVISOR = range(4)
+XSAVE_FORM, XSAVE_WIDE, XSAVE_LONG, XSAVE_COMPACTS = 3, 4, 8, 16
 
 # Operations of jit/simd_parts.py
 GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)

@@ -181,3 +181,15 @@ def test_arpl() -> None:
     rig = Rig("real")
     rig.run("63c8")
     assert rig.vector() == UD
+
+
+@pytest.mark.parametrize("code, kind", [("0f00d8", 0x89), ("0f00d0", 0x82)])
+def test_ltr_and_lldt_refuse_a_base_that_is_not_canonical(code: str, kind: int) -> None:
+    """SDM Vol. 2A LTR, LLDT: in 64-bit mode #GP(selector)."""
+    rig = Rig("long")
+    rig.entry(SPARE, descriptor(0x6000, 0x67, kind))
+    rig.entry(SPARE + 8, 0x00008000)
+    before = rig.get("tr.base"), rig.get("ldtr.base")
+    load(rig, SPARE, code)
+    assert (rig.vector(), rig.read(rig.get("rsp"))) == (GP, SPARE)
+    assert (rig.get("tr.base"), rig.get("ldtr.base")) == before and rig.read(GDT + SPARE + 5, 1) == kind

@@ -26,6 +26,7 @@ DOUBLES = (0, 1 << 63, 1, 0x800FFFFFFFFFFFFF, 0x000FFFFFFFFFFFFF, 0x001000000000
            0x3810000000000000, 0x380FFFFFFFFFFFFF, 0x36A0000000000000, 0x3690000000000000, 0x3800000000000001)
 ROUNDING, DAZ, FLUSH, MASKS = 13, 0x40, 0x8000, 0x1F80
 ALIGNED = -64
+FCW_DEFAULT, TOP_AND_CONDITIONS, PENDING_INVALID = 0x37F, 0x7F00, 0x8081
 POOL = 1024                     # registers made of each kind
 
 
@@ -113,7 +114,7 @@ def _pool(kind: str) -> list[bytes]:
     return [vector(rng, ZMM_BYTES, kind) for _ in range(POOL)]
 
 
-def _register(rng: Random, kind: str) -> bytes:
+def register(rng: Random, kind: str) -> bytes:
     """A register whose 16-byte pieces come from the pool."""
     pool = _pool(kind)
     if rng.random() < 0.2:
@@ -144,7 +145,7 @@ class VectorBuilder(Builder):
         self.operand = 0
         case = super().build(rip)
         kind = rng.choice(_kinds(insn))
-        registers = [_register(rng, kind if rng.random() < 0.9 else "integer")
+        registers = [register(rng, kind if rng.random() < 0.9 else "integer")
                      for _ in range(ZMMS if self.bits == 64 else ZMMS // 4)]
         if insn.is_vsib:
             index = number_of(insn.memory_index)
@@ -155,7 +156,11 @@ class VectorBuilder(Builder):
         pokes = case.pokes
         if self.operand and DATA.address <= self.operand and self.operand + 64 <= DATA.end:
             pokes = (*pokes, (self.operand, vector(rng, 64, kind)))
-        state = VectorState(mxcsr(rng), zmm, st, ftw=rng.choice((0, 0xFF, rng.getrandbits(8))),
+        word, fsw = mxcsr(rng), rng.choice((0, rng.getrandbits(16) & TOP_AND_CONDITIONS))
+        fcw = FCW_DEFAULT
+        if rng.random() < 0.02:                         # an x87 exception is pending, of which MMX hears, but not SSE
+            fcw, fsw, word = fcw & ~1, fsw | PENDING_INVALID, MASKS
+        state = VectorState(word, zmm, st, fcw, fsw, rng.choice((0, 0xFF, rng.getrandbits(8))),
                             opmask=b"".join(opmask(rng) for _ in range(OPMASKS)))
         return case._replace(vector=state, pokes=pokes)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emu.irq.apicbus import ApicBus
-from emu.isa.cpuid import VENDOR
 from emu.mem.ram import PAGE
 from emu.planes.model import PlaneModel
 from emu.planes.vsm import (
@@ -71,7 +70,7 @@ class Partition(PlaneModel):
         self.dialect, self.max_vtl = DIALECTS[dialect], max_vtl
         self.enabled = 1                                # set of VTLs
         self.vtls: dict[int, PartitionVtl] = {0: PartitionVtl()}
-        self.pages = HypercallPages(machine, amd=VENDOR == b"AuthenticAMD")
+        self.pages = HypercallPages(machine, amd=machine.cpu.amd)
         self.protections = Protections(machine)
         self.intercepts = Intercepts(self)
         self.tlb_locks = TlbLocks()

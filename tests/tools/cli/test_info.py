@@ -59,6 +59,46 @@ def test_demo_without_its_guest_says_how_to_get_it(monkeypatch, capsys):
     assert "make firmware" in capsys.readouterr().err
 
 
+def test_cpu_models_are_listed(capsys):
+    assert info.main(["--cpu", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"max", "qemu64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "EPYC-Milan", "EPYC-Genoa", "Skylake-Server",
+            "SapphireRapids"} <= set(found)
+    assert found["Skylake-Server"]["vendor"] == "GenuineIntel" and found["max"]["lacking"] == 0
+    info.main(["--cpu", "list"])
+    assert "EPYC-Milan" in capsys.readouterr().out
+
+
+def test_one_model_says_what_it_offers_and_what_is_lacking(capsys):
+    assert info.main(["--cpu", "Skylake-Server,-bmi2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "sse4_2" in found["offered"] and {"mpx", "rtm"} <= set(found["lacking"])
+    assert "bmi2" in found["can_be_added"] and "bmi2" not in found["offered"]
+    info.main(["--cpu", "Skylake-Server"])
+    out = capsys.readouterr().out
+    assert "mpx" in out and "not implemented" in out
+
+
+def test_instruction_forms_are_counted(capsys):
+    assert info.main(["--forms", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["extensions"]["SSE2"] == {"implemented": 167, "absent": 0, "not_yet": 0}
+    assert found["extensions"]["MPX"]["absent"] == 14 and "MPX" in found["absent_because"]["withdrawn by Intel"]
+    assert found["total"]["implemented"] == sum(e["implemented"] for e in found["extensions"].values()) > 2000
+    info.main(["--forms"])
+    assert "SSE2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, words", [(["--cpu", "z80"], "no CPU model named 'z80'"),
+                                              (["--cpu", "max", "--forms"], "exclude"),
+                                              (["--forms", "devices"], "exclude")])
+def test_wrong_options_are_one_line(capsys, arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        info.main(arguments)
+    err = capsys.readouterr().err
+    assert stop.value.code == 126 and err.count("\n") == 1 and words in err
+
+
 @pytest.fixture
 def scenario_table(tmp_path, monkeypatch):
     (tmp_path / "tables").mkdir()

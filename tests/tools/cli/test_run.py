@@ -53,9 +53,10 @@ def test_options_reach_the_machine(engine, guest, monkeypatch):
     path = guest("exit 0")
     run.main([path, "--mem", "64M", "--vcpus", "2", "--planes", "vsm", "--policy", "lowest-runnable", "--engine",
               "interp", "--seed", "9", "--load", "0x7c00", "--mode", "16", "--kind", "flat", "--append", "a b",
-              "--initrd", path])
+              "--initrd", path, "--test-device", "--paravirt", "kvm"])
     assert made[0].options == dict(memory=64 << 20, vcpus=2, planes="vsm", policy="lowest-runnable", engine="interp",
-                                   seed=9)
+                                   seed=9, test_device=True,
+                                   paravirt="kvm")
     assert made[0].loaded == dict(path=path, kind="flat", load_address=0x7c00, mode=16, initrd=path, append="a b",
                                   bios=None)
 
