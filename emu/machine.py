@@ -21,6 +21,7 @@ from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
+from emu.planes.journal import joined
 from emu.stop import Stop
 from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
 from jit import exits, layout, pmap
@@ -121,6 +122,12 @@ class Machine:
         return [{"icount": s.icount, "vcpu": vcpu, "from": s.source, "to": s.target, "cause": s.cause,
                  "rip_from": s.rip_from, "rip_to": s.rip_to, "registers": saved}
                 for _, vcpu, s in found[-SWITCHES_KEPT:]]
+
+    @property
+    def intercepts(self) -> list[dict[str, Any]]:
+        """The last accesses of planes that others were told of, in order: icount, vcpu, plane, to, kind, what, rip,
+        instruction, and as far as `switches` goes back entered, cause, resumed, rip_after."""
+        return [] if self.plane_model is None else joined(self.plane_model.intercepts_seen, self.switches)
 
     @property
     def counters(self) -> dict[str, int]:
