@@ -23,7 +23,8 @@ from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.planes.journal import joined
 from emu.stop import Stop
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import VCpu
+from emu.waiting import RUNNING, WAIT_FOR_SIPI, could_end
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -256,16 +257,11 @@ class Machine:
 
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
-        return any(v.group.active == 0 and v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200
-                   for v in self.vcpus)
+        return any(v.group.active == 0 and could_end(v.plane) for v in self.vcpus)
 
     def _wake(self) -> None:
         for vcpu in self.vcpus:
-            plane = vcpu.plane
-            activity = plane.get(layout.ACTIVITY)
-            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
-                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
-                plane.set(layout.ACTIVITY, RUNNING)
+            vcpu.waiting.poll(vcpu.plane)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
 
@@ -299,6 +295,7 @@ class Machine:
         elif kind == "init":
             self.pc.lapics[index].init()
             boot.reset(plane)
+            self.engine.monitors.disarm(index)
             plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
@@ -316,6 +313,7 @@ class Machine:
         self._shadow = segments
         for gpa in self.map.shadow(segments):
             self.engine.translator.invalidate(gpa)
+        self.engine.monitors.disarm_all()
         self.flush_all()
 
     def _device_read(self, gpa: int, size: int) -> bytes:
@@ -343,6 +341,9 @@ class Machine:
         for page in pages:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
+            if self.memory.map[page // PAGE] & pmap.WATCHED:
+                first, end = max(gpa, page), min(gpa + len(data), page + PAGE)
+                self.engine.note_write(self.vcpus[0].plane.address, first, end - first)
         self.memory.write(gpa, data)
 
     def exists(self, gpa: int) -> bool:
