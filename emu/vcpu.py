@@ -19,7 +19,7 @@ from emu.isa.wait_rules import WaitRules
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
-from emu.waiting import HALTED, RUNNING, SHUT_DOWN, Waiting
+from emu.waiting import HALTED, RUNNING, SHUT_DOWN, WAIT_FOR_SIPI, Waiting
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
