@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from emu import boot, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
+from emu.inputs import InputLog
 from emu.isa.models import MODELS
 from emu.load.image import load_image
 from emu.load.model import Image
@@ -33,6 +33,22 @@ QUANTUM = 10_000                # instructions of one vCPU before the next one r
 
 def _nothing(*_: Any) -> None:
     """The default of callbacks that nobody needs."""
+
+
+class Observer(Protocol):
+    """Who accompanies a run: a history that takes snapshots, a debugger."""
+
+    def next_icount(self) -> int | None:
+        """The instruction count at which the run is to pause for `after_slice`, or None."""
+
+    def after_slice(self) -> None:
+        """A slice has ended, perhaps at that count."""
+
+    def probe(self, vcpu: VCpu, plane: Plane) -> bool:
+        """A probe in front of the next instruction. True: the run goes on."""
+
+    def probed(self, vcpu: VCpu, plane: Plane) -> None:
+        """What PROBE_HITS says (jit/probe_layout.py) has happened."""
 
 
 class Machine:
@@ -64,11 +80,14 @@ class Machine:
         self.pc = PC(memory, PcHooks(
             report=self.report, request_exit=self._guest_exit, request_reset=self._guest_reset,
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
-            serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
+            serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
+        self.input = InputLog(self.pc.uart.feed)
+        self.frontier = 0           # instruction count up to which the guest's output has been passed on
+        self.observer: Observer | None = None
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
@@ -77,10 +96,9 @@ class Machine:
         self.symbols = SymbolTable(())
         self.seconds = 0.0
         self.stopping: Stop | None = None
-        self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
-        self._input_open = False
         self.reschedule = False
-        self._next = 0
+        self.turn = vcpus - 1      # the vCPU whose quantum it is ...
+        self.quantum = 0           # ... and the instructions left of that
 
     # --- the public side ---------------------------------------------------------------------------------------------
 
@@ -131,10 +149,17 @@ class Machine:
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
         idle then waits for them instead of ending the run."""
-        self._input.put((data, more))
+        self.input.put(data, more)
 
     def run(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
-        """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over."""
+        """Run as `run_plain` does; a debugger adds its own (emu/api)."""
+        return self.run_plain(max_insns, timeout)
+
+    def run_plain(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
+        """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over.
+
+        A run that ends for want of instructions leaves the machine at the start of the next one: what is to happen
+        before it, such as the delivery of an interrupt, has happened."""
         started = time.perf_counter()
         limit = None if max_insns is None else self.icount + max_insns
         deadline = None if timeout is None else started + timeout
@@ -142,12 +167,13 @@ class Machine:
         size = SLICE if deadline is None else SLICE // 4
         try:
             while self.stopping is None:
-                if limit is not None and self.icount >= limit:
-                    self.stop(stop.MAX_INSNS, "out of instructions; --max-insns allows more")
-                elif deadline is not None and time.perf_counter() >= deadline:
+                vcpu = self._prepare()
+                if deadline is not None and time.perf_counter() >= deadline:
                     self.stop(stop.TIMEOUT, "out of time; --timeout allows more")
-                else:
-                    self._round(size if limit is None else min(size, limit - self.icount))
+                elif vcpu is not None and self.stopping is None:
+                    self._slice(vcpu, size if limit is None else max(0, min(size, limit - self.icount)))
+                    if limit is not None and self.icount >= limit and self.settled():
+                        self.stop(stop.MAX_INSNS, "out of instructions; --max-insns allows more")
         except KeyboardInterrupt:
             self.stop(stop.INTERRUPTED, "stopped from the keyboard")
         finally:
@@ -160,7 +186,7 @@ class Machine:
         """End the run at the next opportunity; the first caller's reason counts."""
         if self.stopping is not None:
             return
-        vcpu = vcpu or self.vcpus[self._next]
+        vcpu = vcpu or self.vcpus[self.turn]
         plane = vcpu.plane
         if reason not in (stop.EXIT, stop.TRIPLE_FAULT, stop.UNIMPLEMENTED, stop.POWER_OFF):
             message = f"{message} (at {vcpu.where(plane)})"
@@ -169,47 +195,70 @@ class Machine:
 
     # --- scheduling --------------------------------------------------------------------------------------------------
 
-    def _round(self, size: int) -> None:
-        """Let each running vCPU have its quantum, or skip idle time."""
+    def _prepare(self) -> VCpu | None:
+        """Let everything happen that is due, and give the vCPU whose turn it is; None: nobody can run yet, and idle
+        time was skipped or waited for."""
+        clock = self.clock
+        clock.run_due()
+        self.input.deliver(self.icount, clock.now)
+        self._wake()
+        count = len(self.vcpus)
+        if not (self.quantum and self.vcpus[self.turn].runs()):
+            first = self.turn if count == 1 else self.turn + 1
+            turn = next((n % count for n in range(first, first + count) if self.vcpus[n % count].runs()), None)
+            if turn is None:
+                self._idle()
+                return None
+            self.turn, self.quantum = turn, QUANTUM
+        return self.vcpus[self.turn]
+
+    def _idle(self) -> None:
+        """No vCPU runs: skip time, or wait for input."""
+        deadline = self.clock.next_deadline()
+        if deadline is not None:
+            self.clock.skip_to(deadline)
+        elif self.input.open and self._wakeable():
+            self.input.wait(INPUT_WAIT)
+        else:
+            self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
+
+    def _slice(self, vcpu: VCpu, size: int) -> None:
+        """Run a vCPU for at most `size` instructions, 0 to deliver only what waits for it."""
         clock = self.clock
         if self.engine.regions.busy:
             self.engine.regions.poll()
             size = min(size, SLICE_COMPILING)
-        self._receive()
-        clock.run_due()
-        self._wake()
-        running = [v for v in self.vcpus if v.runs()]
-        if not running:
-            deadline = clock.next_deadline()
-            if deadline is None and self._input_open and self._wakeable():
-                self._receive(wait=INPUT_WAIT)
-                return
-            if deadline is None:
-                self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
-                return
-            clock.skip_to(deadline)
-            return
         if len(self.vcpus) > 1:
-            size = min(size, QUANTUM)
+            size = min(size, self.quantum)
         due = clock.deadline_icount()
-        if due is not None:
-            size = max(1, min(size, due - clock.icount))
-        for vcpu in running:
-            self._next = vcpu.index
-            self.reschedule = False
-            vcpu.run(size)
-            if self.stopping is not None:
-                break
+        observed = None if self.observer is None else self.observer.next_icount()
+        for limit in (due, self.input.next_icount(), observed):
+            if limit is not None and limit > clock.icount:
+                size = min(size, limit - clock.icount)
+        self.reschedule = False
+        done = vcpu.run(size)
+        self.frontier = max(self.frontier, clock.icount)
+        if len(self.vcpus) > 1:
+            self.quantum = 0 if self.reschedule else self.quantum - done
+        if self.observer is not None and self.stopping is None:
+            self.observer.after_slice()
 
-    def _receive(self, wait: float | None = None) -> None:
-        """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""
-        try:
-            while True:
-                data, self._input_open = self._input.get(block=wait is not None, timeout=wait)
-                self.pc.uart.feed(data)
-                wait = None
-        except queue.Empty:
-            return
+    def settled(self) -> bool:
+        """Whether the next thing to happen is an instruction of the vCPU whose turn it is; if not, what is in the way
+        happens now, or part of it."""
+        before = self.clock.now, self.turn
+        vcpu = self._prepare()
+        if vcpu is None or self.stopping is not None:
+            return False
+        vcpu.run(0)
+        return (self.clock.now, self.turn) == before and vcpu.runs()
+
+    def _once(self, sink: Callable[[bytes], None]) -> Callable[[int], None]:
+        """Output to the outside: not again when instructions are executed again."""
+        def pass_on(byte: int) -> None:
+            if self.clock.icount >= self.frontier:
+                sink(bytes((byte,)))
+        return pass_on
 
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
@@ -317,25 +366,9 @@ class Machine:
         for plane in self.all_planes():
             self.engine.withdraw_writes(plane.address, gpa)
 
-    def read_linear(self, plane: Plane, linear: int, size: int) -> bytes:
-        """Up to `size` bytes at a linear address through the plane's page tables; ends where nothing is mapped.
-
-        Accessed bits are set as by the guest's own accesses."""
-        data = b""
-        kept = [plane.get(offset) for offset in _WALK_FIELDS]
-        while len(data) < size:
-            here = linear + len(data)
-            if self.engine.translate(plane.address, here, 0, 0) != exits.OK:
-                break
-            gpa = plane.get(layout.WALK_GPA)
-            n = min(size - len(data), PAGE - here % PAGE)
-            if not self.memory.backed(gpa, n):
-                break
-            data += self.memory.read(gpa, n)
-        for offset, value in zip(_WALK_FIELDS, kept, strict=True):
-            plane.set(offset, value)
-        return data
-
-
-_WALK_FIELDS = (layout.WALK_GPA, layout.WALK_RIGHTS, layout.FAULT_VECTOR, layout.FAULT_ERROR, layout.FAULT_HAS_ERROR,
-                layout.FAULT_ADDRESS)
+    def poke(self, gpa: int, data: bytes) -> None:
+        """A debugger's write to backed guest-physical memory, ROM included; decoded code there is dropped."""
+        for page in range(gpa & -PAGE, gpa + len(data), PAGE):
+            self.engine.translator.invalidate(page)
+        self.memory.write(gpa, data)
+        self.flush_all()

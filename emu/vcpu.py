@@ -17,7 +17,8 @@ from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
-from jit import exits, group_layout, layout
+from emu.walk import read_virtual
+from jit import exits, group_layout, layout, uops
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -37,6 +38,7 @@ class VCpu:
         self.engine = machine.engine
         self.group = Group(Plane(machine.engine, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
+        self.lapics[0].timer.name = f"local APIC timer {index}"
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount = 0
         self._slice = 0             # instructions of the time slice that runs
@@ -53,7 +55,7 @@ class VCpu:
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
-            exits.FERR: self._coprocessor_error,
+            exits.FERR: self._coprocessor_error, exits.PROBE: self._probe, exits.PROBED: self._probed,
         }
 
     @property
@@ -78,8 +80,15 @@ class VCpu:
     def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
         """A further plane with its own local APIC."""
         self.group.add(plane)
+        lapic.timer.name = f"local APIC timer {self.index} of {self.machine.plane_name(plane.number)}"
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
+
+    def remove_plane(self) -> LocalApic:
+        """Take the highest plane away, as when execution goes back to before there was one. Gives its local APIC."""
+        self.group.remove()
+        self.lapic_msrs.pop()
+        return self.lapics.pop()
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -104,16 +113,18 @@ class VCpu:
             self._serve[status](plane)
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
-            if machine.stopping or plane.get(layout.ACTIVITY) != RUNNING:
-                break
-            if machine.reschedule:
-                break
+            if machine.stopping or machine.reschedule or plane.get(layout.ACTIVITY) != RUNNING:
+                if not plane.get(layout.RESUME):
+                    break
+                done = budget - plane.signed(layout.BUDGET)
+                budget = self._shorten(plane, start, budget, done, done + 1)    # only to the instruction's end
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
         self._slice = 0
         plane.set(layout.BUDGET, 0)
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
+        self.group.now = machine.clock.icount
         return done
 
     def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:
@@ -125,12 +136,20 @@ class VCpu:
             clock.advance(start + done)
         due = clock.deadline_icount()
         if due is not None and due < start + budget:
-            budget = max(due - start, done)
-            self._slice = budget
-            self.group.set(group_layout.SLICE_END, start + budget)
-            plane.set(layout.BUDGET, budget - done)
+            budget = self._shorten(plane, start, budget, done, max(due - start, done))
         plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
         return budget
+
+    def _shorten(self, plane: Plane, start: int, budget: int, done: int, wanted: int) -> int:
+        """Let the slice that began at `start` and has retired `done` instructions end after `wanted`, if that is less
+        than its budget. Gives the new length."""
+        if wanted >= budget:
+            return budget
+        self._slice = wanted
+        self.group.set(group_layout.SLICE_END, start + wanted)
+        plane.set(layout.BUDGET, wanted - done)
+        plane.set(layout.TSC_BASE, plane.get(layout.TSC_BASE) - (budget - wanted) * plane.get(layout.TSC_SCALE))
+        return wanted
 
     def retired(self) -> int:
         """Instructions retired, those of the current time slice included."""
@@ -157,7 +176,7 @@ class VCpu:
 
     def instruction_at(self, plane: Plane, rip: int) -> str:
         """The instruction at RIP as text, or why it cannot be read."""
-        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
+        data = read_virtual(self.machine, plane, rip + plane.get(layout.CS_BASE), 15)
         if not data:
             return "not mapped"
         insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
@@ -289,7 +308,7 @@ class VCpu:
 
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
-        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
+        data = read_virtual(self.machine, plane, rip + plane.get(layout.CS_BASE), 15)
         insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode() if data else None
         name = mnemonic_name(insn.mnemonic) if insn else "?"
         if name not in self._reported:
@@ -316,3 +335,16 @@ class VCpu:
     def _code_write(self, plane: Plane) -> None:
         """Drop what was decoded from a page that the hypervisor is about to write; then it tries again."""
         self.engine.translator.invalidate(plane.get(layout.SMC_GPA))
+
+    def _probe(self, plane: Plane) -> None:
+        """A debugger's probe is in front of the instruction: go past it, unless the run is to stop there."""
+        observer = self.machine.observer
+        if observer is None or observer.probe(self, plane):
+            plane.set(layout.EXIT_UOP, plane.get(layout.EXIT_UOP) + uops.SIZE)
+            plane.set(layout.RESUME, 1)
+
+    def _probed(self, plane: Plane) -> None:
+        """Something that a debugger looks for has happened."""
+        if self.machine.observer is not None:
+            self.machine.observer.probed(self, plane)
+        plane.set(layout.PROBE_HITS, 0)

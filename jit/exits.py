@@ -32,6 +32,8 @@ HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
 FERR = 50           # an x87 exception is to be signalled outside, as CR0.NE = 0 asks (SDM Vol. 1 8.7.2)
 SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ended
+PROBE = 60          # a debugger's probe is in front of the instruction (its record: the micro-op's immediate)
+PROBED = 61         # PROBE_HITS say what a debugger looks for and the last instruction or delivery did
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

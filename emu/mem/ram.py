@@ -57,6 +57,7 @@ class PhysicalMemory:
     def __init__(self, top: int = 1 << 32) -> None:
         self.top = top
         self._blocks: list[tuple[int, HostBlock, int]] = []
+        self.ram: list[tuple[int, HostBlock]] = []      # its RAM, by first address
         self.map_block = HostBlock((top // PAGE * 8 + PAGE - 1) // PAGE * PAGE)
         self.map = self.map_block.view.cast("Q")
 
@@ -71,7 +72,8 @@ class PhysicalMemory:
     def add_ram(self, gpa: int, size: int) -> HostBlock:
         """New RAM of `size` bytes at `gpa`."""
         block = HostBlock(size)
-        self.add(gpa, block, pmap.READ | pmap.WRITE)
+        self.ram.append((gpa, block))
+        self.add(gpa, block, pmap.READ | pmap.WRITE | pmap.CLEAN)
         return block
 
     def protect(self, gpa: int, size: int, flags: int) -> None:
@@ -105,5 +107,6 @@ class PhysicalMemory:
         at = 0
         for host, n in self._pieces(gpa, len(data)):
             if host:
+                self.map[(gpa + at) // PAGE] &= ~pmap.CLEAN
                 ctypes.memmove(host, bytes(data[at:at + n]), n)
             at += n

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
 from emu.isa.cpuid import VENDOR
 from emu.mem.ram import PAGE
-from emu.planes.vsm import codes, cpuid, enable, vp_registers
+from emu.planes.vsm import codes, cpuid, enable, shape, vp_registers
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import execute
 from emu.planes.vsm.msrs import HyperVMsrs
@@ -114,6 +114,10 @@ class Partition:
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
         """A hypercall other than VTL call and VTL return, which compiled code carries out (jit/vsm_call.py)."""
         execute(self.vps[vcpu.index], plane)
+
+    def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
+        """As many planes and VTLs as a saved state has (emu/snapshot)."""
+        shape.resize(self, self.vps[vcpu.index], planes, enabled, state[".enabled"])
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """INIT and SIPI to VTL0 are dropped once a higher VTL is enabled there (TLFS, "VTL interrupts") or has set
