@@ -10,15 +10,17 @@ import ctypes
 import itertools
 import queue
 import threading
+import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from emu.mem.ram import PAGE
 from jit import layout, uops
-from jit.region import FAST_PATHS, Plan, Planner, compile_region
+from jit.region import FAST_PATHS, Plan, Planner, RegionBuilder, compile_region
 
 if TYPE_CHECKING:
     from emu.engine import Engine
     from emu.plane import Plane
+    from jit.compiler import Compiler
 
 SAMPLING = {"interp": (0, 0), "auto": (4096, 6), "blocks": (1, 1)}      # instructions between samples, heat limit
 _symbols = itertools.count()
@@ -33,8 +35,37 @@ class Job(NamedTuple):
     symbol: str
 
 
+class Worker(threading.Thread):
+    """The compiling thread. It must have ended before the process does: LLVM's globals are destroyed at exit, and a
+    compilation that still runs then crashes. So `stop` is called there too."""
+
+    def __init__(self, compiler: Compiler, jobs: queue.SimpleQueue[Job | None],
+                 done: queue.SimpleQueue[tuple[Job, bytes | None]], builder: type[RegionBuilder]) -> None:
+        super().__init__(name="strata-regions", daemon=True)
+        self.compiler, self.jobs, self.done, self.builder = compiler, jobs, done, builder
+        self.stopping = False
+
+    def run(self) -> None:
+        """Compile until told to stop."""
+        while (job := self.jobs.get()) is not None and not self.stopping:
+            try:
+                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, self.builder)))
+            except Exception:
+                self.done.put((job, None))
+                raise
+
+    def stop(self) -> None:
+        """Wait for the region that is being compiled, and end."""
+        self.stopping = True
+        self.jobs.put(None)
+        if threading.current_thread() is not self:      # which may be the one that collects the garbage
+            self.join()
+
+
 class Regions:
     """The block compiler of one machine."""
+
+    builder = RegionBuilder
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.mode = engine, engine.mode
@@ -45,7 +76,7 @@ class Regions:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._pending = 0
         self._covered: set[int] = set()     # block starts of regions that are being compiled
-        self._thread: threading.Thread | None = None
+        self._stop: weakref.finalize[[], Regions] | None = None
         self.stale = self.compiler.address("stale")
 
     def sampling(self, plane: Plane) -> None:
@@ -65,7 +96,7 @@ class Regions:
         if uop in self._covered:
             return
         if self._pending == 0 and self.compiled == 0:
-            for name in ("region_fill", *FAST_PATHS):
+            for name in FAST_PATHS:
                 self.compiler.function(name)
         page = self.engine.translator.page(gpa & -PAGE, mode)
         plan = Planner(self.compiler, uop, page.table).plan()
@@ -74,13 +105,11 @@ class Regions:
             return
         job = Job(plan, page.gpa, self.engine.translator.generation(page.gpa), f"region{next(_symbols)}")
         if self.mode == "blocks":
-            self._install(job, self._compile(job))
+            self._install(job, compile_region(self.compiler, job.plan, job.symbol, self.builder))
             return
         self._pending += 1
         self._covered.update(plan.blocks)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="strata-regions", daemon=True)
-            self._thread.start()
+        self.start()
         self._jobs.put(job)
 
     def poll(self) -> None:
@@ -94,23 +123,18 @@ class Regions:
             self._covered.difference_update(job.plan.blocks)
             self._install(job, code)
 
+    def start(self) -> None:
+        """Start the compiling thread, if it does not run."""
+        if self._stop is None:
+            worker = Worker(self.compiler, self._jobs, self._done, self.builder)
+            worker.start()
+            self._stop = weakref.finalize(self, worker.stop)
+
     def close(self) -> None:
-        """End the compiling thread."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
-
-    def _compile(self, job: Job) -> bytes:
-        return compile_region(self.compiler, job.plan, job.symbol)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._done.put((job, self._compile(job)))
-            except Exception:
-                self._done.put((job, None))
-                raise
+        """End the compiling thread; what it has not begun is dropped."""
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
 
     def _install(self, job: Job, code: bytes | None) -> None:
         if code is None or self.engine.translator.generation(job.gpa) != job.generation:

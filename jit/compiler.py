@@ -13,7 +13,7 @@ import numpy as np
 
 from jit import exits, warm
 from jit.cache import Cache, Compiled
-from jit.region_view import keeps_to_view
+from jit.region_view import keeps_to_view, names_slot
 from jit.registry import COND, END, JUMP, OPS, PLAIN, SEMANTICS
 from jit.threaded import Wrapper, build_exit
 
@@ -50,6 +50,7 @@ class Compiler:
         self.compiled: dict[str, Compiled] = {}
         self.functions: dict[str, int] = {}         # runtime function -> address
         self._compilable: dict[str, bool] = {}
+        self._names_slot: dict[str, bool] = {}
         self.built = 0                              # functions compiled in this process, not taken from the cache
         self.progress: Callable[[str], None] | None = None
         for name in EXIT_OPS:
@@ -95,6 +96,13 @@ class Compiler:
             known = self._compilable[name] = found.kind in REGION_KINDS and module is not None and all(
                 f.name in SLOW_PATHS or f.name.startswith(("llvm.", PURE))
                 for f in module.functions if f.is_declaration) and keeps_to_view(str(module))
+        return known
+
+    def names_slot(self, name: str) -> bool:
+        """Whether the micro-op's operand word D is an offset into the state, so that a region must look at it."""
+        known = self._names_slot.get(name)
+        if known is None:
+            known = self._names_slot[name] = names_slot(str(llvm.parse_bitcode(self.bitcode(name).bitcode)))
         return known
 
     def add_object(self, code: bytes, symbol: str) -> int:

@@ -7,6 +7,7 @@ gates and TSSs are in jit/gate.py and jit/task.py.
 from jit import run_slots
 from jit.descriptor import (
     BIG,
+    CODE,
     CODE_OR_DATA,
     CONFORMING,
     LONG,
@@ -228,11 +229,13 @@ def choose_return_stack(st: State, selector: int, pointer: int, level: int, to_l
 
 @inline
 def drop_inner_segments(st: State, level: int) -> None:
-    """A return to an outer level empties data segment registers that it may not hold (SDM Vol. 2B RET)."""
+    """A return to an outer level empties data segment registers that it may not hold (SDM Vol. 2B RET). Those that hold
+    a null selector keep the base that WRMSR or WRFSBASE gave them."""
     for number in range(6):
         if number != CS and number != SS:
             attr = rd64(st, SEG + SEG_BYTES * number + SEG_ATTR)
-            if attr & (CODE_OR_DATA | 8 | CONFORMING) != CODE_OR_DATA | 8 | CONFORMING and privilege(attr) < level:
+            conforming = attr & (CODE_OR_DATA | CODE | CONFORMING) == CODE_OR_DATA | CODE | CONFORMING
+            if attr & PRESENT and not conforming and privilege(attr) < level:
                 set_null(st, number, 0)
 
 

@@ -39,19 +39,24 @@ FDS = _at("x87_ds")
 MXCSR = _at("mxcsr")
 PKRU = _at("pkru")
 OPMASK = _at("opmask", 8, 8)
+_at("opmask_tmp")                               # K8, so to speak: a mask that an instruction computes for itself
+TEMPORARY_MASK = 8
 VECTOR_BYTES, VECTORS = 64, 32
 ZMM = _at("zmm", 8, 8 * VECTORS, align=64)
-VECTOR_TMPS = 4
+VECTOR_TMPS = 8
 TMPV = _at("vector_tmp", 8, 8 * VECTOR_TMPS)    # memory operands, between the micro-ops of one instruction
 VECTOR_BUFFER = _at("vector_buffer", 8, 8)      # pieces of a load that is in progress
 SLOW_RESULT = _at("slow_result", 8, 8)          # elements of a result that may yet be an exception
 FX_IMAGE = _at("fx_image", 8, 64)               # an FXSAVE image that has been read but not yet taken
 VECTOR_ZERO = _at("vector_zero", 8, 8)          # always 0
+NO_MASK = _at("no_mask")                        # always all ones: the writemask of instructions that have none
+KEPT_MXCSR = _at("kept_mxcsr")                  # MXCSR while an instruction has a rounding mode of its own
 
 FPU_BYTES = (_end + 63) // 64 * 64
 
 # --- values after power-up and INIT of the processor (SDM Vol. 3A table 9-1), and after FNINIT ----------------------
-RESET = {FCW: 0x40, FTW: 0xFF, MXCSR: 0x1F80}   # at reset every x87 register is +0.0 and valid
+# (at reset every x87 register is +0.0 and valid)
+RESET = {FCW: 0x40, FTW: 0xFF, MXCSR: 0x1F80, NO_MASK: (1 << 64) - 1}
 FCW_INIT, MXCSR_INIT = 0x37F, 0x1F80
 
 
@@ -66,5 +71,10 @@ def mm(number: int) -> int:
 
 
 def tmpv(number: int) -> int:
-    """Byte offset of vector temporary `number`, 0 to 3."""
+    """Byte offset of vector temporary `number`, 0 to 7."""
     return TMPV + VECTOR_BYTES * number
+
+
+def opmask(number: int) -> int:
+    """Byte offset of opmask register `number`, 0 to 7, or 8 for the temporary."""
+    return OPMASK + 8 * number

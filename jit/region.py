@@ -23,8 +23,8 @@ from jit.registry import COND, JUMP, PLAIN
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
-FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py
-VECTOR_PATHS = ("region_loadv", "region_storev")                # likewise; compiled with the micro-ops that need them
+FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py; the vector ones are compiled
+                                                                # with the micro-ops that need them
 
 
 class Uop(NamedTuple):
@@ -73,7 +73,7 @@ def read_uop(compiler: Compiler, address: int) -> Uop:
 
 def fits(compiler: Compiler, uop: Uop) -> bool:
     """Whether a region may contain the micro-op: what it writes lies in the part of the state that is copied out."""
-    return compiler.compilable(uop.name) and uop.d < layout.HOT_END
+    return compiler.compilable(uop.name) and (uop.d < layout.HOT_END or not compiler.names_slot(uop.name))
 
 
 class Planner:
@@ -169,6 +169,7 @@ class RegionBuilder(Wrapper):
         b.store(self.left, self.left_at)
         b.store(I64(0), self.at)
         self._copy_state(self.copy, self.state, VIEW_END)
+        b.store(I64(0), self._word(self.copy, layout.ZERO))     # what it is anyway: now LLVM knows immediates, too
         entry = b.switch(b.ptrtoint(self.uop, I64), self.labels[self.plan.head])
         for address in self.plan.entries[1:]:
             entry.add_case(I64(address), self.labels[address])
@@ -180,26 +181,33 @@ class RegionBuilder(Wrapper):
         return str(self.module)
 
     def _fast_paths(self) -> None:
-        """Give the names that handlers call on a TLB miss the region's meaning."""
+        """Give the names that handlers call on a TLB miss the region's meaning: a call with the real state, so that the
+        copy's address stays here and LLVM may keep the copy in registers."""
         for access in ("load", "store", "probe", "loadv", "storev"):
             kind = ir.FunctionType(I64, [PTR, I64, I64, I64] if access.endswith("v") else [PTR, I64, I64])
-            if access.endswith("v") and not self.uses(f"slow_{access}"):
-                continue
             function = ir.Function(self.module, kind, name=f"strata_slow_{access}")
-            fast = ir.Function(self.module, kind, name=f"strata_region_{access}")
+            fill = ir.Function(self.module, kind, name=f"strata_region_{access}")
             inner = ir.IRBuilder(function.append_basic_block())
-            inner.ret(inner.call(fast, function.args))
+            copy, *arguments = function.args
+            real = inner.inttoptr(inner.load(self._field_of(inner, copy, layout.SELF)), PTR)
+            copied, actual = (self._field_of(inner, state, layout.SLOW_VALUE) for state in (copy, real))
+            if access == "store":
+                inner.store(inner.load(copied), actual)
+            status = inner.call(fill, [real, *arguments])
+            if access == "load":
+                inner.store(inner.load(actual), copied)
+            inner.ret(status)
 
-    def uses(self, function: str) -> bool:
-        """Whether a handler in the region calls the runtime function."""
-        return any(function in self.compiler.bitcode(name).needs for name in self.handlers)
+    @staticmethod
+    def _field_of(b: ir.IRBuilder, state: ir.Value, offset: int) -> ir.Value:
+        return b.bitcast(b.gep(state, [I64(offset)]), I64.as_pointer())
 
     def _copy_state(self, to: ir.Value, origin: ir.Value, size: int) -> None:
         copy = self.module.declare_intrinsic("llvm.memcpy", [PTR, PTR, I64])
         self.b.call(copy, [to, origin, I64(size), ir.IntType(1)(0)])
 
     def _word(self, base: ir.Value, offset: int) -> ir.Value:
-        return self.b.bitcast(self.b.gep(base, [I64(offset)]), I64.as_pointer())
+        return self._field_of(self.b, base, offset)
 
     def _handler(self, name: str) -> ir.Function:
         if name not in self.handlers:
@@ -322,8 +330,7 @@ def compile_region(compiler: Compiler, plan: Plan, symbol: str,
     builder = kind(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
-    used = [name for name in VECTOR_PATHS if builder.uses(name.replace("region", "slow"))]
-    parts += [compiler.compiled["fn." + name].bitcode for name in (*FAST_PATHS, *used, "jump_cached")]
+    parts.append(compiler.compiled["fn.jump_cached"].bitcode)
     module = llvm.parse_assembly(text)
     for part in parts:
         module.link_in(llvm.parse_bitcode(part))

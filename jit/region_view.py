@@ -15,6 +15,9 @@ DROPPED = frozenset((layout.FAULT_VECTOR, layout.FAULT_ERROR, layout.FAULT_HAS_E
 _PHI = re.compile(r"^\s*(%\S+) = (?:phi i64 (.*)|select i1 \S+, i64 (-?\w+|%\S+), i64 (-?\w+|%\S+))$", re.MULTILINE)
 _GEP = re.compile(r"^\s*(%\S+) = getelementptr [^%]*ptr (%\S+), i64 (-?\d+|%\S+)$", re.MULTILINE)
 _LOAD = re.compile(r"= load \S+ ptr (%\S+?)(?:,|$)", re.MULTILINE)
+_DEFINE = re.compile(r"^define [^@]*@[^(]*\(ptr [^%]*(%[\w.]+), i64 [^%]*(%[\w.]+),", re.MULTILINE)
+_ASSIGN = re.compile(r"^\s*(%\S+) = (?!load)(.*)$", re.MULTILINE)
+_NAME = re.compile(r"%[\w.]+")
 _STORE = re.compile(r"^\s*store .*, ptr (%\S+?)(?:,|$)", re.MULTILINE)
 
 
@@ -39,3 +42,17 @@ def _offsets(text: str) -> dict[str, list[int]]:
         numbers[name] = [int(part) for part in parts if part.lstrip("-").isdigit()]
     return {name: [int(at)] if at.lstrip("-").isdigit() else numbers.get(at, [])
             for name, _, at in _GEP.findall(text)}
+
+
+def names_slot(text: str) -> bool:
+    """Whether operand word D of a handler may be an offset into the state, and not into the FPU file."""
+    found = _DEFINE.search(text)
+    if found is None:
+        return True
+    state, derived = found[1], {found[2]}
+    assigned = [(name, set(_NAME.findall(value)), value) for name, value in _ASSIGN.findall(text)]
+    before = 0
+    while len(derived) != before:
+        before = len(derived)
+        derived |= {name for name, used, _ in assigned if used & derived}
+    return any("getelementptr" in value and state in used and used & derived for _, used, value in assigned)

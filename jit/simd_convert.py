@@ -12,6 +12,8 @@ from jit.semantics.wiring import (
     I32,
     I64,
     SUPPRESS_INEXACT,
+    U32,
+    U64,
 )
 from jit.simd_float import element, flushed, raise_flags, set_element
 from jit.softfloat import (
@@ -51,7 +53,7 @@ def top_exponent(kind: str) -> int:
 
 @inline
 def width_of(kind: str) -> int:
-    return 2 if kind == F16 else 4 if kind == F32 or kind == I32 else 8
+    return 2 if kind == F16 else 4 if kind == F32 or kind == I32 or kind == U32 else 8
 
 
 @inline
@@ -70,10 +72,11 @@ def write(address: int, kind: str, value: int) -> None:
 
 
 @inline
-def integral(x: int, m: int, top: int, rounding: int) -> tuple[int, bool, bool]:
-    """(magnitude, inexact, too large) of a finite value rounded to an integer; magnitudes up to 2**63 - 1."""
+def integral(x: int, m: int, top: int, rounding: int, scale: int) -> tuple[int, bool, bool]:
+    """(magnitude, inexact, too large) of a finite value times 2**scale rounded to an integer; magnitudes up to
+    2**63 - 1."""
     exponent, significand = unpack(x, m, top)
-    shift = LEAD - (exponent - shr(top, 1))
+    shift = LEAD - (exponent - shr(top, 1) + scale)
     if shift < 0:
         return 0, False, True
     if shift == 0:
@@ -95,7 +98,7 @@ def to_integer(x: int, source: int, bits: int, rounding: int, mxcsr: int) -> tup
         return indefinite, IE
     if kind == ZERO:
         return 0, 0
-    magnitude, inexact, large = integral(x, m, top, rounding)
+    magnitude, inexact, large = integral(x, m, top, rounding, 0)
     negative = sign_of(x, m, top)
     if large:
         exact = negative and bits == 64 and x & ((1 << m) - 1) == 0 and shr(x, m) & top == shr(top, 1) + 63
@@ -104,6 +107,34 @@ def to_integer(x: int, source: int, bits: int, rounding: int, mxcsr: int) -> tup
     if magnitude > limit:
         return indefinite, IE
     return (-magnitude if negative else magnitude), (PE if inexact else 0)
+
+
+@inline
+def to_unsigned(x: int, source: int, bits: int, rounding: int, mxcsr: int) -> tuple[int, int]:
+    """(integer, flags). NaNs and what does not fit give all ones (SDM Vol. 2C VCVTPS2UDQ)."""
+    m, top = fraction_bits(source), top_exponent(source)
+    x = flushed(x, m, top, mxcsr)
+    kind = kind_of(x, m, top)
+    if kind >= INFINITE:
+        return -1, IE
+    if kind == ZERO:
+        return 0, 0
+    if shr(x, m) & top == shr(top, 1) + 63 and not sign_of(x, m, top):
+        _, significand = unpack(x, m, top)
+        return (significand << 1, 0) if bits == 64 else (-1, IE)
+    magnitude, inexact, large = integral(x, m, top, rounding, 0)
+    if large or (magnitude != 0 and sign_of(x, m, top)) or (bits == 32 and shr(magnitude, 32) != 0):
+        return -1, IE
+    return magnitude, (PE if inexact else 0)
+
+
+@inline
+def from_unsigned(value: int, to: int, mxcsr: int) -> tuple[int, int]:
+    """(bits, flags)."""
+    m, top = fraction_bits(to), top_exponent(to)
+    if value < 0:                                       # at least 2**63
+        return round_pack(0, shr(top, 1) + 63, shr(value, 1) | (value & 1), m, top, mxcsr)
+    return from_integer(value, to, mxcsr)
 
 
 @inline
@@ -167,8 +198,12 @@ def pure_convert(fpu: int, code: int, d: int, a: int, b: int, control: int) -> i
         x = read(fpu + b + number * width_of(source), source)
         if source == I32 or source == I64:
             value, flags = from_integer(sx32(x) if source == I32 else x, to, mxcsr)
+        elif source == U32 or source == U64:
+            value, flags = from_unsigned(x, to, mxcsr)
         elif to == I32 or to == I64:
             value, flags = to_integer(x, source, 32 if to == I32 else 64, rounding, mxcsr)
+        elif to == U32 or to == U64:
+            value, flags = to_unsigned(x, source, 32 if to == U32 else 64, rounding, mxcsr)
         else:
             value, flags = change_format(x, source, to, rounding, mxcsr)
         write(fpu + SLOW_RESULT + number * width_of(to), to, value)
@@ -184,32 +219,39 @@ def pure_convert(fpu: int, code: int, d: int, a: int, b: int, control: int) -> i
     return 0
 
 
+@inline
+def round_to_scale(x: int, control: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
+    """(bits, flags) of a finite value rounded to a multiple of two to a power (bits 7:4 of the control, negated)."""
+    scale = shr(control, 4) & 15
+    sign = signed_zero(x, m, top)
+    if kind_of(x, m, top) == ZERO or shr(x, m) & top >= shr(top, 1) + m - scale:
+        return x, 0
+    magnitude, inexact, _ = integral(x, m, top, rounding_of(control, mxcsr), scale)
+    flags = PE if inexact and control & SUPPRESS_INEXACT == 0 else 0
+    if magnitude == 0:
+        return sign, flags
+    shift = ctlz(magnitude) - 1
+    bits, _ = round_pack(0, shr(top, 1) + LEAD - shift - scale, magnitude << shift, m, top, mxcsr)
+    return bits | sign, flags
+
+
 def pure_round(fpu: int, code: int, d: int, a: int, b: int, control: int) -> int:
-    """ROUNDPS and the like: elements of B to integral values. `code` as in jit/simd_float.py pure_arithmetic;
-    `control` is the instruction's immediate (SDM Vol. 2B table 4-18)."""
+    """ROUNDPS, VRNDSCALEPS and the like: elements of B rounded. `code` as in jit/simd_float.py pure_arithmetic;
+    `control` is the instruction's immediate (SDM Vol. 2B table 4-18, Vol. 2C VRNDSCALEPD)."""
     mxcsr = ld64(fpu + MXCSR)
     width, count = shr(code, 8) & 0xFF, shr(code, 16) & 0xFF
     m, top = (23, 255) if width == 4 else (52, 2047)
-    rounding = rounding_of(control, mxcsr)
     total = 0
     for number in range(count):
         x = flushed(element(fpu + b + number * width, width), m, top, mxcsr)
         kind = kind_of(x, m, top)
         if kind >= QUIET:
-            if kind == SIGNALLING:
-                total |= IE
-            x = quieted(x, m)
-        elif kind != ZERO and shr(x, m) & top < shr(top, 1) + m:
-            magnitude, inexact, _ = integral(x, m, top, rounding)
-            if inexact and control & SUPPRESS_INEXACT == 0:
-                total |= PE
-            sign = signed_zero(x, m, top)
-            if magnitude == 0:
-                x = sign
-            else:
-                shift = ctlz(magnitude) - 1
-                bits, _ = round_pack(0, shr(top, 1) + LEAD - shift, magnitude << shift, m, top, mxcsr)
-                x = bits | sign
+            x, flags = quieted(x, m), (IE if kind == SIGNALLING else 0)
+        elif kind == INFINITE:
+            flags = 0
+        else:
+            x, flags = round_to_scale(x, control, m, top, mxcsr)
+        total |= flags
         set_element(fpu + SLOW_RESULT + number * width, width, x)
     if raise_flags(fpu, total, mxcsr):
         return 1
@@ -224,8 +266,12 @@ def pure_to_general(fpu: int, code: int, b: int, control: int) -> int:
     mxcsr = ld64(fpu + MXCSR)
     source, to = code & 0xF, shr(code, 4) & 0xF
     x = read(fpu + b, source)
-    value, flags = to_integer(x, source, 32 if to == I32 else 64, rounding_of(control, mxcsr), mxcsr)
+    narrow = to == I32 or to == U32
+    if to == U32 or to == U64:
+        value, flags = to_unsigned(x, source, 32 if narrow else 64, rounding_of(control, mxcsr), mxcsr)
+    else:
+        value, flags = to_integer(x, source, 32 if narrow else 64, rounding_of(control, mxcsr), mxcsr)
     if raise_flags(fpu, flags, mxcsr):
         return 1
-    st64(fpu + SLOW_RESULT, value & 0xFFFFFFFF if to == I32 else value)
+    st64(fpu + SLOW_RESULT, value & 0xFFFFFFFF if narrow else value)
     return 0

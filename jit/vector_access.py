@@ -3,25 +3,121 @@
 The fast path is that of jit/access.py. The slow path goes in pieces of at most 8 bytes; as a handler may change
 nothing unless it succeeds, a load gathers its pieces in a buffer, and a store first asks whether all of it can be
 written. Alignment is checked by the callers.
+
+Under a mask (the bits of jit/semantics/wiring.py's operand word, moved above the size and the slow path's flags) the
+pieces are the elements that it selects: the others are not accessed, and so raise no fault (SDM Vol. 2A 2.7.5).
 """
 
-from numba import types
-
-from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store
+from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store, store_host
 from jit.exits import AGAIN, OK
-from jit.fpu_layout import VECTOR_BUFFER
-from jit.layout import FPU, SELF, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
-from jit.native import State, ld8, ld64, memmove, rd64, st64, wr64
+from jit.fpu_layout import OPMASK, VECTOR_BUFFER, VECTOR_BYTES
+from jit.layout import FPU, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
+from jit.native import State, inline, ld8, ld64, memmove, memset, rd64, shr, st64, wr64
 from jit.paging import READ, WRITE
+from jit.region_access import fill
+from jit.semantics.wiring import BROADCAST_BIT, ELEMENT_SHIFT, LANES_SHIFT, OPMASK_NUMBER, OPMASK_SHIFT
 from jit.slow import check_address, wrap
 
-fill = types.ExternalFunction("strata_region_fill", types.int64(types.int64, types.int64, types.int64))
+MASK_FLAGS_SHIFT = 12                       # where operand word D's mask bits are in `size_and_flags`
+OPMASK_BITS = OPMASK_NUMBER << MASK_FLAGS_SHIFT         # register 0 is no mask
+ELEMENT_AT, LANES_AT = (MASK_FLAGS_SHIFT + shift - OPMASK_SHIFT for shift in (ELEMENT_SHIFT, LANES_SHIFT))
+BROADCAST_FLAG = BROADCAST_BIT >> OPMASK_SHIFT << MASK_FLAGS_SHIFT
+
+
+@inline
+def mask_of(st: State, flags: int) -> int:
+    """The opmask register that `flags` name."""
+    return ld64(rd64(st, FPU) + OPMASK + ((shr(flags, MASK_FLAGS_SHIFT) & OPMASK_NUMBER) << 3))
+
+
+@inline
+def reads_nothing(st: State, flags: int) -> bool:
+    """Whether the memory operand is one element for all, and all are masked off."""
+    if flags & BROADCAST_FLAG == 0 or flags & OPMASK_BITS == 0:
+        return False
+    lanes = 1 << (shr(flags, LANES_AT) & 7)
+    return mask_of(st, flags) & ((1 << lanes) - 1) == 0
+
+
+@inline
+def check_elements(st: State, linear: int, size: int, flags: int) -> int:
+    """A non-canonical address among the selected elements comes before the page faults of others, as processors do
+    it."""
+    mask, width = mask_of(st, flags), 1 << (shr(flags, ELEMENT_AT) & 3)
+    at = 0
+    while at < size:
+        if mask & 1:
+            status = check_address(st, wrap(st, linear + at, flags), width, flags)
+            if status != OK:
+                return status
+        mask = shr(mask, 1)
+        at += width
+    return OK
+
+
+@inline
+def load_elements(st: State, linear: int, size: int, flags: int, host: int) -> int:
+    """Read the elements that the mask selects; the others become 0."""
+    mask, width = mask_of(st, flags), 1 << (shr(flags, ELEMENT_AT) & 3)
+    access = width | flags & 0xF00
+    buffer = rd64(st, FPU) + VECTOR_BUFFER
+    status = check_elements(st, linear, size, flags)
+    if status != OK:
+        return status
+    memset(buffer, 0, VECTOR_BYTES)
+    at = 0
+    while at < size:
+        if mask & 1:
+            status = slow_load(st, linear + at, access)
+            if status != OK:
+                return status
+            store_host(buffer + at, width, rd64(st, SLOW_VALUE))
+        mask = shr(mask, 1)
+        at += width
+    memmove(host, buffer, size)
+    return OK
+
+
+@inline
+def store_elements(st: State, linear: int, size: int, flags: int, host: int) -> int:
+    """Write the elements that the mask selects, once all of them are known to be writable."""
+    width = 1 << (shr(flags, ELEMENT_AT) & 3)
+    access = width | flags & 0xF00
+    status = check_elements(st, linear, size, flags)
+    if status != OK:
+        return status
+    mask, at = mask_of(st, flags), 0
+    while at < size:
+        if mask & 1:
+            status = slow_probe(st, linear + at, access)
+            if status != OK:
+                return status
+        mask = shr(mask, 1)
+        at += width
+    mask, at = mask_of(st, flags), 0
+    while at < size:
+        if mask & 1:
+            value = 0
+            for i in range(width):
+                value |= ld8(host + at + i) << (8 * i)
+            wr64(st, SLOW_VALUE, value)
+            status = slow_store(st, linear + at, access)
+            if status != OK:
+                return status
+        mask = shr(mask, 1)
+        at += width
+    return OK
 
 
 def slow_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """Read `size` bytes at `linear` to host address `host`."""
     size = size_and_flags & 0xFF
-    flags = size_and_flags & ~0xFF
+    flags = size_and_flags & 0xF00
+    if size_and_flags & OPMASK_BITS:
+        if reads_nothing(st, size_and_flags):
+            return OK
+        if size_and_flags & BROADCAST_FLAG == 0:
+            return load_elements(st, linear, size, size_and_flags, host)
     status = check_address(st, wrap(st, linear, size_and_flags), size, size_and_flags)
     if status != OK:
         return status
@@ -41,7 +137,9 @@ def slow_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def slow_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """Write the `size` bytes at host address `host` to `linear`."""
     size = size_and_flags & 0xFF
-    flags = size_and_flags & ~0xFF
+    flags = size_and_flags & 0xF00
+    if size_and_flags & OPMASK_BITS:
+        return store_elements(st, linear, size, size_and_flags, host)
     status = slow_probe(st, linear, size | flags)
     if status != OK:
         return status
@@ -62,7 +160,7 @@ def slow_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_loadv` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
-    if fill(rd64(st, SELF), linear, READ) != OK:
+    if fill(st, linear, READ) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
@@ -74,10 +172,10 @@ def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_storev` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
-    if fill(rd64(st, SELF), linear, WRITE) != OK:
+    if fill(st, linear, WRITE) != OK:
         return AGAIN
     entry = data_entry(st, linear)
-    if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
+    if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK or size_and_flags & OPMASK_BITS:
         return AGAIN
     memmove(linear + ld64(entry + TLB_ADDEND), host, size)
     return OK

@@ -31,7 +31,6 @@ class Uop(NamedTuple):
     a: int
     b: int
     imm: int
-    instruction: int            # index of its instruction in the block
     target: int | None          # page offset of the branch target, where it may be linked
     follows: int | None         # page offset of the instruction after a conditional branch, likewise
 
@@ -49,18 +48,19 @@ class Emitter:
     to check, so that direct branches within the page may be linked."""
 
     def __init__(self, mode: int) -> None:
+        self.mode = mode
         self.bits = (16, 32, 64)[mode & 3]
         self.stack = 64 if self.bits == 64 else 32 if mode & layout.MODE_STACK32 else 16
         self.flat = self.bits == 64 or (self.bits == 32 and bool(mode & layout.MODE_FLAT_CODE))
         self.uops: list[Uop] = []
-        self.instruction = 0
         self.ended = False
+        self.placed = False             # the current instruction's micro-ops depend on where it is in its page
         self.data = b""                 # the current instruction's bytes, and some that follow
 
     def op(self, name: str, d: int = 0, a: int = layout.ZERO, b: int = layout.ZERO, imm: int = 0,
            target: int | None = None, follows: int | None = None) -> None:
         """Append a micro-op of the current instruction."""
-        self.uops.append(Uop(name, d, a, b, imm & MASK64, self.instruction, target, follows))
+        self.uops.append(Uop(name, d, a, b, imm & MASK64, target, follows))
 
     def end(self) -> None:
         """The current instruction ends the block."""
@@ -86,7 +86,7 @@ class Emitter:
         effective address is in the OFFSET slot."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
-        if self._in_stack_segment(insn):
+        if self.in_stack_segment(insn):
             b |= STACK_SEGMENT
         if a == layout.gpr(4):
             imm += stack_bias
@@ -105,7 +105,7 @@ class Emitter:
         self.op(f"linear_seg.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
 
-    def _in_stack_segment(self, insn: Instruction) -> bool:
+    def in_stack_segment(self, insn: Instruction) -> bool:
         """Whether the memory operand is in SS. 64-bit mode ignores overrides other than FS and GS, so there the base
         register decides (SDM Vol. 1 3.3.4)."""
         if self.bits != 64:
@@ -153,7 +153,7 @@ def address_bits(insn: Instruction, bits: int) -> int:
     for register in (insn.memory_base, insn.memory_index):
         if register in (Register.EIP, Register.RIP):
             return 32 if register == Register.EIP else 64
-        if register:
+        if RegisterExt.is_gpr(register):                # the index may be a vector
             return RegisterExt.size(register) * 8
     size = insn.memory_displ_size
     if size in (2, 4, 8):

@@ -48,8 +48,8 @@ def unary(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     size = f.size(0)
     a = f.source(1)
-    e.op(f"{operation(insn)}.{size}", f.slot(0), a, imm=f.immediate)
-    f.finish(f.slot(0), size)
+    e.op(f"{operation(insn)}.{size}", f.target, a, imm=f.immediate)
+    f.finish(f.target, size)
 
 
 @lowers(*mnemonics(*SHIFTS))
@@ -58,8 +58,8 @@ def shift(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     size = f.size(0)
     name = operation(insn)
-    d = f.slot(0)
-    a = f.slot(1) if f.vex else d
+    d = f.target
+    a = f.source(1) if f.vex else d
     if insn.op_kind(insn.op_count - 1) == IMMEDIATE:
         suffix = "" if name.endswith("ldq") else "_imm"
         e.op(f"{name}{suffix}.{size}", d, a, imm=f.immediate)

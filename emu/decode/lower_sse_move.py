@@ -100,7 +100,7 @@ def _move_scalar(f: Form, size: int) -> None:
 
 def _double_codes() -> list[int]:
     from iced_x86 import Code
-    return [getattr(Code, n) for n in dir(Code) if n.startswith(("MOVSD_XMM", "VEX_VMOVSD_XMM"))]
+    return [getattr(Code, n) for n in dir(Code) if n.startswith(("MOVSD_XMM", "VEX_VMOVSD_"))]
 
 
 @lowers_code(*_double_codes())

@@ -59,6 +59,7 @@ def stack_number(register: int) -> int:
 
 def where(e: Emitter, insn: Instruction, control: int = 0) -> int:
     """The immediate that tells FIP and FOP: FOP is the low three bits of the opcode and ModRM (SDM Vol. 1 8.1.9)."""
+    e.placed = True
     at = next(i for i, byte in enumerate(e.data) if 0xD8 <= byte <= 0xDF)
     opcode = (e.data[at] & 7) << 8 | e.data[at + 1]
     return insn.ip & x87.WHERE_OFFSET | (x87.WHERE_NARROW if e.bits != 64 else 0) | opcode << x87.OPCODE_SHIFT | \

@@ -24,6 +24,12 @@ def code_name(code: int) -> str:
     return _codes()[code]
 
 
+def evex_codes(*mnemonics: str) -> list[int]:
+    """The EVEX forms of mnemonics that VEX forms share."""
+    starts = tuple(f"EVEX_{name}_" for name in mnemonics)
+    return [code for code, name in _codes().items() if name.startswith(starts)]
+
+
 def mnemonic_name(mnemonic: int) -> str:
     """The mnemonic, such as ADD."""
     return _mnemonics()[mnemonic]

@@ -12,10 +12,11 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction
+from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
+from emu.isa.coverage import absent
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
 from jit.registry import PLAIN
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from jit.compiler import Compiler
 
 RECORD = struct.Struct("<QQIIIHBBQQIIQ")
+REMAINING = struct.Struct("<I")
 assert RECORD.size == uops.SIZE
 MAX_INSTRUCTIONS = 64
 MAX_LENGTH = 15
+MAX_KEPT = 1 << 16              # instructions whose micro-ops are kept
 ARENA_BYTES = 1 << 29           # reserved, touched as needed
 MODE_BITS = (16, 32, 64)
 
@@ -55,6 +58,8 @@ class Translator:
         self.decoded = self.decoded_block.view.cast("Q")        # 64-byte lines that hold decoded instructions
         self.pages: dict[int, list[CodePage]] = {}
         self.spill: dict[int, set[int]] = {}                    # page -> pages with an instruction that runs into it
+        self._handlers: dict[str, tuple[int, int]] = {}
+        self._kept: dict[tuple[int, bytes], tuple[list[Uop], bool]] = {}    # (mode, instruction) -> micro-ops, last?
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
         lowering.load_families()
@@ -139,20 +144,21 @@ class Translator:
         page = self.page(gpa - offset, mode)
         emitter = Emitter(mode)
         data = self.memory.read(gpa, PAGE - offset)
+        table = page.table
+        starts: list[tuple[int, int, int]] = []                 # (page offset, length, first micro-op)
         decoder = Decoder(MODE_BITS[mode & 3], data, DecoderOptions.NONE, ip=offset)
-        starts: list[tuple[int, int]] = []                      # (page offset, length)
         for insn in decoder:
-            if insn.ip != offset and page.table[insn.ip]:
+            ip, length = insn.ip, insn.len
+            if ip != offset and table[ip]:
                 break                                           # joins what is already decoded
-            if (insn.code == Code.INVALID and PAGE - insn.ip < MAX_LENGTH
+            if (insn.code == Code.INVALID and PAGE - ip < MAX_LENGTH
                     and decoder.last_error == DecoderError.NO_MORE_BYTES):
                 break                                           # runs into the next page
-            starts.append((insn.ip, insn.len))
+            starts.append((ip, length, len(emitter.uops)))
             if self.instrument is not None:
-                self.instrument(emitter, insn, page.gpa + insn.ip)
-            self._lower(emitter, insn, data[insn.ip - offset:])
-            emitter.instruction += 1
-            if emitter.ended or emitter.instruction == MAX_INSTRUCTIONS:
+                self.instrument(emitter, insn, page.gpa + ip)
+            self._lower(emitter, insn, data[ip - offset:ip - offset + MAX_LENGTH + 1])
+            if emitter.ended or len(starts) == MAX_INSTRUCTIONS:
                 break
         if not starts:
             return self._decode_across(page, gpa, next_page)
@@ -175,9 +181,8 @@ class Translator:
         if self.instrument is not None:
             self.instrument(emitter, insn, gpa)
         self._lower(emitter, insn, data)
-        emitter.instruction = 1
         emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
-        self._place(page, emitter.uops, [(insn.ip, insn.len)])
+        self._place(page, emitter.uops, [(insn.ip, insn.len, 0)])
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []
         if insn.len > here and self._mark(next_page, insn.len - here):
@@ -193,14 +198,23 @@ class Translator:
         return shorter.len >= MAX_LENGTH or shorter.code != Code.INVALID
 
     def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> None:
+        """Emit the micro-ops of an instruction. Those of one that does not depend on its place are kept: code has few
+        different ones. `data` are its bytes and some more."""
+        raw = data[:insn.len]
+        known = self._kept.get((emitter.mode, raw))
+        if known is not None:
+            more, emitter.ended = known
+            emitter.uops += more
+            return
         function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
+        before = len(emitter.uops)
+        emitter.placed = insn.flow_control != FlowControl.NEXT or insn.is_ip_rel_memory_operand
         if emitter.bits != 64 and insn.encoding != EncodingKind.LEGACY:
             # VEX and EVEX are #UD in real and virtual-8086 mode (SDM Vol. 2A tables 2-18 ff.).
             emitter.op("protected_only")
-        before = len(emitter.uops)
         emitter.data = data
         try:
-            if function is None:
+            if function is None or absent(insn.code):
                 raise lowering.NotImplementedInstruction
             function(emitter, insn)
         except lowering.NotImplementedInstruction:
@@ -210,32 +224,51 @@ class Translator:
                 name = "too_long" if self._too_long(emitter, insn, data) else "undefined"
             emitter.op(name)
             emitter.end()
+            return
+        more = emitter.uops[before:]
+        if not emitter.placed and all(uop.target is None and uop.follows is None for uop in more):
+            if len(self._kept) == MAX_KEPT:
+                self._kept.clear()
+            self._kept[emitter.mode, raw] = more, emitter.ended
 
-    def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int]]) -> None:
+    def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int, int]]) -> None:
         address = self._allocate(len(block) * uops.SIZE)
         page.records.append((address, len(block)))
         last = block[-1].name
         assert self.compiler.op_id(last) >= 0 and self.compiler.compiled["op." + last].kind != PLAIN, last
-        total, previous = len(starts), -1
-        ids, table = self.compiler.op_id, self.compiler.table
-        for index, uop in enumerate(block):
-            at = address + index * uops.SIZE
-            number = uop.instruction
-            offset, length = starts[min(number, total - 1)]
-            op = ids(uop.name)
-            record = RECORD.pack(int(table[op]), uop.imm, uop.d, uop.a, uop.b, offset, length, 0,
-                                 self._link(page, uop.target, at + uops.TARGET),
-                                 self._link(page, uop.follows, at + uops.NEXT), total - number, op, 0)
-            ctypes.memmove(at, record, uops.SIZE)
-            if number != previous and number < total:
-                page.table[offset] = at
-                previous = number
+        for offset, _, first in starts:
+            page.table[offset] = address + first * uops.SIZE
+        handlers, link = self._handlers, self._link
+        records = bytearray(len(block) * uops.SIZE)
+        total, number, beyond = len(starts), 0, starts[1][2] if len(starts) > 1 else len(block)
+        offset, length, _ = starts[0]
+        for index, (name, d, a, b, imm, target, follows) in enumerate(block):
+            if index == beyond:
+                number += 1
+                offset, length, _ = starts[number]
+                beyond = starts[number + 1][2] if number + 1 < total else len(block)
+            handler, op = handlers.get(name) or self._handler(name)
+            at = index * uops.SIZE
+            RECORD.pack_into(records, at, handler, imm, d, a, b, offset, length, 0,
+                             0 if target is None else link(page, target, address + at + uops.TARGET),
+                             0 if follows is None else link(page, follows, address + at + uops.NEXT),
+                             total - number, op, 0)
+        # The last record, `goto`, belongs to no instruction: nothing of the block is left to be done there.
+        REMAINING.pack_into(records, len(records) - uops.SIZE + uops.REM, 0)
+        ctypes.memmove(address, bytes(records), len(records))
+        if page.pending:
+            for offset, _, first in starts:
                 for field in page.pending.pop(offset, ()):
-                    ctypes.c_uint64.from_address(field).value = at
+                    ctypes.c_uint64.from_address(field).value = address + first * uops.SIZE
 
-    def _link(self, page: CodePage, target: int | None, field: int) -> int:
-        if target is None:
-            return 0
+    def _handler(self, name: str) -> tuple[int, int]:
+        """Interpreter handler and id of a micro-op."""
+        op = self.compiler.op_id(name)
+        found = self._handlers[name] = int(self.compiler.table[op]), op
+        return found
+
+    @staticmethod
+    def _link(page: CodePage, target: int, field: int) -> int:
         if not page.table[target]:
             page.pending.setdefault(target, []).append(field)
         return page.table[target]

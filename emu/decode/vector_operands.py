@@ -2,18 +2,30 @@
 
 A legacy SSE instruction reads and writes its first operand, keeps the rest of the vector register, and needs its
 16-byte memory operands aligned; a VEX-encoded one has a destination of its own, clears the rest, and takes any
-address (SDM Vol. 2A 2.3.10.1, 2.4, tables 2-18 ff.).
+address (SDM Vol. 2A 2.3.10.1, 2.4, tables 2-18 ff.). An EVEX-encoded one (emu/decode/evex.py) that has a mask leaves
+its result in a temporary, `target`, from which `finish` takes what the mask selects.
 """
 
 from iced_x86 import EncodingKind, Instruction, OpKind, Register, RegisterExt
 
 from emu.decode.emitter import Emitter
-from emu.decode.lowering import NotImplementedInstruction
+from emu.decode.evex import Evex
 from emu.decode.operands import GPR_SLOT, MEMORY, MEMORY_BITS, REGISTER, TMP
 from jit import fpu_layout
-from jit.semantics.wiring import AVX_UD, MMX_UD, SSE_UD
+from jit.semantics.wiring import (
+    AVX512_UD,
+    AVX_UD,
+    BROADCAST_BIT,
+    ELEMENT_SHIFT,
+    LANES_SHIFT,
+    MASKED_ALIGNED,
+    MMX_UD,
+    OPMASK_SHIFT,
+    SSE_UD,
+)
 
 IMMEDIATE = OpKind.IMMEDIATE8
+RESULT = 4                      # the vector temporary of a result under a mask; 5 to 7 are for neutral operands
 
 
 def _slots() -> dict[int, tuple[int, int]]:
@@ -25,12 +37,15 @@ def _slots() -> dict[int, tuple[int, int]]:
         number = RegisterExt.number(register)
         if RegisterExt.is_mm(register):
             found[register] = (fpu_layout.mm(number), 8)
+        elif RegisterExt.is_k(register):
+            found[register] = (fpu_layout.opmask(number), 8)
         elif RegisterExt.is_vector_register(register):
             found[register] = (fpu_layout.xmm(number), RegisterExt.size(register))
     return found
 
 
-VECTOR_SLOT = _slots()          # iced register -> (byte offset in the FPU file, bytes)
+LETTERS = {1: "b", 2: "w", 4: "d", 8: "q"}
+VECTOR_SLOT = _slots()          # iced vector or opmask register -> (byte offset in the FPU file, bytes)
 
 
 def xmm0() -> int:
@@ -44,19 +59,20 @@ class Form:
     def __init__(self, e: Emitter, insn: Instruction, unaligned: bool = False, aligned: bool = False) -> None:
         """Emits the check that the instruction may run. `unaligned`: its legacy form takes any address; `aligned`: so
         does not its VEX form."""
-        if insn.encoding not in (EncodingKind.LEGACY, EncodingKind.VEX):
-            raise NotImplementedInstruction
         self.e, self.insn = e, insn
-        self.vex = insn.encoding == EncodingKind.VEX
-        self.mmx = any(insn.op_kind(i) == REGISTER and RegisterExt.is_mm(insn.op_register(i))
-                       for i in range(insn.op_count))
+        self.vex = insn.encoding != EncodingKind.LEGACY
+        self.evex = Evex(insn) if insn.encoding == EncodingKind.EVEX else None
+        registers = [insn.op_register(i) for i in range(insn.op_count) if insn.op_kind(i) == REGISTER]
+        self.mmx = any(RegisterExt.is_mm(register) for register in registers)
         self.must_align = aligned if self.vex else not unaligned
-        xmm = any(insn.op_kind(i) == REGISTER and RegisterExt.is_vector_register(insn.op_register(i))
-                  for i in range(insn.op_count))
+        xmm = any(RegisterExt.is_vector_register(register) for register in registers)
+        opmask = any(RegisterExt.is_k(register) for register in registers)
         if self.mmx:
             e.op("check_mmx", imm=SSE_UD if xmm else MMX_UD)
         else:
-            e.op("check_vector", imm=AVX_UD if self.vex else SSE_UD)
+            e.op("check_vector", imm=AVX512_UD if self.evex or opmask else AVX_UD if self.vex else SSE_UD)
+        if self.evex and self.evex.quiet:
+            e.op("round_static", imm=self.evex.rounding)
 
     @property
     def immediate(self) -> int:
@@ -77,20 +93,80 @@ class Form:
             return MEMORY_BITS[self.insn.memory_size] // 8
         return VECTOR_SLOT[self.insn.op_register(index)][1]
 
+    @property
+    def mask(self) -> int:
+        """Number of the opmask register, 0 for none."""
+        return self.evex.mask if self.evex else 0
+
+    @property
+    def mask_slot(self) -> int:
+        """Offset of the mask's 64 bits in the FPU file; all ones where there is no mask."""
+        return fpu_layout.opmask(self.mask) if self.mask else fpu_layout.NO_MASK
+
+    @property
+    def target(self) -> int:
+        """Offset to which the operation writes its result: operand 0, or a temporary for `finish` to merge."""
+        return fpu_layout.tmpv(RESULT) if self.mask else self.slot(0)
+
+    def accumulator(self) -> int:
+        """`target` for an operation that also reads its destination."""
+        if self.mask:
+            self.e.op(f"movv.{max(16, self.size(0))}", self.target, self.slot(0))
+        return self.target
+
+    def neutral(self, slot: int, temporary: int, value: int) -> int:
+        """Offset of a source with `value` in the elements that are masked off, for operations that can raise
+        exceptions. `temporary` is 5 to 7."""
+        if not self.evex or not self.mask:
+            return slot
+        element = self.evex.facts.element
+        size = 16 if self.evex.facts.scalar else self.size(0)
+        into = fpu_layout.tmpv(temporary)
+        self.e.op(f"neutral{element}.{size}", into, slot, self.mask_slot, value)
+        return into
+
     def source(self, index: int, temporary: int = 0) -> int:
         """Offset of a vector operand; memory is loaded into a temporary first."""
         if not self.is_memory(index):
             return self.slot(index)
         into = fpu_layout.tmpv(temporary)
         self.load(into, self.size(index))
+        if self.evex and self.evex.broadcast:
+            self.e.op(f"broadcast{LETTERS[self.evex.loaded]}.{self.evex.facts.memory}", into, into)
         return into
+
+    def _masked(self, slot: int, size: int, lanes: int) -> int:
+        """Operand word D of a masked access of `size` bytes."""
+        assert self.evex
+        if self.evex.broadcast:
+            element, wide = size, BROADCAST_BIT | (lanes.bit_length() - 1) << LANES_SHIFT
+        else:
+            element, wide = size // lanes, MASKED_ALIGNED if self.must_align else 0
+        return slot | self.mask << OPMASK_SHIFT | (element.bit_length() - 1) << ELEMENT_SHIFT | wide
+
+    def lanes(self, size: int) -> int:
+        """How many bits of the mask a memory operand of `size` bytes has."""
+        assert self.evex
+        facts = self.evex.facts
+        if facts.scalar:
+            return 1
+        if self.evex.broadcast:
+            return facts.memory // size
+        widest = max(self.size(i) for i in range(self.insn.op_count)
+                     if self.insn.op_kind(i) == REGISTER
+                     and RegisterExt.is_vector_register(self.insn.op_register(i)))
+        return widest // facts.element
 
     def _suffix(self, size: int) -> str:
         return f"{size}.a" if self.must_align and size >= 16 else str(size)
 
     def load(self, into: int, size: int, op: str = "loadv") -> None:
         """Load the memory operand to an offset of the FPU file."""
-        self.e.op(f"{op}.{self._suffix(size)}", into, *self.e.address(self.insn, size))
+        if self.evex and self.mask and self.evex.facts.suppresses:
+            word = self._masked(into, size, self.lanes(size))
+            self.e.op(f"loadm.{size}", word, *self.e.address(self.insn, size))
+        else:
+            self.e.op(f"{op}.{self._suffix(size)}", into, *self.e.address(self.insn, size))
 
     def store(self, slot: int, size: int) -> None:
         """Store from an offset of the FPU file to the memory operand."""
@@ -105,7 +181,7 @@ class Form:
     def binary(self) -> tuple[int, int, int]:
         """(destination, first source, second source)."""
         if self.vex:
-            return self.slot(0), self.slot(1), self.source(2)
+            return self.target, self.slot(1), self.source(2)
         return self.slot(0), self.slot(0), self.source(1)
 
     def enter_mmx(self) -> None:
@@ -114,15 +190,21 @@ class Form:
             self.e.op("mmx_state")
 
     def finish(self, slot: int | None = None, size: int = 0) -> None:
-        """After the operation: clear what a VEX form clears of the destination, or put the x87 state in order for MMX.
-        Without a slot no vector register was written."""
+        """After the operation: clear what a VEX form clears of the destination, or put the x87 state in order for MMX,
+        or take from `target` what the mask selects. Without a slot no vector register was written."""
         if self.mmx:
             self.e.op("mmx_state")
+        if self.evex and self.evex.quiet:
+            self.e.op("round_restore")
         if slot is None:
             return
         if self.mmx and slot < fpu_layout.FCW:
             self.e.op("mmx_written", slot)
-        elif self.vex:
+        elif self.evex and self.mask:
+            name = "zero" if self.evex.zeroing else "merge"
+            low = "_low" if self.evex.facts.scalar else ""
+            self.e.op(f"{name}{low}{self.evex.facts.element}.{size}", self.slot(0), slot, self.mask_slot)
+        elif self.vex and size < fpu_layout.VECTOR_BYTES:
             self.e.op(f"vzero.{size}", slot)
 
 

@@ -15,6 +15,7 @@ from jit.semantics.wiring import CONVERT_FILL, FLOAT_SCALAR
 from jit.vector import F32, F64, I1, I32, I64, Kernel, define, vector
 
 KIND = {F32: wiring.F32, F64: wiring.F64, I32: wiring.I32, I64: wiring.I64}
+BYTES = {wiring.F16: 2, wiring.F32: 4, wiring.F64: 8, wiring.I32: 4, wiring.I64: 8, wiring.U32: 4, wiring.U64: 8}
 MAGIC = float(3 << 51)              # adding and taking it away rounds a double below 2**51 to an integer
 TRUNCATE = 3
 
@@ -187,27 +188,63 @@ def half_precision(source: int, to: int) -> Callable[[Kernel], None]:
     return emit
 
 
-define("cvtph2ps", half_precision(wiring.F16, wiring.F32), 16, 32)
-define("cvtps2ph", half_precision(wiring.F32, wiring.F16), 16, 32)
+def exact_only(source: int, to: int) -> Callable[[Kernel], None]:
+    """Conversions that jit/simd_convert.py does whatever the operands. `size` is the wider operand's width."""
+    def emit(k: Kernel) -> None:
+        count = k.size // max(BYTES[source], BYTES[to])
+        fill = CONVERT_FILL if count * BYTES[to] < 16 else 0
+        code = I64(source | to << 4 | count << 16 | fill)
+        otherwise(k, I1(0), lambda: None, "pure_convert", code, k.d, k.a, k.c, k.imm)
+    return emit
+
+
+def to_unsigned_general(source: int, to: int) -> Callable[[Kernel], None]:
+    """VCVTSD2USI and the like."""
+    def emit(k: Kernel) -> None:
+        otherwise(k, I1(0), lambda: None, "pure_to_general", I64(source | to << 4), k.c, k.imm)
+        k.set_register(k.d, k.scalar(I64(SLOW_RESULT), I64))
+    return emit
+
+
+def from_unsigned_general(source: int, to: int) -> Callable[[Kernel], None]:
+    """VCVTUSI2SD and the like."""
+    def emit(k: Kernel) -> None:
+        k.store_scalar(I64(SLOW_RESULT + 32), k.register(k.c, I32 if source == wiring.U32 else I64))
+        code = I64(source | to << 4 | 1 << 16 | FLOAT_SCALAR)
+        otherwise(k, I1(0), lambda: None, "pure_convert", code, k.d, k.a, I64(SLOW_RESULT + 32), k.imm)
+    return emit
+
+
+define("cvtph2ps", half_precision(wiring.F16, wiring.F32), 16, 32, 64)
+define("cvtps2ph", half_precision(wiring.F32, wiring.F16), 16, 32, 64)
 for _name, _truncate in (("cvt", False), ("cvtt", True)):
-    define(_name + "ps2dq", packed_to_integer(F32, _truncate), 16, 32)
-    define(_name + "pd2dq", packed_to_integer(F64, _truncate), 16, 32)
+    define(_name + "ps2dq", packed_to_integer(F32, _truncate), 16, 32, 64)
+    define(_name + "pd2dq", packed_to_integer(F64, _truncate), 16, 32, 64)
     for _suffix, _real in (("ss", F32), ("sd", F64)):
         define(f"{_name}{_suffix}2si", scalar_to_general(_real, I32, _truncate), 4)
         define(f"{_name}{_suffix}2si", scalar_to_general(_real, I64, _truncate), 8)
 define("cvtps2pi", packed_to_mmx(F32), 8)
 define("cvtpd2pi", packed_to_mmx(F64), 8)
 define("cvtpi2ps", mmx_to_packed, 8)
-define("cvtdq2ps", packed_from_integer(F32), 16, 32)
-define("cvtdq2pd", packed_from_integer(F64), 16, 32)
+define("cvtdq2ps", packed_from_integer(F32), 16, 32, 64)
+define("cvtdq2pd", packed_from_integer(F64), 16, 32, 64)
 for _suffix, _real in (("ss", F32), ("sd", F64)):
     define("cvtsi2" + _suffix, scalar_from_general(I32, _real), 4)
     define("cvtsi2" + _suffix, scalar_from_general(I64, _real), 8)
-define("cvtps2pd", change_format(F32, F64, False), 16, 32)
-define("cvtpd2ps", change_format(F64, F32, False), 16, 32)
+define("cvtps2pd", change_format(F32, F64, False), 16, 32, 64)
+define("cvtpd2ps", change_format(F64, F32, False), 16, 32, 64)
 define("cvtss2sd", change_format(F32, F64, True), 8)
 define("cvtsd2ss", change_format(F64, F32, True), 8)
 for _suffix, _real, _scalar in (("ps", F32, False), ("pd", F64, False), ("ss", F32, True), ("sd", F64, True)):
-    _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32)
+    _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32, 64)
     define("round" + _suffix, round_integral(_real, _scalar), *_sizes)
-
+for _suffix, _kind in (("ps", wiring.F32), ("pd", wiring.F64)):
+    for _integer, _other in (("udq", wiring.U32), ("qq", wiring.I64), ("uqq", wiring.U64)):
+        for _name in ("cvt", "cvtt"):
+            define(f"{_name}{_suffix}2{_integer}", exact_only(_kind, _other), 16, 32, 64)
+        define(f"cvt{_integer}2{_suffix}", exact_only(_other, _kind), 16, 32, 64)
+for _suffix, _kind in (("ss", wiring.F32), ("sd", wiring.F64)):
+    for _size, _other in ((4, wiring.U32), (8, wiring.U64)):
+        for _name in ("cvt", "cvtt"):
+            define(f"{_name}{_suffix}2usi", to_unsigned_general(_kind, _other), _size)
+        define(f"cvtusi2{_suffix}", from_unsigned_general(_other, _kind), _size)

@@ -261,17 +261,17 @@ def compare_flags(real: ir.Type) -> Callable[[Kernel], None]:
 
 
 for _suffix, _real, _scalar in (("ps", F32, False), ("pd", F64, False), ("ss", F32, True), ("sd", F64, True)):
-    _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32)
+    _sizes = ((4 if _real is F32 else 8),) if _scalar else (16, 32, 64)
     for _name, _operation in (("add", ADD), ("sub", SUB), ("mul", MUL), ("div", DIV)):
         define(_name + _suffix, arithmetic(_real, _scalar, _operation), *_sizes)
     if not _scalar:
-        define("addsub" + _suffix, arithmetic(_real, False, ADDSUB), *_sizes)
-        define("hadd" + _suffix, horizontal(_real, ADD), *_sizes)
-        define("hsub" + _suffix, horizontal(_real, SUB), *_sizes)
-        define("dp" + _suffix, dot(_real), *_sizes)
+        define("addsub" + _suffix, arithmetic(_real, False, ADDSUB), 16, 32)
+        define("hadd" + _suffix, horizontal(_real, ADD), 16, 32)
+        define("hsub" + _suffix, horizontal(_real, SUB), 16, 32)
+        define("dp" + _suffix, dot(_real), 16, 32)
     if _real is F32:
-        define("rcp" + _suffix, estimate(_scalar, 0), *_sizes)
-        define("rsqrt" + _suffix, estimate(_scalar, 1), *_sizes)
+        define("rcp" + _suffix, estimate(_scalar, 0), *_sizes[:2])
+        define("rsqrt" + _suffix, estimate(_scalar, 1), *_sizes[:2])
     define("min" + _suffix, extreme(_real, _scalar, MIN), *_sizes)
     define("max" + _suffix, extreme(_real, _scalar, MAX), *_sizes)
     define("sqrt" + _suffix, root(_real, _scalar), *_sizes)

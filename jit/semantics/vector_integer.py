@@ -1,4 +1,5 @@
-"""Packed integer arithmetic, comparisons and shifts (SDM Vol. 2: PADD* to PSUB*; widths 8 MMX, 16 SSE, 32 AVX2).
+"""Packed integer arithmetic, comparisons and shifts (SDM Vol. 2: PADD* to PSUB*; widths 8 MMX, 16 SSE, 32 AVX2,
+64 AVX-512).
 
 Each operation takes vectors A and B of the FPU file to D.
 """
@@ -10,7 +11,7 @@ from llvmlite import ir
 from jit.vector import I8, I16, I32, I64, I128, Kernel, constant, define, vector
 
 Binary = Callable[[Kernel, ir.Value, ir.Value], ir.Value]
-ALL, VECTOR = (8, 16, 32), (16, 32)
+ALL, VECTOR = (8, 16, 32, 64), (16, 32, 64)
 
 
 def binary(name: str, element: ir.Type, operate: Binary, sizes: tuple[int, ...] = ALL) -> None:
@@ -224,19 +225,18 @@ for _suffix, _element in (("b", I8), ("w", I16), ("d", I32), ("q", I64)):
         binary("psubs" + _suffix, _element, called("ssub.sat"))
         binary("psubus" + _suffix, _element, called("usub.sat"))
         binary("pavg" + _suffix, _element, average)
+    binary("pmins" + _suffix, _element, called("smin"))
+    binary("pmaxs" + _suffix, _element, called("smax"))
+    binary("pminu" + _suffix, _element, called("umin"))
+    binary("pmaxu" + _suffix, _element, called("umax"))
+    unary("pabs" + _suffix, _element, absolute)
     if _element is not I64:
-        binary("pmins" + _suffix, _element, called("smin"))
-        binary("pmaxs" + _suffix, _element, called("smax"))
-        binary("pminu" + _suffix, _element, called("umin"))
-        binary("pmaxu" + _suffix, _element, called("umax"))
         binary("psign" + _suffix, _element, sign)
-        unary("pabs" + _suffix, _element, absolute)
     if _element is not I8:
         for _name, _shift in (("psll", "shl"), ("psrl", "lshr"), ("psra", "ashr")):
             define(_name + _suffix, shift(_shift, _element, immediate=False), *ALL)
             define(_name + _suffix + "_imm", shift(_shift, _element, immediate=True), *ALL)
-            if _element is not I16:
-                binary(f"{_name}v{_suffix}", _element, shift_each(_shift), VECTOR)
+            binary(f"{_name}v{_suffix}", _element, shift_each(_shift), VECTOR)
 for _suffix, _element in (("w", I16), ("d", I32)):
     binary("phadd" + _suffix, _element, horizontal(instruction("add")))
     binary("phsub" + _suffix, _element, horizontal(instruction("sub")))
@@ -248,6 +248,7 @@ binary("pxor", I64, instruction("xor"))
 binary("pandn", I64, lambda k, x, y: k.b.and_(k.b.not_(x), y))
 binary("pmullw", I16, instruction("mul"))
 binary("pmulld", I32, instruction("mul"), VECTOR)
+binary("pmullq", I64, instruction("mul"), VECTOR)
 binary("pmulhw", I16, high_product(True))
 binary("pmulhuw", I16, high_product(False))
 binary("pmulhrsw", I16, rounded_product)

@@ -91,8 +91,11 @@ def _move(k: Kernel) -> None:
     k.store(k.d, k.load(k.a, I8))
 
 
-def _zero_above(k: Kernel) -> None:
-    for at in range(k.size, 64, 16):
+def clear_above(k: Kernel) -> None:
+    """Clear the destination from the operation's width up (SDM Vol. 2A 2.3.10.1, 2.7.4)."""
+    if k.size < 16:
+        k.store(k.b.add(k.d, I64(k.size)), constant(I8, [0] * (16 - k.size)))
+    for at in range(max(k.size, 16), VECTOR_BYTES, 16):
         k.store(k.b.add(k.d, I64(at)), constant(I8, [0] * 16))
 
 
@@ -126,8 +129,8 @@ def _insert_register(k: Kernel) -> None:
 
 
 def _mmx_from_register(k: Kernel) -> None:
-    """MOVD, MOVQ to an MMX register: a general register, zero-extended to 8 bytes."""
-    value = k.register(k.a, {4: I32, 8: I64}[k.size])
+    """MOVD, MOVQ, KMOV to an MMX or opmask register: a general register, zero-extended to 8 bytes."""
+    value = k.register(k.a, {1: I8, 2: I16, 4: I32, 8: I64}[k.size])
     k.store_scalar(k.d, value if k.size == 8 else k.b.zext(value, I64))
 
 
@@ -142,9 +145,9 @@ def _zero_registers(first: int) -> Callable[[Kernel], None]:
 
 define("vzeroupper", _zero_registers(16), 8, 16)
 define("vzeroall", _zero_registers(0), 8, 16)
-define("mmx_from_gpr", _mmx_from_register, 4, 8)
-define("movv", _move, 4, 8, 16, 32, 64)
-define("vzero", _zero_above, 16, 32)
+define("mmx_from_gpr", _mmx_from_register, 1, 2, 4, 8)
+define("movv", _move, 2, 4, 8, 16, 32, 64)
+define("vzero", clear_above, 2, 4, 8, 16, 32)
 define("movz", _move_zero_extended, 4, 8)
 define("gpr_to_vector", _from_register, 4, 8)
 define("vector_to_gpr", _to_register, 1, 2, 4, 8)

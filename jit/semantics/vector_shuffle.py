@@ -211,10 +211,15 @@ def any_bit(k: Kernel, value: ir.Value) -> ir.Value:
 
 
 def test(k: Kernel, x: ir.Value, y: ir.Value) -> None:
-    """ZF: x & y is 0. CF: ~x & y is 0. The other status flags are cleared, in the form of jit/flags.py."""
+    """ZF: x & y is 0. CF: ~x & y is 0. The other status flags are cleared."""
     b = k.b
-    zero = b.not_(any_bit(k, b.and_(x, y)))
-    carry = b.zext(b.not_(any_bit(k, b.and_(b.not_(x), y))), I64)
+    set_zero_carry(k, b.not_(any_bit(k, b.and_(x, y))), b.not_(any_bit(k, b.and_(b.not_(x), y))))
+
+
+def set_zero_carry(k: Kernel, zero: ir.Value, carry_flag: ir.Value) -> None:
+    """ZF and CF; the other status flags are cleared, in the form of jit/flags.py."""
+    b = k.b
+    carry = b.zext(carry_flag, I64)
     k.set_register(I64(layout.RES), b.select(zero, I64(0), I64(0x100)))
     k.set_register(I64(layout.AUX), b.shl(carry, I64(63)))
     k.set_register(I64(layout.CARRY), b.or_(carry, I64(0x100)))

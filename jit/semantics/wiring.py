@@ -10,6 +10,13 @@ STACK_SEGMENT = 0x4000  # bit 14: the segment is SS (in 64-bit mode a non-canoni
 WRITE_ACCESS = 0x8000   # bit 15: the access writes
 SEGMENT_SHIFT = 16      # linear_seg: segment register number in bits 18:16; linear_base: slot of the base in 31:16
 SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24
+MASK_SHIFT = 16         # mask_load, mask_store: place of the mask in the FPU file in bits 27:16
+MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
+
+# Words D and B of gathers (jit/semantics/vector_masked.py): D has the destination in bits 11:0, STACK_SEGMENT, and the
+# segment register's number from bit 16 (8: none); B the indices in bits 11:0, then the mask, log2 of the scale, and
+# the number of elements.
+VECTOR_OFFSET, GATHER_SEGMENT, GATHER_MASK, GATHER_SCALE, GATHER_COUNT, NO_SEGMENT = 0xFFF, 16, 12, 24, 26, 8
 
 # VECTOR_GATE (jit/vector_gate.py): CR0.EM, CR0.TS, no CR4.OSFXSR, AVX or AVX-512 state not enabled
 EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
@@ -20,12 +27,25 @@ MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHERE = "linear", "virtual", "anywhere"
 PROBE_HOT, PROBE_FILE = "hot", "file"
 
+# Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
+# of an element, whether the memory is one element for all (then log2 of how many), and whether it must be aligned.
+MASKED_OFFSET = 0xFFFF
+OPMASK_SHIFT, ELEMENT_SHIFT, BROADCAST_BIT, LANES_SHIFT = 16, 20, 1 << 22, 23
+OPMASK_NUMBER = 15
+MASKED_ALIGNED = 1 << 26
+
 # Operations of jit/simd_float.py, and the bit of its code that says the rest of the register comes from operand A
 ADD, SUB, MUL, DIV, MIN, MAX, ROOT = range(7)
 FLOAT_SCALAR = 1 << 24
 ADDSUB = 7                                  # SUB for elements of even number, ADD for the others
 
+# Operation of jit/simd_fma.py; FMA_ALTERNATE negates the addend once more for elements of even number
+FMA_NEGATE_PRODUCT, FMA_NEGATE_ADDEND, FMA_ALTERNATE = 1, 2, 4
+
 # Kinds of element in jit/simd_convert.py, the bit of its code that clears the rest of the register, and its control
-F16, F32, F64, I32, I64 = range(5)
+F16, F32, F64, I32, I64, U32, U64 = range(7)
 CONVERT_FILL = 1 << 25
 BY_MXCSR, SUPPRESS_INEXACT = 4, 8           # instead of a rounding mode in bits 1:0; no precision exception
+
+# Operations of jit/simd_parts.py
+GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)

@@ -213,6 +213,16 @@ def test_iretq_to_compatibility_mode() -> None:
     assert (rig.get("cpl"), rig.get("rsp"), rig.get("tlb_set")) == (3, 0x9000, layout.SET_USER)
 
 
+def test_iretq_to_user_level_empties_inner_segments_but_keeps_bases_of_null_ones() -> None:
+    rig = Rig("long")
+    rig.segment("fs", 0, 0x12345000, 0, 0)              # as after MOV FS, 0 and WRFSBASE
+    rig.segment("gs", KDATA, 0x5000, 0xFFFFFFFF, 0xC093)
+    for i, word in enumerate((TARGET, UCODE | 3, 0x202, 0x9000, UDATA | 3)):
+        rig.write(STACK_TOP + 8 * i, word)
+    rig.step("48cf")
+    assert [rig.get(n) for n in ("cpl", "fs", "fs.base", "gs")] == [3, 0, 0x12345000, 0]
+
+
 def test_iretq_with_nt_or_a_non_canonical_target_is_gp_0() -> None:
     for flags, target in ((0x4002, TARGET), (2, 1 << 48)):
         rig = Rig("long")

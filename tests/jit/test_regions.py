@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
+import emu.regions
 from jit import exits, layout, uops
+from jit.region import compile_region
 from jit.region_view import VIEW_END, keeps_to_view
 from tests.jit.bare import CODE, DATA, fresh, put
 from tools.lockstep.tables import Tables
@@ -134,13 +136,12 @@ def test_what_changes_while_it_is_compiled_is_not_installed(monkeypatch):
     bare = fresh("auto")
     regions = bare.engine.regions
     compiling, go = threading.Event(), threading.Event()
-    compile_job = regions._compile
 
-    def slowly(job):
+    def slowly(*arguments):
         compiling.set()
         assert go.wait(20)
-        return compile_job(job)
-    monkeypatch.setattr(regions, "_compile", slowly)
+        return compile_region(*arguments)
+    monkeypatch.setattr(emu.regions, "compile_region", slowly)
     before = regions.compiled
     put(bare, LOOP.replace(" ", ""))
     bare.gpr(7, 1 << 40)
@@ -194,3 +195,12 @@ def test_handlers_that_need_more_stay_in_the_interpreter():
                        "load_sreg": False, "check_next_page": False, "rep_movs.8.64": False}.items():
         compiler.op_id(name)
         assert compiler.compilable(name) == fits, name
+
+
+def test_results_that_go_to_vector_registers_are_no_state_offsets():
+    """Offsets into the FPU file are larger than the part of the state that a region copies."""
+    compiler = fresh().engine.compiler
+    for name, slot in {"add.64": True, "paddb.16": False, "loadv.16": False, "vector_to_gpr.4": True,
+                       "addps.16": False, "storev.16": False}.items():
+        compiler.op_id(name)
+        assert compiler.compilable(name) and compiler.names_slot(name) == slot, name

@@ -233,3 +233,15 @@ def test_a_full_arena_is_flushed_and_everything_decoded_again(mode, monkeypatch)
     assert flushes > 3
     translator.flush()
     bare.plane.flush()
+
+
+def test_the_same_bytes_elsewhere_become_the_same_records_unless_they_depend_on_their_place():
+    bare = fresh()
+    decode(bare, "48ffc0 488b0500010000 f4".replace(" ", ""))               # inc rax; mov rax, [rip + 0x100]; hlt
+    decode(bare, "90 48ffc0 488b0500010000 f4".replace(" ", ""), CODE + 0x1800)
+    first, second = record(bare, CODE), record(bare, CODE + 0x1801)
+    for offset in (uops.OP, uops.D, uops.A, uops.B):
+        assert field(first, offset, ctypes.c_uint32) == field(second, offset, ctypes.c_uint32)
+    assert field(second, uops.OFFSET, ctypes.c_uint16) == 0x801
+    loads = field(record(bare, CODE + 3), uops.IMM), field(record(bare, CODE + 0x1804), uops.IMM)
+    assert loads == (0x10A, 0x90B)

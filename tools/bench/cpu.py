@@ -1,4 +1,4 @@
-"""`strata bench cpu`: four loops in Strata and, in the same run, in QEMU, Unicorn and on the host CPU.
+"""`strata bench cpu`: eleven loops in Strata and, in the same run, in QEMU, Unicorn and on the host CPU.
 
 Only ratios measured in one run mean anything: a shared machine's speed swings by a third from one run to the next.
 """
@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.bench.loops import LOOPS, Loop
+from tools.bench.loop import Loop
+from tools.bench.loops import LOOPS
 from tools.bench.measure import Speed, speed
 from tools.bench.peers import Native, PeerError, Runner, Strata, available
 from tools.cli.options import Parser, seconds
@@ -30,7 +31,7 @@ examples:
 
 def parser() -> Parser:
     """The parser of `strata bench cpu`."""
-    p = Parser("strata bench cpu", "Instructions a second on four loops, beside other emulators.", EPILOG)
+    p = Parser("strata bench cpu", "Instructions a second on eleven loops, beside other emulators.", EPILOG)
     p.add_argument("--engine", action="append", choices=("interp", "blocks", "auto"),
                    help="measure this engine; may be given again (default: interp and auto)")
     p.add_argument("--loop", action="append", choices=[loop.name for loop in LOOPS],
@@ -120,7 +121,7 @@ def plot(rows: list[dict[str, Any]]) -> str:
         groups.setdefault(entry["name"], {})[f"strata {entry['engine']}"] = entry["mips"]
     for entry in rows:
         groups[entry["name"]].update(entry["peers"])
-    return bars("Speed on four loops", "MIPS", list(groups.items()))
+    return bars("Instructions a second", "MIPS", list(groups.items()))
 
 
 def _say(line: str) -> None:

@@ -1,12 +1,14 @@
-"""A multiboot image around a loop: 32-bit entry, long mode with an identity map, the loop, its result in 8 raw bytes on
-COM1 (least significant first), and the end of the run by writing 0 to port 0xf4. The same file runs in Strata and QEMU.
+"""A multiboot image around a loop: 32-bit entry, long mode with an identity map, SSE and (where there is) AVX switched
+on, the loop, its result in 8 raw bytes on COM1 (least significant first), and the end of the run by writing 0 to port
+0xf4. The same file runs in Strata and QEMU.
 
-Multiboot Specification 0.6.96, 3.1 (header) and 3.2 (machine state); long mode as in SDM 3A, Initializing IA-32e Mode.
+Multiboot Specification 0.6.96, 3.1 (header) and 3.2 (machine state); long mode as in SDM 3A, Initializing IA-32e Mode;
+SSE and AVX as in SDM 1, 13.5 and 14.3.
 """
 import struct
 
 from tools.bench.listing import code
-from tools.bench.loops import DATA_SIZE, Loop
+from tools.bench.loop import DATA_SIZE, Loop
 
 BASE = 0x100000
 BOOT, LONG, LOOP = BASE + 0x20, BASE + 0x100, BASE + 0x200
@@ -34,6 +36,21 @@ BOOT_CODE = """
 """
 
 LONG_CODE = """
+    0f 20 e0                    mov rax, cr4
+    0d 00 06 00 00              or eax, 600h            ; OSFXSR and OSXMMEXCPT
+    0f 22 e0                    mov cr4, rax
+    b8 01 00 00 00              mov eax, 1
+    0f a2                       cpuid
+    81 e1 00 00 00 14           and ecx, 14000000h      ; XSAVE and AVX
+    81 f9 00 00 00 14           cmp ecx, 14000000h
+    75 16                       jne 22
+    0f 20 e0                    mov rax, cr4
+    0d 00 00 04 00              or eax, 40000h          ; OSXSAVE
+    0f 22 e0                    mov cr4, rax
+    31 c9                       xor ecx, ecx
+    0f 01 d0                    xgetbv
+    83 c8 07                    or eax, 7               ; x87, SSE and AVX state
+    0f 01 d1                    xsetbv
     48 8b 3c 25 20 10 10 00     mov rdi, [101020h]      ; ITERATIONS
     be 00 00 11 00              mov esi, 110000h        ; DATA
     bc 00 90 10 00              mov esp, 109000h        ; STACK_TOP

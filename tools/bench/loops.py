@@ -1,17 +1,9 @@
-"""The four loops of `strata bench cpu`: their machine code, how long they are, and what they compute.
-
-Each is a leaf in the System V convention that touches caller-saved registers only, so that the host can call it too:
-RDI is the number of iterations (at least 1), RSI points to DATA_SIZE zeroed bytes, RAX is the result. The number of
-instructions is exact by construction: `setup` + `per_iteration` * iterations, RET included.
-"""
-from collections.abc import Callable
-from dataclasses import dataclass
-
+"""The loops of `strata bench cpu`: integer ones here, SIMD, AES, SHA-256 and x87 ones in vector_loops.py."""
 from tools.bench.listing import code
+from tools.bench.loop import DATA_SIZE, MASK, Loop
+from tools.bench.vector_loops import VECTOR_LOOPS
 
-MASK = (1 << 64) - 1
 DATA_MASK = 0x7ff8                  # the load/store loop walks 32 KiB in qwords
-DATA_SIZE = 0x9000                  # 32 KiB and the 24 bytes that the last index reaches beyond, in whole pages
 FIB = 16                            # the argument of the recursive loop's fib()
 
 DEC_JNZ = """
@@ -87,26 +79,6 @@ RECURSION = """
 """
 
 
-@dataclass(frozen=True)
-class Loop:
-    """One loop: `code` is position independent; `model` computes the result of a number of iterations, slowly."""
-
-    name: str
-    about: str
-    code: bytes
-    setup: int
-    per_iteration: int
-    model: Callable[[int], int]
-
-    def instructions(self, iterations: int) -> int:
-        """How many instructions a call with this many iterations retires."""
-        return self.setup + self.per_iteration * iterations
-
-    def iterations(self, instructions: float) -> int:
-        """How many iterations, at least 1, come nearest to this many instructions from below."""
-        return max(1, int(instructions - self.setup) // self.per_iteration)
-
-
 def alu_mix(iterations: int) -> int:
     """What ALU_MIX leaves in RAX."""
     a, c, d, r8, r9 = 1, 2, 3, 4, 5
@@ -152,10 +124,12 @@ def fib_instructions(n: int) -> int:
     return 4 * leaves + 12 * (leaves - 1)
 
 
-LOOPS = (
+INTEGER_LOOPS = (
     Loop("dec-jnz", "dec, jnz", code(DEC_JNZ), 2, 2, lambda n: 0),
     Loop("alu-mix", "12 register operations", code(ALU_MIX), 9, 12, alu_mix),
     Loop("load-store", "load, store and read-modify-write over 32 KiB", code(LOAD_STORE), 3, 9, load_store),
     Loop("fib", "recursive fib with call, ret, push, pop", code(RECURSION), 4, 5 + fib_instructions(FIB),
          lambda n: n * fib(FIB) & MASK),
 )
+
+LOOPS = INTEGER_LOOPS + VECTOR_LOOPS

@@ -1,7 +1,7 @@
 """Measures a runner on a loop: start-up subtracted, results checked."""
 from dataclasses import dataclass
 
-from tools.bench.loops import Loop
+from tools.bench.loop import Loop
 from tools.bench.peers import PeerError, Runner
 
 CHECKED_ITERATIONS = 1_000      # short enough for the Python model

@@ -4,6 +4,7 @@ A runner has a `name` and `run(loop, iterations)`, which returns the loop's resu
 start-up included. PeerError says in one line why it could not.
 """
 import ctypes
+import functools
 import mmap
 import platform
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tools.bench.image import image
-from tools.bench.loops import DATA_SIZE, Loop
+from tools.bench.loop import DATA_SIZE, Loop
 
 TIME_LIMIT = 120        # seconds for one run of another emulator
 
@@ -82,9 +83,10 @@ class Qemu:
         with tempfile.TemporaryDirectory() as directory:
             kernel, serial = Path(directory, "loop.elf"), Path(directory, "serial")
             kernel.write_bytes(image(loop, iterations))
-            command = [self.PROGRAM, "-accel", "tcg", *self._options, "-m", "64", "-nodefaults", "-no-user-config",
-                       "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-                       "-serial", f"file:{serial}", "-kernel", str(kernel)]
+            command = [self.PROGRAM, "-accel", "tcg", *self._options, "-cpu", "max", "-m", "64", "-nodefaults",
+                       "-no-user-config", "-display", "none", "-no-reboot",
+                       "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-serial", f"file:{serial}",
+                       "-kernel", str(kernel)]
             start = time.perf_counter()
             try:
                 done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -155,6 +157,9 @@ class Native:
 
     def run(self, loop: Loop, iterations: int) -> tuple[int, float]:
         """See Runner. The time is that of the call alone."""
+        lacking = sorted(loop.needs - _host_extensions())
+        if lacking:
+            raise PeerError(f"native: {loop.name} needs {', '.join(lacking)}, which the host CPU does not have")
         memory = self._executable()
         memory.write(loop.code)
         pinned = (ctypes.c_char * mmap.PAGESIZE).from_buffer(memory)
@@ -166,6 +171,17 @@ class Native:
         del function, pinned                    # the map cannot be closed while something points into it
         memory.close()
         return result, elapsed
+
+
+@functools.cache
+def _host_extensions() -> frozenset[str]:
+    """What /proc/cpuinfo says the host CPU has; nothing where there is no such file."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return frozenset()
+    flags = (line.partition(":")[2] for line in text.splitlines() if line.startswith("flags"))
+    return frozenset(next(flags, "").split())
 
 
 def available(wanted: set[str]) -> tuple[list[Runner], list[str]]:

@@ -8,7 +8,7 @@ BENCHMARKS = {"cpu": "tools.bench.cpu"}
 
 EPILOG = """\
 benchmarks:
-  cpu     four loops of known length, beside QEMU TCG, Unicorn and the host CPU
+  cpu     eleven loops of known length, beside QEMU TCG, Unicorn and the host CPU
 
 examples:
   strata bench cpu

@@ -16,6 +16,7 @@ COMMANDS = {
     "info": ("tools.cli.info", "list what is implemented"),
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
+    "initramfs": ("tools.cli.initramfs", "write an initial RAM disk for a Linux guest"),
 }
 
 EPILOG = """\
@@ -43,7 +44,7 @@ def version() -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of everything up to and including the subcommand's name."""
-    commands = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
+    commands = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())
     top = Parser("strata", "An instruction-level x86-64 emulator with privilege planes (VTLs, VMPLs, KVM planes).",
                  EPILOG.format(commands=commands))
     top.add_argument("--version", action="store_true", help="print the version and exit")

@@ -7,13 +7,15 @@ VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: 
                 17: "#AC", 19: "#XM"}
 
 
+ZMM_BYTES, ZMMS, OPMASKS = 64, 32, 8
+
+
 class VectorState(NamedTuple):
-    """The FPU file's part of a state: MXCSR, YMM0-15 (32 bytes each), and the x87 registers in physical order (10 of
-    every 16 bytes) with FCW, FSW, the abridged tag word and the
-    pointers to the last instruction."""
+    """The FPU file's part of a state: MXCSR, ZMM0-31 (64 bytes each), the x87 registers in physical order (10 of every
+    16 bytes) with FCW, FSW, the abridged tag word and the pointers to the last instruction, and K0-7 (8 bytes each)."""
 
     mxcsr: int
-    ymm: bytes
+    zmm: bytes
     st: bytes
     fcw: int = 0x37F
     fsw: int = 0
@@ -21,13 +23,23 @@ class VectorState(NamedTuple):
     fop: int = 0
     fip: int = 0
     fdp: int = 0
+    opmask: bytes = bytes(8 * OPMASKS)
 
     def describe(self) -> str:
         """The registers that are not zero."""
-        parts = [f"ymm{n}={self.ymm[32 * n:32 * n + 32][::-1].hex()}" for n in range(16)]
+        parts = [f"zmm{n}={self.register(n):x}" for n in range(ZMMS)]
+        parts += [f"k{n}={self.mask(n):x}" for n in range(OPMASKS)]
         parts += [f"mm{n}={self.st[16 * n:16 * n + 10][::-1].hex()}" for n in range(8)]
         parts += [f"{name}={getattr(self, name):x}" for name in ("fcw", "fsw", "ftw", "fop", "fip", "fdp")]
         return " ".join((f"mxcsr={self.mxcsr:x}", *(p for p in parts if set(p.partition("=")[2]) != {"0"})))
+
+    def register(self, number: int) -> int:
+        """The 512 bits of a vector register."""
+        return int.from_bytes(self.zmm[ZMM_BYTES * number:ZMM_BYTES * (number + 1)], "little")
+
+    def mask(self, number: int) -> int:
+        """The 64 bits of an opmask register."""
+        return int.from_bytes(self.opmask[8 * number:8 * number + 8], "little")
 
 
 class Case(NamedTuple):

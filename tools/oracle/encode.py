@@ -21,6 +21,7 @@ TRIES = 2000
 _TABLE = {OpCodeTableKind.NORMAL: b"", OpCodeTableKind.T0F: b"\x0f", OpCodeTableKind.T0F38: b"\x0f\x38",
           OpCodeTableKind.T0F3A: b"\x0f\x3a"}
 _VEX_MAP = {OpCodeTableKind.T0F: 1, OpCodeTableKind.T0F38: 2, OpCodeTableKind.T0F3A: 3}
+_EVEX_MAP = _VEX_MAP | {OpCodeTableKind.MAP5: 5, OpCodeTableKind.MAP6: 6}
 _MANDATORY = {MandatoryPrefix.P66: 0x66, MandatoryPrefix.PF3: 0xF3, MandatoryPrefix.PF2: 0xF2}
 _VEX_PP = {MandatoryPrefix.P66: 1, MandatoryPrefix.PF3: 2, MandatoryPrefix.PF2: 3}
 _SEGMENTS = (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
@@ -117,5 +118,25 @@ def _vex(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
     return segment + bytes((0xC4, second, third)) + _tail(info, bits, rng)
 
 
+def _evex(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
+    """SDM Vol. 2A table 2-30. Bits that select registers are inverted, so all ones where there is no register."""
+    first = _EVEX_MAP[info.table] | (rng.getrandbits(4) << 4 if bits == 64 else 0xF0)
+    vvvv = rng.choice((15, rng.randrange(16)))
+    second = rng.getrandbits(1) << 7 | vvvv << 3 | 4 | _VEX_PP.get(info.mandatory_prefix, 0)
+    mask = 0
+    if info.require_op_mask_register or info.can_use_op_mask_register and rng.random() < 0.7:
+        mask = rng.randrange(1, 8)
+    zeroing = info.can_use_zeroing_masking and mask and rng.random() < 0.5
+    broadcast = (info.can_broadcast or info.can_use_rounding_control or info.can_suppress_all_exceptions) and \
+        rng.random() < 0.5
+    length = rng.randrange(4) if broadcast else info.l
+    high = rng.choice((1, rng.getrandbits(1))) if bits == 64 else 1
+    third = (0x80 if zeroing else 0) | length << 5 | (0x10 if broadcast else 0) | high << 3 | mask
+    segment = bytes((rng.choice(_SEGMENTS),)) if rng.random() < 0.1 else b""
+    return segment + bytes((0x62, first, second, third)) + _tail(info, bits, rng)
+
+
 def _attempt(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
+    if info.encoding == EncodingKind.EVEX:
+        return _evex(info, bits, rng)
     return _vex(info, bits, rng) if info.encoding == EncodingKind.VEX else _legacy(info, bits, rng)

@@ -70,7 +70,8 @@ def address(rng: Random, area: Area = DATA, bits: int = 64) -> int:
     return rng.choice(NON_CANONICAL) - rng.randrange(0, 12) & MASK64
 
 
-def _number(register: int) -> int:
+def number_of(register: int) -> int:
+    """Number of a register, that of its widest form for a part of a general register."""
     return int(RegisterExt.number(RegisterExt.full_register(register)))
 
 
@@ -113,7 +114,7 @@ class Builder:
         if insn.mnemonic in _SHIFTS and rng.random() < 0.8:
             registers[RCX] = registers[RCX] & -256 | rng.randrange(70)
         elif insn.mnemonic in _BIT_STRINGS and insn.op1_kind == OpKind.REGISTER and rng.random() < 0.8:
-            registers[_number(insn.op1_register)] = rng.randrange(-20000, 20000) & MASK64
+            registers[number_of(insn.op1_register)] = rng.randrange(-20000, 20000) & MASK64
         elif insn.mnemonic in _DIVISIONS and rng.random() < 0.7:
             registers[RDX] = rng.choice((0, MASK64, rng.randrange(200), -rng.randrange(200) & MASK64))
             if rng.random() < 0.5:
@@ -148,19 +149,21 @@ class Builder:
             registers[RBX] = target - (registers[RAX] & 0xFF) & MASK64
             return
         narrow = RegisterExt.size(base) == 4 or RegisterExt.size(index) == 4
-        if index and index != base and _number(index) not in self.fixed:
-            registers[_number(index)] = rng.choice((0, 1, 8, rng.randrange(64), value(rng)))
-        scaled = registers[_number(index)] * insn.memory_index_scale if index else 0
+        if insn.is_vsib:
+            target, index = DATA.address + DATA.size // 2 + rng.randrange(64), Register.NONE
+        if index and index != base and number_of(index) not in self.fixed:
+            registers[number_of(index)] = rng.choice((0, 1, 8, rng.randrange(64), value(rng)))
+        scaled = registers[number_of(index)] * insn.memory_index_scale if index else 0
         if base in (Register.RIP, Register.EIP):
             self.encoded = self.encoded.with_displacement(target - rip - len(self.encoded.data))
         elif base and base != index:
             start = target - scaled - insn.memory_displacement & MASK64
             if narrow and self.bits == 64:
                 start = start & MASK32 | rng.getrandbits(32) << 32
-            registers[_number(base)] = start
+            registers[number_of(base)] = start
         elif not base and not index and self.encoded.offsets.has_displacement:
             if self.encoded.offsets.displacement_size >= 4:
                 self.encoded = self.encoded.with_displacement(target)
         elif index:
             scale = insn.memory_index_scale + (1 if base == index else 0)
-            registers[_number(index)] = (target - insn.memory_displacement & MASK64) // scale
+            registers[number_of(index)] = (target - insn.memory_displacement & MASK64) // scale

@@ -9,7 +9,7 @@ from emu.mem.ram import HostBlock, PhysicalMemory
 from emu.plane import Plane
 from jit import exits, fpu_layout, layout, pmap, run_slots
 from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
-from tools.oracle.case import Case, Outcome, VectorState
+from tools.oracle.case import OPMASKS, ZMM_BYTES, ZMMS, Case, Outcome, VectorState
 
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
@@ -63,7 +63,7 @@ class Guest:
     def _start(self) -> None:
         plane = self.plane
         for field, value in ((layout.CR0, CR0), (layout.CR3, TABLES), (layout.CR4, CR4), (layout.EFER, EFER),
-                             (layout.CPL, 3), (layout.XCR0, 7)):
+                             (layout.CPL, 3), (layout.XCR0, 0xE7)):
             plane.set(field, value)
         for number in SEGMENTS:
             plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
@@ -132,7 +132,7 @@ class Guest:
         return Outcome(registers, end, plane.rflags, fault, address, vector)
 
     def _put_vector(self, state: VectorState) -> None:
-        """The FPU file from a case; the upper halves of the ZMM registers become zero."""
+        """The FPU file from a case."""
         plane = self.plane
         fpu = plane.get(layout.FPU)
         for field, value in ((fpu_layout.MXCSR, state.mxcsr), (fpu_layout.FCW, state.fcw),
@@ -141,18 +141,17 @@ class Guest:
                              (fpu_layout.FDS, 0)):
             plane.fpu_set(field, value)
         ctypes.memmove(fpu + fpu_layout.ST, state.st, 128)
-        for number in range(16):
-            register = state.ymm[32 * number:32 * number + 32] + bytes(32)
-            ctypes.memmove(fpu + fpu_layout.xmm(number), register, 64)
+        ctypes.memmove(fpu + fpu_layout.ZMM, state.zmm, len(state.zmm))
+        ctypes.memmove(fpu + fpu_layout.OPMASK, state.opmask, len(state.opmask))
 
     def _vector(self) -> VectorState:
         plane = self.plane
         fpu = plane.get(layout.FPU)
-        ymm = b"".join(ctypes.string_at(fpu + fpu_layout.xmm(number), 32) for number in range(16))
-        return VectorState(plane.fpu_get(fpu_layout.MXCSR), ymm, ctypes.string_at(fpu + fpu_layout.ST, 128),
-                           *(plane.fpu_get(word) for word in (fpu_layout.FCW, fpu_layout.FSW, fpu_layout.FTW,
-                                                              fpu_layout.FOP,
-                                                              fpu_layout.FIP, fpu_layout.FDP)))
+        zmm = ctypes.string_at(fpu + fpu_layout.ZMM, ZMM_BYTES * ZMMS)
+        fcw, fsw, ftw, fop, fip, fdp = (plane.fpu_get(word) for word in (
+            fpu_layout.FCW, fpu_layout.FSW, fpu_layout.FTW, fpu_layout.FOP, fpu_layout.FIP, fpu_layout.FDP))
+        return VectorState(plane.fpu_get(fpu_layout.MXCSR), zmm, ctypes.string_at(fpu + fpu_layout.ST, 128), fcw, fsw,
+                           ftw, fop, fip, fdp, ctypes.string_at(fpu + fpu_layout.OPMASK, 8 * OPMASKS))
 
     def _compile(self, rip: int) -> None:
         """Put a region at the instruction that was just decoded."""

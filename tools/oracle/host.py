@@ -111,6 +111,11 @@ class Host:
         if case.vector:
             self._extended.put(case.vector)
             self._ptrace(PTRACE_SETREGSET, self._extended.io_vector, NT_X86_XSTATE)
+        return self.step(case)
+
+    def step(self, case: Case) -> Outcome:
+        """Execute one instruction from where the child is."""
+        regs = self._regs
         self._ptrace(PTRACE_SINGLESTEP, 0)
         _, status = os.waitpid(self.child, 0)
         if not os.WIFSTOPPED(status):

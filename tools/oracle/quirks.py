@@ -12,6 +12,7 @@ _STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP}
 _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
 _POPS_EARLY = {Mnemonic.POPA, Mnemonic.POPAD}
+_MASKED_STORES = {Mnemonic.VMASKMOVPS, Mnemonic.VMASKMOVPD, Mnemonic.VPMASKMOVD, Mnemonic.VPMASKMOVQ}
 _NARROW = {OpKind.MEMORY_SEG_ESI, OpKind.MEMORY_ESEDI}
 
 
@@ -32,3 +33,9 @@ def register_mask(insn: Instruction, faulted: bool) -> int:
     if faulted and any(insn.op_kind(i) in _NARROW for i in range(insn.op_count)):
         return MASK32
     return MASK64
+
+
+def address_mask(insn: Instruction) -> int:
+    """The bits of a page fault's address that count. Masked stores report the last byte of an operand that crosses into
+    the page, chosen or not."""
+    return -0x1000 & MASK64 if insn.mnemonic in _MASKED_STORES and insn.op0_kind == OpKind.MEMORY else MASK64

@@ -25,12 +25,14 @@ from tools.oracle.vector_values import VectorBuilder
 
 _OPERANDS = {v: n for n in dir(OpCodeOperandKind) if not n.startswith("_")
              and isinstance(v := getattr(OpCodeOperandKind, n), int)}
-_VECTOR = ("XMM", "YMM", "MM_")
+_VECTOR = ("XMM", "YMM", "ZMM", "MM_", "K_", "KP1_")
 _STATE = ("FXSAVE_M512BYTE", "FXSAVE64_M512BYTE", "FXRSTOR_M512BYTE", "FXRSTOR64_M512BYTE", "LDMXCSR_M32",
           "STMXCSR_M32", "VEX_VLDMXCSR_M32", "VEX_VSTMXCSR_M32", "EMMS", "VEX_VZEROALL", "VEX_VZEROUPPER")
 # What this kind of host has; others are not compared.
 _SUPPORTED = {"MMX", "SSE", "SSE2", "SSE3", "SSSE3", "SSE4_1", "SSE4_2", "AVX", "AVX2", "FMA", "F16C", "AES",
-              "PCLMULQDQ", "SHA", "GFNI", "VAES", "VPCLMULQDQ", "FXSR", "MOVBE", "AVX_VNNI"}
+              "PCLMULQDQ", "SHA", "GFNI", "VAES", "VPCLMULQDQ", "FXSR", "MOVBE", "AVX_VNNI", "AVX512F",
+              "AVX512VL", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512_IFMA", "AVX512_VBMI", "AVX512_VBMI2",
+              "AVX512_VNNI", "AVX512_BITALG", "AVX512_VPOPCNTDQ", "AVX512_BF16", "AVX512_FP16"}
 _FEATURE_NAMES = {getattr(CpuidFeature, n): n for n in dir(CpuidFeature) if not n.startswith("_")}
 
 
@@ -44,10 +46,9 @@ def vector_codes(bits: int) -> list[int]:
             continue
         info = OpCodeInfo(code)
         kinds = [_OPERANDS[kind] for kind in info.op_kinds()]
-        if (info.encoding in (EncodingKind.LEGACY, EncodingKind.VEX) and available(code, bits)
+        if (info.encoding in (EncodingKind.LEGACY, EncodingKind.VEX, EncodingKind.EVEX) and available(code, bits)
                 and (code in lowering.CODES or info.mnemonic in lowering.TABLE)
-                and (any(kind.startswith(_VECTOR) for kind in kinds) or name in _STATE)
-                and not any("VSIB" in kind for kind in kinds)):
+                and (any(kind.startswith(_VECTOR) or "VSIB" in kind for kind in kinds) or name in _STATE)):
             found.append(code)
     return found
 
@@ -106,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
             if shown:
                 print(f"differences: {dict(shown)}", file=sys.stderr)
             if comparison.unimplemented:
-                names = sorted({text.split(" ")[0] for text in comparison.unimplemented})
+                names = sorted(comparison.unimplemented)
                 print(f"not implemented: {' '.join(names)}", file=sys.stderr)
             print(f"{bits}-bit code: {len(codes)} forms, {comparison.count} cases, {guest.engine.regions.compiled} "
                   "regions", file=sys.stderr)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from random import Random
 
 from iced_x86 import Instruction
 
 from tools.oracle.arena import DATA
-from tools.oracle.case import Case, VectorState
-from tools.oracle.generate import MASK64, RAX, RDX, Builder, value
+from tools.oracle.case import OPMASKS, ZMM_BYTES, ZMMS, Case, VectorState
+from tools.oracle.generate import MASK64, RAX, RDX, Builder, number_of, value
 
 SINGLES = (0, 0x80000000, 1, 0x80000001, 0x007FFFFF, 0x807FFFFF, 0x00800000, 0x80800000, 0x00800001, 0x3F800000,
            0xBF800000, 0x3F800001, 0x3F7FFFFF, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000, 0x7F800001, 0xFFBFFFFF,
@@ -25,6 +26,7 @@ DOUBLES = (0, 1 << 63, 1, 0x800FFFFFFFFFFFFF, 0x000FFFFFFFFFFFFF, 0x001000000000
            0x3810000000000000, 0x380FFFFFFFFFFFFF, 0x36A0000000000000, 0x3690000000000000, 0x3800000000000001)
 ROUNDING, DAZ, FLUSH, MASKS = 13, 0x40, 0x8000, 0x1F80
 ALIGNED = -64
+POOL = 1024                     # registers made of each kind
 
 
 def single(rng: Random) -> int:
@@ -79,6 +81,46 @@ def mxcsr(rng: Random) -> int:
     return word
 
 
+def opmask(rng: Random) -> bytes:
+    """An opmask register: all, none, one or some of the elements; bits beyond the elements are set, too."""
+    kind = rng.random()
+    if kind < 0.15:
+        return b"\xff" * 8
+    if kind < 0.25:
+        return bytes(8)
+    if kind < 0.4:
+        return (1 << rng.choice((rng.randrange(8), rng.randrange(64)))).to_bytes(8, "little")
+    return rng.getrandbits(64).to_bytes(8, "little")
+
+
+def indices(rng: Random, size: int, scale: int) -> bytes:
+    """Elements of a vector index: most lead to the middle of the data, some beyond its ends, some are equal."""
+    reach = rng.choice((64, 2000, 2000, 12000)) // scale
+    few = [rng.randrange(-reach, reach) for _ in range(3)]
+    found = b""
+    for _ in range(ZMM_BYTES // size):
+        element = rng.choice(few) if rng.random() < 0.2 else rng.randrange(-reach, reach)
+        if rng.random() < 0.02:
+            element = rng.getrandbits(8 * size - 1)
+        found += element.to_bytes(size, "little", signed=True)
+    return found
+
+
+@cache
+def _pool(kind: str) -> list[bytes]:
+    """Registers of a kind, to choose from."""
+    rng = Random(kind)
+    return [vector(rng, ZMM_BYTES, kind) for _ in range(POOL)]
+
+
+def _register(rng: Random, kind: str) -> bytes:
+    """A register whose 16-byte pieces come from the pool."""
+    pool = _pool(kind)
+    if rng.random() < 0.2:
+        return vector(rng, 16, kind) + rng.choice(pool)[16:]
+    return rng.choice(pool)[:32] + rng.choice(pool)[32:]
+
+
 class VectorBuilder(Builder):
     """A case with vector state; its memory operand's contents are of the same kind."""
 
@@ -102,15 +144,19 @@ class VectorBuilder(Builder):
         self.operand = 0
         case = super().build(rip)
         kind = rng.choice(_kinds(insn))
-        ymm = b"".join(vector(rng, 32, kind if rng.random() < 0.9 else "integer") for _ in range(16))
-        if self.bits == 32:
-            ymm = ymm[:256] + bytes(256)
+        registers = [_register(rng, kind if rng.random() < 0.9 else "integer")
+                     for _ in range(ZMMS if self.bits == 64 else ZMMS // 4)]
+        if insn.is_vsib:
+            index = number_of(insn.memory_index)
+            registers[index] = indices(rng, 8 if insn.is_vsib64 else 4, insn.memory_index_scale)
+        zmm = b"".join(registers).ljust(ZMM_BYTES * ZMMS, b"\0")
         st = b"".join(vector(rng, 8, "integer") + struct.pack("<H", rng.choice((0xFFFF, 0x3FFF, 0))) + bytes(6)
                       for _ in range(8))
         pokes = case.pokes
         if self.operand and DATA.address <= self.operand and self.operand + 64 <= DATA.end:
             pokes = (*pokes, (self.operand, vector(rng, 64, kind)))
-        state = VectorState(mxcsr(rng), ymm, st, ftw=rng.choice((0, 0xFF, rng.getrandbits(8))))
+        state = VectorState(mxcsr(rng), zmm, st, ftw=rng.choice((0, 0xFF, rng.getrandbits(8))),
+                            opmask=b"".join(opmask(rng) for _ in range(OPMASKS)))
         return case._replace(vector=state, pokes=pokes)
 
 

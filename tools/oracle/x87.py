@@ -18,7 +18,7 @@ from iced_x86 import Code, EncodingKind, Instruction, MemorySize, Mnemonic, OpCo
 from emu.decode import lowering
 from emu.decode.names import code_name
 from tools.oracle.arena import CODE, SLOT, SLOTS
-from tools.oracle.case import Case, Outcome, VectorState
+from tools.oracle.case import ZMM_BYTES, ZMMS, Case, Outcome, VectorState
 from tools.oracle.compare import Comparison
 from tools.oracle.encode import available, random_encoding
 from tools.oracle.generate import Builder, value
@@ -97,7 +97,7 @@ class X87Builder(Builder):
             relative &= 0x7F                                # ST(7) is free
         ftw = (relative << top | relative >> 8 - top) & 0xFF
         st = b"".join(extended(rng) + bytes(6) for _ in range(8))
-        return VectorState(MXCSR_DEFAULT, bytes(512), st, fcw, fsw, ftw, rng.getrandbits(11),
+        return VectorState(MXCSR_DEFAULT, bytes(ZMM_BYTES * ZMMS), st, fcw, fsw, ftw, rng.getrandbits(11),
                            CODE.address + rng.randrange(4096), CODE.address + rng.randrange(4096))
 
 
@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
             if shown:
                 print(f"differences: {dict(shown)}", file=sys.stderr)
             if comparison.unimplemented:
-                names = sorted({text.split(" ")[0] for text in comparison.unimplemented})
+                names = sorted(comparison.unimplemented)
                 print(f"not implemented: {' '.join(names)}", file=sys.stderr)
             print(f"{bits}-bit code: {len(codes)} forms, {comparison.count} cases, {guest.engine.regions.compiled} "
                   "regions", file=sys.stderr)

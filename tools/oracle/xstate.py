@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import struct
 
-from tools.oracle.case import VectorState
+import numpy as np
+
+from tools.oracle.case import OPMASKS, ZMM_BYTES, ZMMS, VectorState
 
 IMAGE_BYTES = 16384
-FCW, MXCSR, ST, XMM, XSTATE_BV, YMM_HIGH = 0, 24, 32, 160, 512, 576
-X87, SSE, AVX = 1, 2, 4
+FCW, MXCSR, ST, XMM, XSTATE_BV = 0, 24, 32, 160, 512
+X87, SSE, AVX, OPMASK, ZMM_HIGH, HIGH_ZMM = 0, 1, 2, 5, 6, 7        # state components (SDM Vol. 1 13.1)
 INITIAL = (0x37F, 0, 0, 0, 0, 0)            # FCW to FDP of the initial configuration
+SSE_REGISTERS = 16
+# push rbx; mov eax, 0xd; mov ecx, edi; cpuid; mov eax, ebx; pop rbx; ret
+CPUID_OFFSET = bytes.fromhex("53 b80d000000 89f9 0fa2 89d8 5b c3")
 
 
 class _IoVector(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
+def component_offset(component: int) -> int:
+    """Where this CPU keeps a component in a standard image, 0 for one that it lacks (CPUID leaf 0xD, EBX)."""
+    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code[:len(CPUID_OFFSET)] = CPUID_OFFSET
+    return ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(ctypes.addressof(ctypes.c_char.from_buffer(code)))(
+        component)
+
+
 class ExtendedState:
-    """An image and the iovec that names it. AVX-512 and later components keep what the process started with."""
+    """An image and the iovec that names it. Other components than those of VectorState keep what the process started
+    with. Registers that the CPU lacks read as zero."""
 
     def __init__(self) -> None:
         self._image = ctypes.create_string_buffer(IMAGE_BYTES)
         self._vector = _IoVector(ctypes.addressof(self._image), IMAGE_BYTES)
         self._initial = b""
+        self._components = X87 | 1 << SSE
+        self._zmm = np.zeros((ZMMS, ZMM_BYTES), np.uint8)
+        self._parts: list[tuple[int, np.ndarray, np.ndarray]] = []      # component, the image's bytes, _zmm's
+        self._part(SSE, XMM, slice(0, SSE_REGISTERS), slice(0, 16))
+        self._part(AVX, component_offset(AVX), slice(0, SSE_REGISTERS), slice(16, 32))
+        self._part(ZMM_HIGH, component_offset(ZMM_HIGH), slice(0, SSE_REGISTERS), slice(32, 64))
+        self._part(HIGH_ZMM, component_offset(HIGH_ZMM), slice(SSE_REGISTERS, ZMMS), slice(0, 64))
+        self._opmask = component_offset(OPMASK)
+        self._components = sum(1 << part[0] for part in self._parts) | 1 << X87 | bool(self._opmask) << OPMASK
+
+    def _part(self, component: int, offset: int, registers: slice, columns: slice) -> None:
+        target = self._zmm[registers, columns]
+        if offset:
+            source = np.frombuffer(memoryview(self._image), np.uint8, target.size, offset).reshape(target.shape)
+            self._parts.append((component, source, target))
 
     @property
     def io_vector(self) -> int:
@@ -40,31 +70,34 @@ class ExtendedState:
 
     def put(self, state: VectorState) -> None:
         """Fill the image for a write."""
-        image = bytearray(self._initial)
+        image = self._image
+        ctypes.memmove(image, self._initial, len(self._initial))
         top = state.fsw >> 11 & 7
-        image[:MXCSR] = bytes(MXCSR)
-        struct.pack_into("<HHBxHQQ", image, FCW, state.fcw, state.fsw, state.ftw, state.fop, state.fip, state.fdp)
-        struct.pack_into("<I", image, MXCSR, state.mxcsr)
-        struct.pack_into("<Q", image, XSTATE_BV, X87 | SSE | AVX)
-        for n in range(8):
-            image[ST + 16 * n:ST + 16 * n + 10] = state.st[16 * (n + top & 7):][:10]
-        for n in range(16):
-            image[XMM + 16 * n:XMM + 16 * n + 16] = state.ymm[32 * n:32 * n + 16]
-            image[YMM_HIGH + 16 * n:YMM_HIGH + 16 * n + 16] = state.ymm[32 * n + 16:32 * n + 32]
-        ctypes.memmove(self._image, bytes(image), len(image))
+        struct.pack_into("<HHBxHQQI", image, FCW, state.fcw, state.fsw, state.ftw, state.fop, state.fip, state.fdp,
+                         state.mxcsr)
+        struct.pack_into("<Q", image, XSTATE_BV, self._components)
+        turned = state.st[16 * top:] + state.st[:16 * top]
+        ctypes.memmove(ctypes.addressof(image) + ST, turned, len(turned))
+        self._zmm[:] = np.frombuffer(state.zmm, np.uint8).reshape(ZMMS, ZMM_BYTES)
+        for _, inside, registers in self._parts:
+            inside[:] = registers
+        if self._opmask:
+            ctypes.memmove(ctypes.addressof(image) + self._opmask, state.opmask, 8 * OPMASKS)
 
     def get(self) -> VectorState:
         """The state in the image just read. A component that is in its initial state reads as such."""
-        image = self._image.raw[:self._vector.length]
-        present = struct.unpack_from("<Q", image, XSTATE_BV)[0]
-        fcw, fsw, ftw, *pointers = struct.unpack_from("<HHBxHQQ", image, FCW) if present & X87 else INITIAL
-        top = fsw >> 11 & 7
-        st = bytearray(128)
-        if present & X87:
-            for n in range(8):
-                at = 16 * (n + top & 7)
-                st[at:at + 10] = image[ST + 16 * n:ST + 16 * n + 10]
-        low = image[XMM:XMM + 256] if present & SSE else bytes(256)
-        high = image[YMM_HIGH:YMM_HIGH + 256] if present & AVX else bytes(256)
-        ymm = b"".join(low[16 * n:16 * n + 16] + high[16 * n:16 * n + 16] for n in range(16))
-        return VectorState(struct.unpack_from("<I", image, MXCSR)[0], ymm, bytes(st), fcw, fsw, ftw, *pointers)
+        image = self._image
+        present, = struct.unpack_from("<Q", image, XSTATE_BV)
+        fcw, fsw, ftw, fop, fip, fdp = struct.unpack_from("<HHBxHQQ", image, FCW) if present & 1 << X87 else INITIAL
+        st = bytes(128)
+        if present & 1 << X87:
+            top = fsw >> 11 & 7
+            turned = ctypes.string_at(ctypes.addressof(image) + ST, 128)
+            st = turned[128 - 16 * top:] + turned[:128 - 16 * top]
+        for component, inside, registers in self._parts:
+            registers[:] = inside if present & 1 << component else 0
+        masks = bytes(8 * OPMASKS)
+        if self._opmask and present & 1 << OPMASK:
+            masks = ctypes.string_at(ctypes.addressof(image) + self._opmask, 8 * OPMASKS)
+        mxcsr, = struct.unpack_from("<I", image, MXCSR)
+        return VectorState(mxcsr, self._zmm.tobytes(), st, fcw, fsw, ftw, fop, fip, fdp, masks)

@@ -2,13 +2,13 @@
 import pytest
 
 from tools.bench import cpu, peers
-from tools.bench.loops import LOOPS
+from tools.bench.loops import INTEGER_LOOPS
 
 INTERPRETER_MIPS = 80
 LEAST_RATIO = {"unicorn": 1.0, "qemu-icount": 1.0}      # of `auto` to the peer
 
 
-@pytest.fixture(scope="module", params=LOOPS, ids=lambda loop: loop.name)
+@pytest.fixture(scope="module", params=INTEGER_LOOPS, ids=lambda loop: loop.name)
 def measured(request):
     """One loop: its speeds in Strata's engines, and in the peers that are here."""
     pytest.importorskip("emu.machine")

