@@ -123,6 +123,9 @@ class Machine(Placing, plain.Machine):
         options."""
         file.fits(self, snapshot)
         self.snapshots.restore(snapshot)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self.frontier = self.clock.icount
         if self.debugger.history is not None:
             self.debugger.history.forget()
@@ -139,8 +142,8 @@ class Machine(Placing, plain.Machine):
 
     def restore_file(self, path: str | os.PathLike[str]) -> Snapshot:
         """Restore a snapshot from a file. SnapshotError: it is damaged, or of another machine."""
-        snapshot = file.read(path, self)
-        self.restore(snapshot)
+        snapshot = file.restore(path, self, self.snapshots)
+        self._begin_anew()
         return snapshot
 
 

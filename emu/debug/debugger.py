@@ -123,7 +123,6 @@ class Debugger:
 
     def _begin(self) -> None:
         self.fired = []
-        self._interrupted = False
         self.probes.resync()
         if self.history is not None and self.history.changed:
             self.settle()
@@ -133,6 +132,7 @@ class Debugger:
         """A stop's position is settled, and is what it says."""
         self.settle()
         machine = self.machine
+        self._interrupted = False
         self._passed = machine.clock.icount
         error, self._error = self._error, None
         if error is not None:
@@ -201,6 +201,7 @@ class Debugger:
             self._travel(past, icount)
         finally:
             self.probes.suspend(True)
+            self._interrupted = False
         self._passed = past.now
         return self.here(reasons.GOTO, f"at instruction {past.now}")
 

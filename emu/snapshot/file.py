@@ -22,7 +22,8 @@ import numpy as np
 from emu.mem.ram import PAGE
 from emu.snapshot import encoding, state
 from emu.snapshot.pages import Page, RamImage
-from emu.snapshot.snapshot import Snapshot, options
+from emu.snapshot.registers import check
+from emu.snapshot.snapshot import Snapshot, Snapshots, options
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -89,6 +90,24 @@ def read(path: str | os.PathLike[str], machine: Machine) -> Snapshot:
         raise SnapshotError(f"{name}: contents: are not what a snapshot holds ({type(error).__name__})") from None
     fits(machine, snapshot, name)
     _like(snapshot.state, state.save(machine), name, "state")
+    try:
+        for vcpu in snapshot.state["vcpus"]:
+            check(vcpu["group"], vcpu["planes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"{name}: state.vcpus: {error} cannot be") from None
+    return snapshot
+
+
+def restore(path: str | os.PathLike[str], machine: Machine, snapshots: Snapshots) -> Snapshot:
+    """Read a file and become what it holds. SnapshotError: the machine stays as it is."""
+    snapshot, before = read(path, machine), snapshots.take()
+    try:
+        snapshots.restore(snapshot)
+        for plane in machine.all_planes():
+            plane.update_mode()
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        snapshots.restore(before)
+        raise SnapshotError(f"{os.fspath(path)}: state: does not fit ({type(error).__name__}: {error})") from None
     return snapshot
 
 
@@ -124,6 +143,11 @@ def _like(found: Any, wanted: Any, name: str, field: str) -> None:
             if not isinstance(found, dict) or key not in found:
                 raise SnapshotError(f"{name}: {field}.{key}: is missing")
             _like(found[key], value, name, f"{field}.{key}")
+    elif isinstance(wanted, list) and field in ("state.vcpus", "state.pc.lapics"):
+        if not isinstance(found, list) or len(found) != len(wanted):
+            raise SnapshotError(f"{name}: {field}: must have {len(wanted)} entries")
+        for n, value in enumerate(wanted):
+            _like(found[n], value, name, f"{field}[{n}]")
     elif isinstance(wanted, bytes) and (not isinstance(found, bytes) or len(found) != len(wanted)) \
             and not field.endswith(".fault"):
         raise SnapshotError(f"{name}: {field}: must be {len(wanted)} bytes")

@@ -6,6 +6,7 @@ what decides speed alone.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ INSIDE = ("tmp", "page_rip", "slow_value", "exit", "exit_uop", "next_rip", "resu
           "stk_limit", "stk_attr", "stk_error", "no_trap", "budget", "rep_left", "icount", "tsc_base", "fault_ext",
           "denied_gpa", "denied_access", "trapped")
 SPEED = ("sample", "sample_base", "heat_limit")
-FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_zero")
+FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_zero", "opmask_tmp", "no_mask",
+              "kept_mxcsr")
 FAULT = ("fault_vector", "fault_error", "fault_has_error", "fault_address", "fault_kind")    # only while one is pending
 GROUP_HOST = (group_layout.COUNT, group_layout.INTERFACE, group_layout.SHARED_COUNT,
               *range(group_layout.SHARED, group_layout.SHARED + 16 * group_layout.MAX_SHARED, 8),
@@ -40,6 +42,30 @@ FILE_WORDS = _words(layout.FIELDS, HOST + INSIDE + SPEED + FAULT)
 FAULT_WORDS = _words({name: layout.FIELDS[name] for name in FAULT}, ())
 FPU_WORDS = _words(fpu_layout.FPU_FIELDS, FPU_INSIDE)
 GROUP_WORDS = np.array([at // 8 for at in range(0, group_layout.GROUP_BYTES, 8) if at not in GROUP_HOST])
+
+
+def layout_digest() -> str:
+    """A digest of what the words of a saved state mean: it differs where two versions of Strata differ in that."""
+    fields = [(name, f.offset, f.count) for table in (layout.FIELDS, fpu_layout.FPU_FIELDS)
+              for name, f in table.items()]
+    words = [FILE_WORDS.tolist(), FPU_WORDS.tolist(), GROUP_WORDS.tolist()]
+    return hashlib.blake2b(repr((fields, words)).encode(), digest_size=8).hexdigest()
+
+
+def check(group: bytes, planes: list[dict[str, Any]]) -> None:
+    """ValueError: these cannot be the registers of a vCPU, and compiled code would go astray with them."""
+    if len(group) != 8 * len(GROUP_WORDS) or not 0 < len(planes) <= group_layout.MAX_PLANES:
+        raise ValueError("planes")
+    active = np.frombuffer(group, np.uint64)[GROUP_WORDS.tolist().index(group_layout.ACTIVE // 8)]
+    if active >= len(planes):
+        raise ValueError("active plane")
+    tlb_set = FILE_WORDS.tolist().index(layout.TLB_SET // 8)
+    for plane in planes:
+        if len(plane["file"]) != 8 * len(FILE_WORDS) or len(plane["fpu"]) != 8 * len(FPU_WORDS) \
+                or len(plane["fault"]) not in (0, 8 * len(FAULT_WORDS)) or plane["fpu_owner"] not in range(len(planes)):
+            raise ValueError("registers")
+        if np.frombuffer(plane["file"], np.uint64)[tlb_set] >= layout.TLB_SETS:
+            raise ValueError("TLB set")
 
 
 def _view(words: Any) -> np.ndarray[Any, Any]:

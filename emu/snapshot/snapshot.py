@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.snapshot import encoding, state
 from emu.snapshot.pages import RamImage, RamTracker
+from emu.snapshot.registers import layout_digest
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -46,7 +47,7 @@ def options(machine: Machine) -> dict[str, Any]:
     """What a machine must have in common with the one whose snapshot it takes over."""
     model = machine.plane_model
     return {"memory": machine.memory_size, "vcpus": machine.vcpu_count,
-            "planes": type(model).__module__ if model is not None else "none"}
+            "planes": type(model).__module__ if model is not None else "none", "layout": layout_digest()}
 
 
 class Snapshots:
