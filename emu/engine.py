@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emu.decode.translator import Translator
+from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PhysicalMemory
 from emu.regions import Regions
 from jit import layout, run_slots
@@ -28,13 +29,14 @@ class Engine:
     """What all planes of a machine share: memory, translator, handler table, runtime functions."""
 
     def __init__(self, memory: PhysicalMemory, mode: str = "auto",
-                 progress: Callable[[str], None] | None = None) -> None:
+                 progress: Callable[[str], None] | None = None, cpu: Cpu | None = None) -> None:
         self.memory, self.mode = memory, mode
+        self.cpu = cpu or bare()
         self.compiler: Compiler = compiler()
         self.compiler.progress = progress
         for name in BASICS:
             self.compiler.function(name)
-        self.translator = Translator(memory, self.compiler)
+        self.translator = Translator(memory, self.compiler, self.cpu)
         self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")

@@ -22,8 +22,7 @@ class GuestMap:
     def __init__(self, size: int) -> None:
         ranges = loadable(size)
         self.memory = PhysicalMemory(max(FOUR_GIB, ranges[-1].base + ranges[-1].size))
-        for part in ranges:
-            self.memory.add_ram(part.base, part.size)
+        self._ram = [self.memory.add_ram(part.base, part.size) for part in ranges]
         self._shadow_words: dict[int, int] = {}         # page -> word of its RAM, where ROM may cover it
         for page in range(SHADOW_START // PAGE, min(0x100000, size) // PAGE):
             self._shadow_words[page] = self.memory.map[page]
@@ -41,6 +40,12 @@ class GuestMap:
             self.memory.add(rom.gpa, block, pmap.READ)
             for page in range(rom.gpa // PAGE, (rom.gpa + block.size) // PAGE):
                 self._rom_words[page] = self.memory.map[page]
+
+    def clear(self) -> None:
+        """Zero all RAM. Decoded code, if any, is the caller's to invalidate."""
+        for block in self._ram:
+            ctypes.memset(block.address, 0, block.size)
+        self.memory.note_written()
 
     def shadow(self, segments: list[ShadowSegment]) -> list[int]:
         """Apply the host bridge's PAM registers (82441FX 3.2.13) where firmware is present; gives the pages changed.

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from emu import boot, stop
+from emu import boot, firmware_state, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.inputs import InputLog
-from emu.isa.models import MODELS
+from emu.isa import cpu as cpus
 from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
+from emu.observer import Observer
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.stop import Stop
-from emu.vcpu import HALTED, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -31,30 +32,21 @@ SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
 QUANTUM = 10_000                # instructions of one vCPU before the next one runs
 
 
+def _pages(gpa: int, size: int) -> list[tuple[int, int]]:
+    """(address, bytes) of the parts of a range that lie in one page each."""
+    starts = [gpa, *range((gpa | PAGE - 1) + 1, gpa + size, PAGE)]
+    return [(at, min((at | PAGE - 1) + 1, gpa + size) - at) for at in starts] if size else []
+
+
 def _nothing(*_: Any) -> None:
     """The default of callbacks that nobody needs."""
-
-
-class Observer(Protocol):
-    """Who accompanies a run: a history that takes snapshots, a debugger."""
-
-    def next_icount(self) -> int | None:
-        """The instruction count at which the run is to pause for `after_slice`, or None."""
-
-    def after_slice(self) -> None:
-        """A slice has ended, perhaps at that count."""
-
-    def probe(self, vcpu: VCpu, plane: Plane) -> bool:
-        """A probe in front of the next instruction. True: the run goes on."""
-
-    def probed(self, vcpu: VCpu, plane: Plane) -> None:
-        """What PROBE_HITS says (jit/probe_layout.py) has happened."""
 
 
 class Machine:
     """An x86-64 PC.
 
-    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from MODELS. planes: a name from
+    memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
+    ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
     the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
@@ -65,15 +57,16 @@ class Machine:
                  serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("cpu", cpu, MODELS),
-                                   ("planes", planes, plane_models.AVAILABLE)):
+        for name, value, known in (("engine", engine, ENGINES), ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
+        self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or ""}
         self.report = report or _nothing
         self.map = GuestMap(memory)
         self.memory = self.map.memory
-        self.engine = Engine(self.memory, mode=engine, progress=progress)
+        self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu)
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []
@@ -82,7 +75,8 @@ class Machine:
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
-            read_memory=self._dma_read, write_memory=self.dma_write), cpus=vcpus)
+            read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
+            address_bits=self.cpu.model.physical)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         self.input = InputLog(self.pc.uart.feed)
@@ -143,8 +137,18 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
+        if image.kind in firmware_state.KINDS:
+            self._stand_in_for_firmware(image)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
+
+    def _stand_in_for_firmware(self, image: Image) -> None:
+        firmware_state.set_up_chipset(self.pc)
+        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
+        if piece is None:
+            self.report("no ACPI tables: the image has a segment where they would be")
+        elif self.memory.backed(piece.gpa, piece.size):
+            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
@@ -268,8 +272,9 @@ class Machine:
     def _wake(self) -> None:
         for vcpu in self.vcpus:
             plane = vcpu.plane
-            if plane.get(layout.ACTIVITY) == HALTED and (
-                    plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
+            activity = plane.get(layout.ACTIVITY)
+            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
+                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
                 plane.set(layout.ACTIVITY, RUNNING)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
@@ -278,6 +283,8 @@ class Machine:
         self.stop(stop.EXIT, f"the guest ended the run with status {status}", status=status & 0xFF)
 
     def _guest_reset(self, source: str) -> None:
+        if self.plane_model is not None:
+            self.plane_model.reset()
         self.stop(stop.RESET, f"the guest asked for a reset through {source}")
 
     def _interrupt_changed(self, index: int) -> None:
@@ -314,13 +321,22 @@ class Machine:
             self.engine.translator.invalidate(gpa)
         self.flush_all()
 
-    def _dma_read(self, gpa: int, size: int) -> bytes:
+    def _device_read(self, gpa: int, size: int) -> bytes:
         if not self.memory.backed(gpa, size):
             raise ValueError(f"{size} bytes at {gpa:#x} are not in RAM")
-        return self.memory.read(gpa, size)
+        return b"".join(self.memory.read(at, n) if self._device_may(at, write=False) else b"\xff" * n
+                        for at, n in _pages(gpa, size))
+
+    def _device_write(self, gpa: int, data: bytes) -> None:
+        for at, n in _pages(gpa, len(data)):
+            if self._device_may(at, write=True):
+                self.dma_write(at, data[at - gpa:at - gpa + n])
+
+    def _device_may(self, gpa: int, write: bool) -> bool:
+        return self.plane_model is None or self.plane_model.device_may_access(gpa, write)
 
     def dma_write(self, gpa: int, data: bytes) -> None:
-        """A device's or hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
+        """A hypervisor's write to guest RAM; decoded code there is dropped. ValueError: outside RAM or
         on a hypervisor's read-only page."""
         if not self.memory.backed(gpa, len(data)):
             raise ValueError(f"{len(data)} bytes at {gpa:#x} are not in RAM")
@@ -331,6 +347,10 @@ class Machine:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
         self.memory.write(gpa, data)
+
+    def exists(self, gpa: int) -> bool:
+        """Whether something answers at a guest-physical address: memory, a device or the chipset's shadow RAM."""
+        return self.memory.backed(gpa, 1) or self.pc.bus.claimed(gpa) or self.map.mixed_read(gpa, 1) is not None
 
     def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
         """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""

@@ -19,6 +19,7 @@ from emu.dev.debugcon import BOCHS_PORT, FIRMWARE_PORT, DebugConsole
 from emu.dev.debugexit import DEBUG_EXIT_PORT, DebugExit
 from emu.dev.dma import MASTER_BASE, PAGE_BASE, SLAVE_BASE, DmaController, DmaPages
 from emu.dev.fwcfg import FwCfg
+from emu.dev.hpet import HPET_BASE, HPET_SIZE, Hpet
 from emu.dev.i440fx import HostBridge, ShadowSegment
 from emu.dev.i8042 import COMMAND, DATA, I8042
 from emu.dev.pci import ADDRESS_PORT, PciBus
@@ -65,7 +66,6 @@ ABSENT_PORTS = (
 )  # fmt: skip
 ABSENT_MMIO = (
     (0xC0000, 0x30000, "expansion ROMs"),
-    (0xFED00000, 0x400, "HPET"),
     (0xFED40000, 0x5000, "TPM"),
 )
 
@@ -166,7 +166,8 @@ class PC:
         self._build_chipset(rtc_start, ram_size)
         self._build_peripherals(vga_memory)
         self._devices: dict[str, Any] = {
-            "uart": self.uart, "debug_exit": self.debug_exit, "pit": self.pit, "speaker": self.speaker,
+            "uart": self.uart, "debug_exit": self.debug_exit, "hpet": self.hpet, "pit": self.pit,
+            "speaker": self.speaker,
             "rtc": self.rtc, "i8042": self.i8042, "port_a": self.port_a, "coprocessor": self.coprocessor,
             "post": self.post, "delay": self.delay,
             "dma_slave": self.dma[0], "dma_master": self.dma[1], "dma_pages": self.dma_pages, "fwcfg": self.fwcfg,
@@ -204,9 +205,10 @@ class PC:
 
     def _build_chipset(self, rtc_start: int, ram_size: int) -> None:
         hooks = self.hooks
-        self.pit = Pit(self.clock, self._line(IRQ_TIMER))
+        self.hpet = Hpet(self.clock, self.ioapic.set_irq, self._line(IRQ_TIMER), self._line(IRQ_RTC))
+        self.pit = Pit(self.clock, self.hpet.pit_line)
         self.speaker = SpeakerControl(self.clock, lambda gate: self.pit.set_gate(2, gate), lambda: self.pit.out(2))
-        self.rtc = Rtc(self.clock, self._line(IRQ_RTC), rtc_start)
+        self.rtc = Rtc(self.clock, self.hpet.rtc_line, rtc_start)
         self.port_a = SystemControlA(self._set_a20, lambda: hooks.request_reset("port 0x92"))
         self.coprocessor = CoprocessorError(self._line(IRQ_COPROCESSOR))
         self.post, self.delay = Latch(hooks.post_code), Latch()
@@ -259,6 +261,7 @@ class PC:
         for first, count, name, value in ABSENT_PORTS:
             bus.add_ports(first, count, Absent(name, value), name)
         bus.add_mmio(FRAME_BUFFER, FRAME_BUFFER_SIZE, self.vga, "VGA frame buffer")
+        bus.add_mmio(HPET_BASE, HPET_SIZE, self.hpet, "HPET")
         bus.add_mmio(IOAPIC_BASE, 0x1000, self.ioapic, "I/O APIC")
         bus.add_mmio(DEFAULT_BASE, 0x1000, self.lapic_window, "local APIC")
         for base, size, name in ABSENT_MMIO:

@@ -11,9 +11,6 @@ from jit import exits, fpu_layout, layout
 if TYPE_CHECKING:
     from emu.engine import Engine
 
-# What a processor with none of the optional features beyond x86-64's baseline accepts (SDM Vol. 3A 2.5, 2.2.1).
-CR4_BASELINE = 0x0031_0FFC       # TSD to UMIP without VME and PVI; FSGSBASE, SMEP, SMAP
-EFER_BASELINE = 0x901            # SCE, LME, NXE
 PAT_RESET = 0x0007_0406_0007_0406       # SDM Vol. 3A 11.12.4
 STATUS_FLAGS = 0x8D5             # CF PF AF ZF SF OF: held apart, in the lazy form of jit/flags.py
 RFLAGS_FIXED = 2
@@ -50,15 +47,17 @@ class Plane:
         self.use_fpu(self.fpu_block.address)
         self.reset_fpu()
         self.set(layout.SETS, self.sets.address)
-        self.set(layout.PHYS_MASK, (1 << 46) - 1)
+        cpu = engine.cpu
+        self.set(layout.PHYS_MASK, (1 << cpu.model.physical) - 1)
         self.set(layout.A20_MASK, (1 << 64) - 1)
         self.set(layout.VCPU, vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
         engine.regions.sampling(self)
-        self.set(layout.CR4_VALID, CR4_BASELINE)
-        self.set(layout.EFER_VALID, EFER_BASELINE)
-        self.set(layout.XCR0_VALID, 1)
+        self.set(layout.CR4_VALID, cpu.cr4_valid)
+        self.set(layout.EFER_VALID, cpu.efer_valid)
+        self.set(layout.XCR0_VALID, cpu.xcr0_valid)
+        self.set(layout.VENDOR, layout.VENDOR_AMD if cpu.amd else layout.VENDOR_INTEL)
         self.set(layout.XCR0, 1)
         self.set(layout.PAT, PAT_RESET)
         self.flush()

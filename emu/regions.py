@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emu.mem.ram import PAGE
 from jit import layout, uops
-from jit.region import FAST_PATHS, Plan, Planner, RegionBuilder, compile_region
+from jit.region import FAST_PATHS, Plan, Planner, RegionBuilder, compile_region, fits, read_uop
 
 if TYPE_CHECKING:
     from emu.engine import Engine
@@ -95,22 +95,43 @@ class Regions:
         """The micro-op at address `uop`, on the code page of `gpa`, is hot."""
         if uop in self._covered:
             return
-        if self._pending == 0 and self.compiled == 0:
-            for name in FAST_PATHS:
-                self.compiler.function(name)
+        self._ready()
         page = self.engine.translator.page(gpa & -PAGE, mode)
         plan = Planner(self.compiler, uop, page.table).plan()
         if plan is None:
             self.failed += 1
             return
-        job = Job(plan, page.gpa, self.engine.translator.generation(page.gpa), f"region{next(_symbols)}")
+        job = self._job(plan, page.gpa)
         if self.mode == "blocks":
-            self._install(job, compile_region(self.compiler, job.plan, job.symbol, self.builder))
+            self._now(job)
             return
         self._pending += 1
         self._covered.update(plan.blocks)
         self.start()
         self._jobs.put(job)
+
+    def together(self, heads: list[int], gpa: int, mode: int) -> None:
+        """Put one region at several micro-ops of a code page, now. A region costs little more for having many short
+        pieces of code than for one."""
+        self._ready()
+        page = self.engine.translator.page(gpa & -PAGE, mode)
+        heads = [at for at in heads if fits(self.compiler, read_uop(self.compiler, at))]
+        plan = Planner(self.compiler, heads[0], page.table, heads[1:]).plan() if heads else None
+        if plan is not None:
+            job = self._job(plan, page.gpa)
+            self._now(job)
+
+    def _now(self, job: Job) -> None:
+        self._install(job, compile_region(self.compiler, job.plan, job.symbol, self.builder))
+
+    def _ready(self) -> None:
+        """Compile what every region needs."""
+        if self._pending == 0 and self.compiled == 0:
+            for name in FAST_PATHS:
+                self.compiler.function(name)
+
+    def _job(self, plan: Plan, gpa: int) -> Job:
+        return Job(plan, gpa, self.engine.translator.generation(gpa), f"region{next(_symbols)}")
 
     def poll(self) -> None:
         """Put finished regions in place."""

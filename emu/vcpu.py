@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from iced_x86 import Decoder
 
 from emu.decode.names import mnemonic_name
+from emu.disassembly import instruction_text
 from emu.group import Group
 from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
+from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from emu.machine import Machine
 
 UD, GP = 6, 13
-RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN = 0, 1, 2, 3      # ACTIVITY
+RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
@@ -37,13 +39,15 @@ class VCpu:
         self.machine, self.index = machine, index
         self.engine = machine.engine
         self.group = Group(Plane(machine.engine, index, 0))
+        self.plane.set(layout.RANDOM, first_state(machine.seed, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
         self.lapics[0].timer.name = f"local APIC timer {index}"
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount = 0
         self._slice = 0             # instructions of the time slice that runs
-        self.cpuid = Cpuid(index, machine.vcpu_count)
-        self.msrs = Msrs(machine.report)
+        self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
+        self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
+        self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
@@ -55,7 +59,8 @@ class VCpu:
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
-            exits.FERR: self._coprocessor_error, exits.PROBE: self._probe, exits.PROBED: self._probed,
+            exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
+            exits.NOTIFY: self._notify, exits.PROBE: self._probe, exits.PROBED: self._probed,
         }
 
     @property
@@ -81,6 +86,7 @@ class VCpu:
         """A further plane with its own local APIC."""
         self.group.add(plane)
         lapic.timer.name = f"local APIC timer {self.index} of {self.machine.plane_name(plane.number)}"
+        plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
 
@@ -93,8 +99,7 @@ class VCpu:
     # --- running -----------------------------------------------------------------------------------------------------
 
     def run(self, budget: int) -> int:
-        """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle. Gives the number
-        retired."""
+        """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle; gives how many."""
         machine, plane = self.machine, self.plane
         start = machine.clock.icount
         self._slice = budget
@@ -116,8 +121,7 @@ class VCpu:
             if machine.stopping or machine.reschedule or plane.get(layout.ACTIVITY) != RUNNING:
                 if not plane.get(layout.RESUME):
                     break
-                done = budget - plane.signed(layout.BUDGET)
-                budget = self._shorten(plane, start, budget, done, done + 1)    # only to the instruction's end
+                budget = self._shorten(plane, start, budget, budget - plane.signed(layout.BUDGET), 1)   # to its end
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
         self._slice = 0
@@ -136,13 +140,14 @@ class VCpu:
             clock.advance(start + done)
         due = clock.deadline_icount()
         if due is not None and due < start + budget:
-            budget = self._shorten(plane, start, budget, done, max(due - start, done))
+            budget = self._shorten(plane, start, budget, done, max(due - start - done, 0))
         plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
         return budget
 
-    def _shorten(self, plane: Plane, start: int, budget: int, done: int, wanted: int) -> int:
-        """Let the slice that began at `start` and has retired `done` instructions end after `wanted`, if that is less
-        than its budget. Gives the new length."""
+    def _shorten(self, plane: Plane, start: int, budget: int, done: int, more: int) -> int:
+        """Let the slice that began at `start` and has retired `done` instructions end after `more`, if that is less than
+        its budget. Gives the new length."""
+        wanted = done + more
         if wanted >= budget:
             return budget
         self._slice = wanted
@@ -157,7 +162,7 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
-        return self.plane.get(layout.ACTIVITY) == RUNNING or any(
+        return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
@@ -167,20 +172,14 @@ class VCpu:
         plane, lapic = self.planes[number], self.lapics[number]
         plane.set(layout.INTERRUPT, int(lapic.pending()))
         plane.set(layout.CR8, lapic.tpr >> 4)
+        if self.machine.plane_model is not None:
+            self.machine.plane_model.interrupt_changed(self, number)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
         rip = plane.get(layout.RIP)
-        who = f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else ""
-        return f"{who}{self.machine.plane_name(plane.number)}, RIP {rip:#x} ({self.instruction_at(plane, rip)})"
-
-    def instruction_at(self, plane: Plane, rip: int) -> str:
-        """The instruction at RIP as text, or why it cannot be read."""
-        data = read_virtual(self.machine, plane, rip + plane.get(layout.CS_BASE), 15)
-        if not data:
-            return "not mapped"
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
-        return f"{insn}" if insn else f"bytes {data[:4].hex()}"
+        who = (f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else "") + self.machine.plane_name(plane.number)
+        return f"{who}, RIP {rip:#x} ({instruction_text(self.machine, plane, rip)})"
 
     # --- exits -------------------------------------------------------------------------------------------------------
 
@@ -207,7 +206,10 @@ class VCpu:
         if mode & 3 != layout.MODE_64:
             linear &= MASK32
         status = self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
-        if status == exits.FAULT:
+        if status == exits.DENIED:
+            self._denied(plane)
+            return []
+        if status != exits.OK:
             plane.set(layout.FAULT_KIND, exits.KIND_FAULT)
             plane.set(layout.FAULT_PENDING, 1)
             return []
@@ -231,6 +233,9 @@ class VCpu:
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
         size, value = plane.get(layout.IO_SIZE), plane.get(layout.IO_VALUE)
+        if self._intercepts_io(plane, kind, address, size, value & (1 << 8 * size) - 1):
+            self._abandon(plane)
+            return
         answer = self.machine.device_access(self, kind, address, size, value & (1 << 8 * size) - 1)
         if plane.get(layout.EXIT_UOP) != self._io_uop:      # a later micro-op of the same instruction
             self._io_uop = plane.get(layout.EXIT_UOP)
@@ -239,6 +244,37 @@ class VCpu:
         plane.set(layout.IO_LOG + 8 * (done & layout.IO_LOGGED - 1), answer)
         plane.set(layout.IO_DONE, done + 1)
         plane.set(layout.RESUME, 1)
+
+    def _intercepts_io(self, plane: Plane, kind: int, address: int, size: int, value: int) -> bool:
+        model = self.machine.plane_model
+        if model is None:
+            return False
+        writes = kind in (exits.IO_PORT_WRITE, exits.IO_MMIO_WRITE)
+        if kind in (exits.IO_PORT_READ, exits.IO_PORT_WRITE):
+            return model.intercepts_port(self, plane, address, size, value if writes else None)
+        return not self.machine.exists(address) and model.intercepts_unmapped(self, plane, address, writes)
+
+    def _abandon(self, plane: Plane) -> None:
+        """The instruction at RIP does not go on from where it is: device accesses are made again if it is retried."""
+        plane.set(layout.IO_DONE, 0)
+        plane.set(layout.DEBUG_HITS, 0)
+        if plane.get(layout.SMC_PASS):
+            self._smc_done(plane)
+
+    def _denied(self, plane: Plane) -> None:
+        self._abandon(plane)
+        if self.machine.observer is not None:
+            self.machine.observer.violation(self, plane)
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.memory_denied(self, plane)
+
+    def _trapped(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.register_trapped(self, plane)
+
+    def _notify(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.notify(self)
 
     def _smc(self, plane: Plane) -> None:
         """Let the instruction's stores through."""
@@ -269,20 +305,30 @@ class VCpu:
             plane.set(layout.ACTIVITY, HALTED)
 
     def _shutdown(self, plane: Plane) -> None:
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_shutdown(self, plane):
+            return
         plane.set(layout.ACTIVITY, SHUT_DOWN)
         vector = plane.get(layout.FAULT_VECTOR)
         self.machine.stop(TRIPLE_FAULT, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
                           "check the IDT and the stack that its handlers use", self)
 
     def _cpuid(self, plane: Plane) -> None:
-        answer = self.cpuid.read(plane.get(RAX) & MASK32, plane.get(RCX) & MASK32)
+        leaf, subleaf = plane.get(RAX) & MASK32, plane.get(RCX) & MASK32
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_cpuid(self, plane, leaf, subleaf):
+            return
+        answer = self.cpuid.read(leaf, subleaf)
         for register, value in zip((RAX, RBX, RCX, RDX), answer, strict=True):
             plane.set(register, value)
         plane.retire()
 
     def _rdmsr(self, plane: Plane) -> None:
+        index, model = plane.get(RCX) & MASK32, self.machine.plane_model
+        if model is not None and model.intercepts_msr(self, plane, index, None):
+            return
         try:
-            value = self.msrs.read(plane.get(RCX) & MASK32)
+            value = self.msrs.read(index)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -292,8 +338,11 @@ class VCpu:
 
     def _wrmsr(self, plane: Plane) -> None:
         value = plane.get(RAX) & MASK32 | (plane.get(RDX) & MASK32) << 32
+        index, model = plane.get(RCX) & MASK32, self.machine.plane_model
+        if model is not None and model.intercepts_msr(self, plane, index, value):
+            return
         try:
-            self.msrs.write(plane.get(RCX) & MASK32, value)
+            self.msrs.write(index, value)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -309,11 +358,15 @@ class VCpu:
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
         data = read_virtual(self.machine, plane, rip + plane.get(layout.CS_BASE), 15)
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode() if data else None
+        cpu = self.machine.cpu
+        insn = (Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, cpu.decoder_options, ip=rip).decode()
+                if data else None)
         name = mnemonic_name(insn.mnemonic) if insn else "?"
         if name not in self._reported:
             self._reported.add(name)
-            self.machine.report(f"{name} is not implemented: #UD at {self.where(plane)}")
+            why = cpu.lacks(insn.code) if insn else ""
+            self.machine.report(f"{name} is not implemented{' (' + why + ')' if why else ''}: #UD at "
+                                f"{self.where(plane)}")
         plane.raise_exception(UD)
 
     def _hot(self, plane: Plane) -> None:
@@ -338,8 +391,7 @@ class VCpu:
 
     def _probe(self, plane: Plane) -> None:
         """A debugger's probe is in front of the instruction: go past it, unless the run is to stop there."""
-        observer = self.machine.observer
-        if observer is None or observer.probe(self, plane):
+        if self.machine.observer is None or self.machine.observer.probe(self, plane):
             plane.set(layout.EXIT_UOP, plane.get(layout.EXIT_UOP) + uops.SIZE)
             plane.set(layout.RESUME, 1)
 

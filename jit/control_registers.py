@@ -8,6 +8,7 @@ from numba import types
 from jit import exits
 from jit.exits import OK
 from jit.fault import DB, fault, general_protection, undefined_opcode
+from jit.guards import CR0_WRITE, CR4_WRITE
 from jit.layout import (
     ARG,
     CR0,
@@ -42,9 +43,12 @@ from jit.paging import (
     CR4_SMAP,
     CR4_SMEP,
     EFER_LMA,
+    READ,
     P,
     read_entry,
 )
+from jit.second_stage import denied_status
+from jit.traps import trap_control
 from jit.watch import CR4_DE, ENABLED, enabled
 
 CR0_ET, CR0_NW, CR0_CD, CR0_BITS = 1 << 4, 1 << 29, 1 << 30, 0xE005003F
@@ -62,9 +66,12 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 
 @inline
 def load_pdptes(st: State, cr3: int) -> int:
-    """The four PAE page-directory-pointer entries: OK with PDPTE set, or #GP when one has a reserved bit."""
+    """The four PAE page-directory-pointer entries: OK with PDPTE set, #GP when one has a reserved bit, or DENIED."""
     reserved = (~rd64(st, PHYS_MASK) & -0x1000) | PDPTE_RESERVED
     for i in range(4):
+        status = denied_status(st, (cr3 & 0xFFFFFFE0) + 8 * i, READ)
+        if status != OK:
+            return status
         entry = read_entry(st, (cr3 & 0xFFFFFFE0) + 8 * i, True)
         if entry & P and entry & reserved:
             return general_protection(st, 0)
@@ -100,6 +107,9 @@ def write_cr0(st: State, value: int) -> int:
         status = load_pdptes(st, rd64(st, CR3))
         if status != OK:
             return status
+    status = trap_control(st, CR0_WRITE, old, value)
+    if status != OK:
+        return status
     wr64(st, CR0, value)
     wr64(st, EFER, efer)
     if changed & (CR0_PG | CR0_WP | CR0_PE):
@@ -136,6 +146,9 @@ def write_cr4(st: State, value: int) -> int:
         status = load_pdptes(st, rd64(st, CR3))
         if status != OK:
             return status
+    status = trap_control(st, CR4_WRITE, old, value)
+    if status != OK:
+        return status
     wr64(st, CR4, value)
     if changed & CR4_FLUSHING:
         _flush(st)
@@ -144,7 +157,7 @@ def write_cr4(st: State, value: int) -> int:
 
 
 def write_cr(st: State) -> int:
-    """OK, FAULT, or CR_WRITE for CR8: IO_ADDRESS and IO_VALUE tell the local APIC."""
+    """OK, FAULT, DENIED, TRAPPED, or CR_WRITE for CR8: IO_ADDRESS and IO_VALUE tell the local APIC."""
     number, value = rd64(st, ARG), rd64(st, ARG + 8)
     if number == 0:
         return write_cr0(st, value)

@@ -48,6 +48,7 @@ TMPV = _at("vector_tmp", 8, 8 * VECTOR_TMPS)    # memory operands, between the m
 VECTOR_BUFFER = _at("vector_buffer", 8, 8)      # pieces of a load that is in progress
 SLOW_RESULT = _at("slow_result", 8, 8)          # elements of a result that may yet be an exception
 FX_IMAGE = _at("fx_image", 8, 64)               # an FXSAVE image that has been read but not yet taken
+XSAVE_AREA = _at("xsave_area", 8, 344)          # an XSAVE area, likewise; in the standard form (jit/xsave_layout.py)
 VECTOR_ZERO = _at("vector_zero", 8, 8)          # always 0
 NO_MASK = _at("no_mask")                        # always all ones: the writemask of instructions that have none
 KEPT_MXCSR = _at("kept_mxcsr")                  # MXCSR while an instruction has a rounding mode of its own

@@ -1,7 +1,7 @@
 """The 512-byte image of FXSAVE and FXRSTOR (SDM Vol. 1 10.5.1, table 10-2; the start of every XSAVE image too)."""
 
-from jit.fpu_layout import FCS, FCW, FDP, FDS, FIP, FOP, FSW, FTW, MXCSR, ST, ZMM
-from jit.native import inline, ld8, ld16, ld32, ld64, memmove, shr, st64
+from jit.fpu_layout import FCS, FCW, FCW_INIT, FDP, FDS, FIP, FOP, FSW, FTW, MXCSR, ST, ZMM
+from jit.native import inline, ld8, ld16, ld32, ld64, memmove, memset, shr, st64
 
 FX_BYTES, FX_MXCSR, FX_ST, FX_XMM = 512, 24, 32, 160
 MXCSR_MASK = 0xFFFF
@@ -30,6 +30,25 @@ def image_word(fpu: int, at: int, long: int) -> int:
         base = register(fpu, shr(at - FX_ST, 4))
         return ld64(base) if at & 8 == 0 else ld16(base + 8)
     return ld64(fpu + ZMM + 4 * ((at - FX_XMM) & ~15) + (at & 8))
+
+
+@inline
+def initial_x87(fpu: int) -> bool:
+    """Whether the x87 state is what FNINIT leaves, with registers of zero (SDM Vol. 1 13.6)."""
+    odd = (ld64(fpu + FCW) ^ FCW_INIT) | ld64(fpu + FSW) | ld64(fpu + FTW) | ld64(fpu + FOP) | ld64(fpu + FIP)
+    odd |= ld64(fpu + FDP) | ld64(fpu + FCS) | ld64(fpu + FDS)
+    for i in range(8):
+        odd |= ld64(fpu + ST + 16 * i) | ld16(fpu + ST + 16 * i + 8)
+    return odd == 0
+
+
+@inline
+def initialise_x87(fpu: int) -> None:
+    """Put it in that state."""
+    memset(fpu + ST, 0, 16 * 8)
+    for field in (FSW, FTW, FOP, FIP, FDP, FCS, FDS):
+        st64(fpu + field, 0)
+    st64(fpu + FCW, FCW_INIT)
 
 
 @inline

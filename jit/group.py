@@ -9,8 +9,9 @@ from numba import types
 
 from jit import exits, vsm_call
 from jit.exits import OK
-from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, INTERFACE, INTERFACE_NONE
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, SHADOW
+from jit.flags import IF
+from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, FORCED, INTERFACE, INTERFACE_NONE, NOTIFY
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, RFL, SHADOW
 from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
 from jit.probe import SWITCH_BIT, SWITCHES, hit
 from jit.switch import DONE, REFUSED, refuse
@@ -37,6 +38,25 @@ def preempting(group: State, active: int) -> int:
             return plane
         plane -= 1
     return -1
+
+
+@inline
+def lower_waits(group: State, active: int) -> bool:
+    """Whether a plane below the active one would take an interrupt at once if it ran (TLFS, Virtual Secure Mode,
+    "Virtual interrupt notification assist")."""
+    enabled = rd64(group, ENABLED)
+    for plane in range(active):
+        if shr(enabled, plane) & 1:
+            st = state_at(rd64(group, FILES + (plane << 3)))
+            if rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0:
+                return True
+    return False
+
+
+@inline
+def notifies(group: State, active: int, before: int) -> bool:
+    """Whether a plane above `before` was entered that is to be told of interrupts for lower ones."""
+    return active > before and shr(rd64(group, NOTIFY), active) & 1 != 0 and lower_waits(group, active)
 
 
 @inline
@@ -79,13 +99,19 @@ def run_group(group: State) -> int:
     while True:
         active = rd64(group, ACTIVE)
         st = state_at(rd64(group, FILES + (active << 3)))
-        above = preempting(group, active)
+        forced = rd64(group, FORCED) - 1
+        above = forced if forced >= 0 else preempting(group, active)
         if above >= 0:
             if rd64(st, RESUME) == 0:
-                status = vsm_call.preempt(group, st, active, above)
+                if forced >= 0:
+                    status = vsm_call.enter_forced(group, st, active, above)
+                else:
+                    status = vsm_call.preempt(group, st, active, above)
                 if status != OK:
                     return status
                 note_switch(group)
+                if notifies(group, above, active):
+                    return exits.NOTIFY
                 continue
             status = finish_instruction(st)
             if status != exits.EVENT:
@@ -101,3 +127,5 @@ def run_group(group: State) -> int:
             return status
         if rd64(group, ACTIVE) != active:
             note_switch(group)
+        if notifies(group, rd64(group, ACTIVE), active):
+            return exits.NOTIFY

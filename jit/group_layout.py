@@ -28,6 +28,11 @@ RING = _words()                 # address of the ring of switch records, 0: none
 RING_RECORDS = _words()         # its length, a power of two
 FILES = _words(MAX_PLANES)      # addresses of the register files
 CONTROL = _words(MAX_PLANES)    # VSM: VP_ASSIST_PAGE MSR of each VTL (page address, bit 0 enable)
+FORCED = _words()               # 1 + a plane to enter before anything else runs, whatever waits; 0: none
+FORCED_CAUSE = _words()         # why: CAUSE_*
+NOTIFY = _words()               # set of planes that want to know, when entered, of interrupts waiting for lower ones
+NOTIFY_RESET = _words()         # VSM: those of them whose notification is forgotten when they return
+LOCKING = _words()              # VSM: set of planes whose return Python prepares, because they hold TLB locks
 SHARED_COUNT = _words()
 SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of what a switch carries over
 GROUP_BYTES = (_end + 63) // 64 * 64
@@ -38,8 +43,8 @@ INTERFACE_NONE, INTERFACE_VSM = 0, 1
 RECORD_BYTES, RECORD_SHIFT = 64, 6
 REC_ICOUNT, REC_FROM, REC_TO, REC_CAUSE, REC_RIP_FROM, REC_RIP_TO = range(0, 48, 8)
 
-CAUSE_CALL, CAUSE_RETURN, CAUSE_FAST_RETURN, CAUSE_INTERRUPT = 1, 2, 3, 4
+CAUSE_CALL, CAUSE_RETURN, CAUSE_FAST_RETURN, CAUSE_INTERRUPT, CAUSE_INTERCEPT, CAUSE_START = 1, 2, 3, 4, 5, 6
 CAUSE_NAMES = {CAUSE_CALL: "call", CAUSE_RETURN: "return", CAUSE_FAST_RETURN: "fast return",
-               CAUSE_INTERRUPT: "interrupt"}
+               CAUSE_INTERRUPT: "interrupt", CAUSE_INTERCEPT: "intercept", CAUSE_START: "start"}
 
 SharedSet = Sequence[tuple[int, int]]       # (offset, words) pieces of a register file

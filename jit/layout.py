@@ -118,7 +118,7 @@ IO_SIZE = _at("io_size")
 IO_VALUE = _at("io_value")
 IO_DONE = _at("io_done")            # device accesses already made by the micro-op being retried ...
 IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
-IO_LOGGED = 128                     # ENTER with 31 levels on a stack in a device makes 94, more if some cross pages
+IO_LOGGED = 512                     # XRSTOR of every component from a device makes 345
 IO_LOG = _at("io_log", 8, IO_LOGGED)    # ... and the values they gave
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
@@ -153,6 +153,16 @@ SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
 HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
+RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
+
+# --- what a more privileged plane denies and intercepts -------------------------------------------------------------
+DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0
+DENIED_GPA = _at("denied_gpa")      # the access that was denied last: guest-physical address ...
+DENIED_ACCESS = _at("denied_access")    # ... and 0 read, 1 write, 2 fetch
+TRAPS = _at("traps")                # set of intercepted register accesses (jit/traps.py)
+TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
+TRAP_CR4 = _at("trap_cr4")
+TRAPPED = _at("trapped")            # the access that was intercepted last
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py

@@ -185,3 +185,16 @@ def state_at(_: Any, address: Any) -> Any:
     def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
         return b.inttoptr(args[0], ir.IntType(8).as_pointer())
     return types.voidptr(types.int64), gen
+
+
+def table(values: tuple[int, ...]) -> Any:
+    """A function `(index) -> value` of constants. Numba's own tuples check the index, and would raise."""
+    @intrinsic
+    def lookup(_: Any, index: Any) -> Any:
+        def gen(context: Any, b: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+            kind = ir.ArrayType(I64, len(values))
+            data = ir.GlobalVariable(b.module, kind, b.module.get_unique_name("table"))
+            data.linkage, data.global_constant, data.initializer = "internal", True, ir.Constant(kind, values)
+            return b.load(b.gep(data, [I64(0), args[0]]))
+        return types.int64(types.int64), gen
+    return lookup

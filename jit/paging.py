@@ -4,7 +4,7 @@ The formats differ in entry size and level count only, so one loop serves 4-leve
 32-bit format. A walk sets accessed and dirty bits once every check has passed.
 """
 
-from jit import pmap
+from jit import exits, pmap
 from jit.access import PAGE_MASK
 from jit.exits import FAULT, OK
 from jit.layout import (
@@ -27,6 +27,7 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
+from jit.second_stage import denied
 
 READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
 MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL = 1, 2, 4, 8   # WALK_RIGHTS
@@ -76,6 +77,12 @@ def read_entry(st: State, gpa: int, wide: int) -> int:
     if host == 0:
         return 0
     return ld64(host) if wide else ld32(host)
+
+
+@inline
+def may_mark(st: State, gpa: int, entry: int, bits: int) -> bool:
+    """Whether the second stage lets a walk set `bits` of an entry, where they are not set."""
+    return entry & bits == bits or not denied(st, gpa, WRITE, False)
 
 
 @inline
@@ -153,6 +160,8 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
     """32-bit paging, with 4 MiB pages and PSE-36 where CR4.PSE is set (SDM Vol. 3A 4.3)."""
     user = is_user(tlb_set)
     pde_at = (rd64(st, CR3) & 0xFFFFF000) | (shr(linear, 20) & 0xFFC)
+    if denied(st, pde_at, READ, False):
+        return exits.DENIED
     pde = read_entry(st, pde_at, False)
     if not pde & P:
         return page_fault(st, linear, access, user, 0)
@@ -162,10 +171,15 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
         if not permitted(st, pde, access, tlb_set, False):
             return page_fault(st, linear, access, user, ERROR_P)
         dirty = access == WRITE or pde & D != 0
-        mark_entry(st, pde_at, pde, A | D if access == WRITE else A, False)
+        mark = A | D if access == WRITE else A
+        if not may_mark(st, pde_at, pde, mark):
+            return exits.DENIED
+        mark_entry(st, pde_at, pde, mark, False)
         gpa = ((pde & 0xFFC00000) | ((pde & 0x1FE000) << 19) | (linear & 0x3FF000)) & rd64(st, PHYS_MASK)
         return grant(st, gpa, pde, tlb_set, False, dirty, pde & G != 0)
     pte_at = (pde & 0xFFFFF000) | (shr(linear, 10) & 0xFFC)
+    if denied(st, pte_at, READ, False):
+        return exits.DENIED
     pte = read_entry(st, pte_at, False)
     if not pte & P:
         return page_fault(st, linear, access, user, 0)
@@ -173,8 +187,11 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
     if not permitted(st, rights, access, tlb_set, False):
         return page_fault(st, linear, access, user, ERROR_P)
     dirty = access == WRITE or pte & D != 0
+    mark = A | D if access == WRITE else A
+    if not (may_mark(st, pde_at, pde, A) and may_mark(st, pte_at, pte, mark)):
+        return exits.DENIED
     mark_entry(st, pde_at, pde, A, False)
-    mark_entry(st, pte_at, pte, A | D if access == WRITE else A, False)
+    mark_entry(st, pte_at, pte, mark, False)
     return grant(st, pte & 0xFFFFF000, rights, tlb_set, False, dirty, pte & G != 0)
 
 
@@ -201,6 +218,8 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
     entry0, entry1, entry2 = 0, 0, 0
     while True:
         at = table | ((shr(linear, shift) & 0x1FF) << 3)
+        if denied(st, at, READ, False):
+            return exits.DENIED
         entry = read_entry(st, at, True)
         if not entry & P:
             return page_fault(st, linear, access, user, 0)
@@ -222,13 +241,17 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         shift -= 9
     if not permitted(st, rights, access, tlb_set, nx):
         return page_fault(st, linear, access, user, ERROR_P)
+    mark = A | D if access == WRITE else A
+    if not (may_mark(st, at, entry, mark) and (at0 == 0 or may_mark(st, at0, entry0, A))
+            and (at1 == 0 or may_mark(st, at1, entry1, A)) and (at2 == 0 or may_mark(st, at2, entry2, A))):
+        return exits.DENIED
     if at0 != 0:
         mark_entry(st, at0, entry0, A, True)
     if at1 != 0:
         mark_entry(st, at1, entry1, A, True)
     if at2 != 0:
         mark_entry(st, at2, entry2, A, True)
-    mark_entry(st, at, entry, A | D if access == WRITE else A, True)
+    mark_entry(st, at, entry, mark, True)
     inside = (1 << shift) - 1
     gpa = (entry & FRAME & ~inside) | (linear & inside & PAGE_MASK)
     return grant(st, gpa, rights, tlb_set, nx, access == WRITE or entry & D != 0, entry & G != 0)
@@ -236,7 +259,8 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
 
 @inline
 def walk(st: State, linear: int, access: int, tlb_set: int) -> int:
-    """Translate the page of `linear` for one kind of access as TLB set `tlb_set` would: OK with WALK_*, or FAULT."""
+    """Translate the page of `linear` for one kind of access as TLB set `tlb_set` would: OK with WALK_*, FAULT, or
+    DENIED when an entry's page is (jit/second_stage.py)."""
     if not rd64(st, CR0) & CR0_PG:
         wr64(st, WALK_GPA, linear & 0xFFFFF000)
         wr64(st, WALK_RIGHTS, MAY_WRITE | MAY_EXECUTE | IS_DIRTY)

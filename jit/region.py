@@ -11,6 +11,7 @@ Only fast paths are inside: whatever a handler cannot finish leaves with the sta
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
@@ -77,16 +78,18 @@ def fits(compiler: Compiler, uop: Uop) -> bool:
 
 
 class Planner:
-    """Chooses the blocks of a region around a hot micro-op. `lookup(page offset)` gives a record's address or 0."""
+    """Chooses the blocks of a region around a hot micro-op, and around `others` where there are more to begin with.
+    `table` gives a record's address, or 0, by page offset."""
 
-    def __init__(self, compiler: Compiler, head: int, table: ctypes.Array[ctypes.c_uint64]) -> None:
-        self.compiler, self.head, self.table = compiler, head, table
+    def __init__(self, compiler: Compiler, head: int, table: ctypes.Array[ctypes.c_uint64],
+                 others: Sequence[int] = ()) -> None:
+        self.compiler, self.head, self.table, self.others = compiler, head, table, others
         self.raw: dict[int, list[Uop]] = {}
         self.returns: dict[int, int] = {}
 
     def plan(self) -> Plan | None:
         """The plan, or None when the hot micro-op itself cannot be compiled."""
-        waiting, size = [self.head], 0
+        waiting, size = [self.head, *self.others], 0
         while waiting and len(self.raw) < MAX_BLOCKS and size < MAX_UOPS:
             start = waiting.pop(0)
             if start in self.raw:

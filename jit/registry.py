@@ -21,7 +21,8 @@ SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flago
              "segment", "string", "system", "far", "interrupt", "io", "hypercall", "vector_move", "vector_integer",
              "vector_shuffle", "vector_float", "vector_convert", "vector_string", "vector_state", "vector_wide",
              "vector_mask", "vector_opmask", "vector_fma", "vector_parts", "vector_galois", "vector_aes", "vector_sha",
-             "vector_dot", "vector_masked", "x87", "probe")
+             "vector_dot", "vector_masked", "vector_bits", "xsave", "random", "x87",
+             "probe")
 
 
 class Op(NamedTuple):

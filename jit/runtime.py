@@ -35,6 +35,7 @@ from jit import (
     tlb,
     vector_access,
     watch,
+    xsave,
 )
 from jit.semantics import io
 from jit.x87 import functions as x87
@@ -82,6 +83,8 @@ FUNCTIONS = {
     "pure_estimate": (simd_special.pure_estimate, _pure(5)),
     "pure_string": (simd_string.pure_string, _pure(6)),
     "pure_to_general": (simd_convert.pure_to_general, _pure(4)),
+    "xsave": (xsave.xsave, _STATE),
+    "xrstor": (xsave.xrstor, _STATE),
     "update_mode": (mode.update_mode, _STATE),
     "read_descriptor": (descriptor.read_descriptor, _ACCESS),
     "mark_accessed": (descriptor.mark_accessed, _STATE),

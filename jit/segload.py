@@ -27,10 +27,12 @@ from jit.exits import OK
 from jit.fault import GP, NP, general_protection, selector_fault
 from jit.fault import SS as STACK_EXCEPTION
 from jit.flags import VM
+from jit.guards import LDTR_WRITE, TR_WRITE
 from jit.layout import ARG, CPL, CR0, DESC, DESC_AT, LDTR, MODE, MODE_64, RFL, SEG_BASE, SLOW_VALUE, SS, TR, seg
 from jit.mode import CR0_PE, long_mode_active, refresh
 from jit.native import State, rd64, shr, wr64
 from jit.slow import SUPERVISOR
+from jit.traps import trap
 
 
 def load_segment(st: State) -> int:
@@ -77,8 +79,10 @@ def load_system(st: State) -> int:
     if is_null(selector):
         if number == TR:
             return general_protection(st, 0)
-        set_null(st, LDTR, selector)
-        return OK
+        status = trap(st, LDTR_WRITE, selector, 0)
+        if status == OK:
+            set_null(st, LDTR, selector)
+        return status
     if selector & 4:
         return selector_fault(st, GP, selector)
     status = fetch(st, selector, GP)
@@ -102,6 +106,9 @@ def load_system(st: State) -> int:
         if shr(upper, 40) & 0x1F:
             return selector_fault(st, GP, selector)
         wr64(st, DESC_AT, rd64(st, DESC_AT) - 8)
+    status = trap(st, TR_WRITE if number == TR else LDTR_WRITE, selector, 0)
+    if status != OK:
+        return status
     if number == TR:
         wr64(st, SLOW_VALUE, (attr & 0xFF) | BUSY)
         status = slow_store(st, rd64(st, DESC_AT) + 5, 1 | SUPERVISOR)

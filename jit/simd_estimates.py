@@ -74,6 +74,8 @@ def reciprocal(x: int, m: int, top: int, mxcsr: int) -> int:
     sign = signed_zero(x, m, top)
     exponent = 2 * shr(top, 1) - exponent
     fraction = significand & ((1 << LEAD) - 1)
+    if fraction != 0:
+        exponent -= 1
     if exponent >= top:
         return sign | (top << m)
     if fraction == 0:
@@ -81,7 +83,7 @@ def reciprocal(x: int, m: int, top: int, mxcsr: int) -> int:
     step = shr(fraction, LEAD - 16)
     pair = shr(step, SEGMENT_BITS) << 1
     low = step & ((1 << SEGMENT_BITS) - 1)
-    return packed(sign, exponent - 1, line(RECIPROCAL[pair], RECIPROCAL[pair + 1], low), m, top, mxcsr)
+    return packed(sign, exponent, line(RECIPROCAL[pair], RECIPROCAL[pair + 1], low), m, top, mxcsr)
 
 
 @inline

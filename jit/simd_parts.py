@@ -14,10 +14,12 @@ from jit.softfloat import (
     IE,
     INFINITE,
     LEAD,
+    MASK_SHIFT,
     PE,
     QUIET,
     ROUND_SHIFT,
     SIGNALLING,
+    UE,
     ZE,
     ZERO,
     default_nan,
@@ -103,7 +105,7 @@ def scaled(x: int, y: int, m: int, top: int, mxcsr: int) -> tuple[int, int]:
         return quieted(x, m), invalid
     if ky >= QUIET:
         return quieted(y, m), invalid
-    denormal = DE if is_denormal(x, m, top) or is_denormal(y, m, top) else 0
+    denormal = DE if is_denormal(x, m, top) else 0
     if ky == INFINITE:
         if (kx == INFINITE and y_negative) or (kx == ZERO and not y_negative):
             return default_nan(m, top), IE
@@ -167,10 +169,9 @@ def reduced(x: int, control: int, m: int, top: int, mxcsr: int) -> tuple[int, in
         return 0, 0
     rounding = rounding_of(control, mxcsr)
     mode = (mxcsr & ~(3 << ROUND_SHIFT)) | (rounding << ROUND_SHIFT)
-    nearest, flags = round_to_scale(x, control, m, top, mxcsr)
-    bits, more = arithmetic(SUB, x, nearest, m, top, mode & ~DAZ)
-    flags |= more & ~DE
-    return bits, (flags & ~PE if control & SUPPRESS_INEXACT else flags)
+    nearest, _ = round_to_scale(x, control, m, top, mxcsr)
+    bits, flags = arithmetic(SUB, x, nearest, m, top, (mode | UE << MASK_SHIFT) & ~DAZ)
+    return bits, (0 if control & SUPPRESS_INEXACT else flags & PE)
 
 
 def pure_parts(fpu: int, code: int, d: int, a: int, b: int, control: int) -> int:
@@ -246,7 +247,7 @@ def repaired(old: int, x: int, response: int, m: int, top: int) -> int:
 
 def pure_repair(fpu: int, code: int, d: int, a: int, b: int, control: int) -> int:
     """VFIXUPIMM: elements of A by the tables in B's. `control`: the immediate in bits 7:0, the place of the old
-    destination above it. A scalar's other elements are the old destination's."""
+    destination above."""
     mxcsr = ld64(fpu + MXCSR)
     width, count = shr(code, 8) & 0xFF, shr(code, 16) & 0xFF
     m, top = (23, 255) if width == 4 else (52, 2047)
@@ -265,4 +266,4 @@ def pure_repair(fpu: int, code: int, d: int, a: int, b: int, control: int) -> in
                 (token == 5 and control & 128):
             total |= IE
         set_element(fpu + SLOW_RESULT + at, width, repaired(element(fpu + old + at, width), x, response, m, top))
-    return deliver(fpu, code, d, old, total, mxcsr)
+    return deliver(fpu, code, d, a, total, mxcsr)

@@ -6,11 +6,12 @@ change of CPL changes a pointer and flushes nothing. A fourth set is the user's 
 6.15, #AC): it has no data entries, so that the check is only on the slow path.
 """
 
-from jit import pmap
+from jit import exits, pmap
 from jit.access import PAGE_MASK
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import AC
+from jit.guards import DENY_WRITE
 from jit.layout import (
     A20_MASK,
     CODE_ENTRIES,
@@ -44,8 +45,9 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
-from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, touch, walk
+from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, is_user, touch, walk
 from jit.probe import READ_BIT, watched
+from jit.second_stage import denials, denied
 from jit.watch import page_is_watched
 
 CR0_AM = 1 << 18
@@ -57,7 +59,7 @@ def set_address(st: State, tlb_set: int) -> int:
 
 
 def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
-    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK or FAULT."""
+    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK, FAULT or DENIED."""
     status = walk(st, linear, access, tlb_set)
     if status != OK:
         return status
@@ -66,6 +68,10 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     backing = host_page(st, gpa)
     if access == WRITE and backing & pmap.GUARDED:
         return general_protection(st, 0)
+    gpa |= linear & 0xFFF
+    if denied(st, gpa, access, is_user(tlb_set)):
+        return exits.DENIED
+    gpa &= PAGE_MASK
     if access == WRITE:
         backing = touch(st, gpa, backing)
     base = set_address(st, tlb_set)
@@ -78,7 +84,7 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE | pmap.CLEAN) == pmap.WRITE
-                    and watched(st, page, gpa) == 0)
+                    and denials(st, gpa) & DENY_WRITE == 0 and watched(st, page, gpa) == 0)
         st64(entry + TLB_READ, page)
         st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
         st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)

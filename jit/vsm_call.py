@@ -8,21 +8,26 @@ from jit.exits import OK
 from jit.group_layout import (
     CAUSE_CALL,
     CAUSE_FAST_RETURN,
+    CAUSE_INTERCEPT,
     CAUSE_INTERRUPT,
     CAUSE_RETURN,
     CONTROL,
     COUNT,
     ENABLED,
+    FORCED,
+    FORCED_CAUSE,
+    LOCKING,
+    NOTIFY_RESET,
     RUNNABLE,
 )
 from jit.layout import CODE_MAP, CPL, CR0, MODE, MODE_64, RIP, SMC_GPA, gpr
-from jit.native import State, inline, ld32, ld64, rd32, rd64, shr, st32, wr64
+from jit.native import State, inline, ld8, ld32, ld64, rd32, rd64, shr, st8, st32, wr64
 from jit.paging import host_of, host_page
 from jit.switch import DONE, REFUSED, retire, switch
 
 HV_VTL_CALL, HV_VTL_RETURN = 0x11, 0x12
-REASON_VTL_CALL, REASON_INTERRUPT = 1, 2        # EntryReason
-ENTRY_REASON, RETURN_RAX, RETURN_RCX = 0x08, 0x10, 0x18
+REASON_VTL_CALL, REASON_INTERRUPT, REASON_INTERCEPT = 1, 2, 3     # EntryReason
+ENTRY_REASON, VINA_STATUS, RETURN_RAX, RETURN_RCX = 0x08, 0x0C, 0x10, 0x18
 RETURN_EAX32, RETURN_ECX32, RETURN_EDX32 = 0x10, 0x14, 0x18
 RAX, RCX, RDX = gpr(0), gpr(1), gpr(2)
 CR0_PE = 1
@@ -93,6 +98,19 @@ def preempt(group: State, st: State, active: int, target: int) -> int:
 
 
 @inline
+def enter_forced(group: State, st: State, active: int, target: int) -> int:
+    """Enter the VTL that the hypervisor chose: OK or CODE_WRITE. A start has no EntryReason."""
+    cause = rd64(group, FORCED_CAUSE)
+    status = OK
+    if cause == CAUSE_INTERCEPT:
+        status = note_entry(group, st, target, REASON_INTERCEPT)
+    if status == OK:
+        wr64(group, FORCED, 0)
+        enter(group, st, active, target, cause, rd64(st, RIP))
+    return status
+
+
+@inline
 def load_return_registers(group: State, st: State, active: int, wide: int) -> None:
     """A normal return takes RAX and RCX (EAX, ECX and EDX outside 64-bit mode) from the assist page, if there is
     one."""
@@ -126,6 +144,16 @@ def vtl_call(group: State, st: State, active: int, control: int) -> int:
 def vtl_return(group: State, st: State, active: int, control: int, wide: int) -> int:
     if control & ~1 or active == 0:
         return REFUSED
+    if shr(rd64(group, LOCKING), active) & 1:
+        return exits.HYPERCALL
+    if shr(rd64(group, NOTIFY_RESET), active) & 1:
+        page = control_part(group, st, active, pmap.READ | pmap.WRITE)
+        gpa = rd64(group, CONTROL + (active << 3)) & -0x1000
+        if page != 0 and holds_code(st, gpa):
+            wr64(st, SMC_GPA, gpa)
+            return exits.CODE_WRITE
+        if page != 0:
+            st8(page + VINA_STATUS, ld8(page + VINA_STATUS) & ~1)
     rip = rd64(st, RIP)
     retire(st)
     if control == 0:

@@ -83,11 +83,11 @@ class Debugger:
                 if found.enabled:
                     self._act(self._sight.switch(found, vcpu, plane), vcpu)
 
-    def violation(self, vcpu: VCpu, plane: Plane, gpa: int, access: str) -> None:
-        """A plane's access to guest-physical memory was denied by another's protections."""
+    def violation(self, vcpu: VCpu, plane: Plane) -> None:
+        """A plane's access to guest-physical memory is denied by another's protections."""
         for found in list(self.probes.violations.values()):
-            if found.enabled:
-                self._act(self._sight.violation(found, vcpu, plane, gpa, access), vcpu)
+            if found.enabled and self.probes.looking:
+                self._act(self._sight.violation(found, vcpu, plane), vcpu)
 
     def _act(self, event: Event, vcpu: VCpu, counted: bool = False) -> None:
         """Do what a breakpoint's hit asks for."""

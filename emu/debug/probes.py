@@ -54,6 +54,7 @@ class Probes:
         self.violations: dict[int, Breakpoint] = {}
         self._sites: dict[int, Site] = {}
         self._numbers = 0
+        self.looking = True
 
     def number(self) -> int:
         """A number for a new breakpoint."""
@@ -150,10 +151,12 @@ class Probes:
         for found in self.breakpoints.values():
             for record in found.records:
                 record[probe_layout.ON] = int(on and found.enabled)
-        self._refresh(on)
+        self.looking = on
+        self._refresh()
 
-    def _refresh(self, looking: bool = True) -> None:
+    def _refresh(self) -> None:
         """Write the table's own fields, and tell every plane whether there is something in it."""
+        looking = self.looking
         count = max((n + 1 for n, watch in enumerate(self.watches) if watch is not None), default=0)
         self.table.set(probe_layout.COUNT, count)
         bits = 0

@@ -104,6 +104,7 @@ class Sight:
         source, cause = (None, None) if last is None else (last.source, last.cause)
         return self._event(kinds.PLANE_SWITCH, found, vcpu, plane, source=source, target=plane.number, cause=cause)
 
-    def violation(self, found: Breakpoint, vcpu: VCpu, plane: Plane, gpa: int, access: str) -> Event:
+    def violation(self, found: Breakpoint, vcpu: VCpu, plane: Plane) -> Event:
         """An access was denied."""
-        return self._event(kinds.VIOLATION, found, vcpu, plane, gpa=gpa, cause=access)
+        return self._event(kinds.VIOLATION, found, vcpu, plane, gpa=plane.get(layout.DENIED_GPA),
+                           cause=("read", "write", "execute")[plane.get(layout.DENIED_ACCESS)])

@@ -45,10 +45,11 @@ class Address(NamedTuple):
 
 class Emitter:
     """One block's micro-ops. `bits` is the code size, `stack` the stack-pointer width, `flat` whether CS has no limit
-    to check, so that direct branches within the page may be linked."""
+    to check, so that direct branches within the page may be linked; `offers` says whether the processor has an
+    extension, by its name of emu/isa/extensions.py."""
 
-    def __init__(self, mode: int) -> None:
-        self.mode = mode
+    def __init__(self, mode: int, offers: Callable[[str], bool] = lambda name: True) -> None:
+        self.mode, self.offers = mode, offers
         self.bits = (16, 32, 64)[mode & 3]
         self.stack = 64 if self.bits == 64 else 32 if mode & layout.MODE_STACK32 else 16
         self.flat = self.bits == 64 or (self.bits == 32 and bool(mode & layout.MODE_FLAT_CODE))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from iced_x86 import Instruction, MemorySize, MemorySizeExt, OpCodeInfo, Register, RegisterExt, RoundingControl
 
+from emu.decode import evex_float
 from emu.decode.lowering import NotImplementedInstruction
 from emu.decode.names import mnemonic_name
 
@@ -24,18 +25,19 @@ SUPPRESSING = frozenset("""
     VPCMPEQB VPCMPEQW VPCMPEQD VPCMPEQQ VPCMPGTB VPCMPGTW VPCMPGTD VPCMPGTQ VPCMPB VPCMPW VPCMPD VPCMPQ
     VPCMPUB VPCMPUW VPCMPUD VPCMPUQ VPTESTMB VPTESTMW VPTESTMD VPTESTMQ VPTESTNMB VPTESTNMW VPTESTNMD VPTESTNMQ
     VANDPS VANDPD VORPS VORPD VXORPS VXORPD VANDNPS VANDNPD
-    """.split())
+    """.split()) | evex_float.SUPPRESSING
 UNSUPPRESSED = frozenset("""
     VPMADDWD VPMADDUBSW VPSADBW VPACKSSWB VPACKSSDW VPACKUSWB VPACKUSDW
     VPUNPCKLBW VPUNPCKLWD VPUNPCKLDQ VPUNPCKLQDQ VPUNPCKHBW VPUNPCKHWD VPUNPCKHDQ VPUNPCKHQDQ
     VUNPCKLPS VUNPCKHPS VUNPCKLPD VUNPCKHPD VSHUFPS VSHUFPD VPSHUFB VPALIGNR VPSHUFD VPSHUFLW VPSHUFHW
     VPSLLDQ VPSRLDQ
     VPMOVM2B VPMOVM2W VPMOVM2D VPMOVM2Q VPMOVB2M VPMOVW2M VPMOVD2M VPMOVQ2M VPBROADCASTMB2Q VPBROADCASTMW2D
-    """.split())
+    """.split()) | evex_float.UNSUPPRESSED
 # By an immediate they are of class E4, by a vector's low 64 bits of class E4NF.
 SUPPRESSING_BY_IMMEDIATE = frozenset("VPSLLW VPSLLD VPSLLQ VPSRLW VPSRLD VPSRLQ VPSRAW VPSRAD VPSRAQ".split())
 SCALARS = ("SS", "SD")
-GRANULARITY = {"VPMADDWD": 4, "VPMADDUBSW": 2, "VPACKSSWB": 1, "VPACKUSWB": 1, "VPACKSSDW": 2, "VPACKUSDW": 2}
+GRANULARITY = {"VPMADDWD": 4, "VPMADDUBSW": 2, "VPACKSSWB": 1, "VPACKUSWB": 1, "VPACKSSDW": 2, "VPACKUSDW": 2,
+               **evex_float.GRANULARITY}
 NO_ROUNDING = -1                # the rounding mode is MXCSR's
 _MODES = {RoundingControl.ROUND_TO_NEAREST: 0, RoundingControl.ROUND_DOWN: 1, RoundingControl.ROUND_UP: 2,
           RoundingControl.ROUND_TOWARD_ZERO: 3}
@@ -43,12 +45,14 @@ _MODES = {RoundingControl.ROUND_TO_NEAREST: 0, RoundingControl.ROUND_DOWN: 1, Ro
 
 class Facts(NamedTuple):
     """Of a form: bytes for each bit of its mask, whether masked-off memory is not accessed, the whole of its memory
-    operand in bytes where that is broadcast, and whether it is scalar."""
+    operand in bytes where that is broadcast, whether it is scalar, and how many elements its memory operand has
+    where registers do not tell (else 0)."""
 
     element: int
     suppresses: bool
     memory: int
     scalar: bool
+    lanes: int
 
 
 @cache
@@ -62,7 +66,9 @@ def facts(code: int, by_immediate: bool) -> Facts:
     size = info.broadcast_memory_size if info.can_broadcast else info.memory_size
     element = GRANULARITY.get(name) or MemorySizeExt.element_size(size)
     memory = MemorySizeExt.size(info.memory_size)
-    return Facts(element, suppresses, memory, name.endswith(SCALARS) and memory == element)
+    scalar = name.endswith(SCALARS) and (memory == element or name in evex_float.CONVERSIONS)
+    counted = name in evex_float.COUNTED
+    return Facts(element, suppresses, memory, scalar, MemorySizeExt.element_count(info.memory_size) if counted else 0)
 
 
 class Evex:

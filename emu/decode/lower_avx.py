@@ -4,7 +4,7 @@ from iced_x86 import Instruction, Mnemonic
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
-from emu.decode.vector_operands import IMMEDIATE, Form
+from emu.decode.vector_operands import IMMEDIATE, RESULT, Form
 from jit import fpu_layout
 
 BROADCAST = {Mnemonic.VPBROADCASTB: "b", Mnemonic.VPBROADCASTW: "w", Mnemonic.VPBROADCASTD: "d",
@@ -42,22 +42,25 @@ def extract_half(e: Emitter, insn: Instruction) -> None:
 @lowers(Mnemonic.VCVTPH2PS)
 def from_half_precision(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
-    b = f.source(1)
-    e.op(f"cvtph2ps.{f.size(0)}", f.slot(0), b, b)
-    f.finish(f.slot(0), f.size(0))
+    b = f.neutral(f.source(1), 5, 0, 2, f.size(0) // 2)
+    e.op(f"cvtph2ps.{f.size(0)}", f.target, b, b)
+    f.finish(f.target, f.size(0))
 
 
 @lowers(Mnemonic.VCVTPS2PH)
 def to_half_precision(e: Emitter, insn: Instruction) -> None:
-    """The immediate is a rounding mode or, by bit 2, MXCSR's (SDM Vol. 2C VCVTPS2PH)."""
+    """The immediate is a rounding mode or, by bit 2, MXCSR's (SDM Vol. 2C VCVTPS2PH). MXCSR keeps its flags where
+    the store faults, as on Intel's processors."""
     f = Form(e, insn)
     size = f.size(1)
-    d = fpu_layout.tmpv(0) if f.is_memory(0) else f.slot(0)
-    e.op(f"cvtps2ph.{size}", d, f.slot(1), f.slot(1), f.immediate & 7)
+    d = fpu_layout.tmpv(RESULT) if f.is_memory(0) else f.target
+    b = f.neutral(f.slot(1), 5, 0, 4, size)
+    e.op(f"cvtps2ph.{size}", d, b, b, f.immediate & 7)
     if f.is_memory(0):
+        f.finish()
         f.store(d, size // 2)
     else:
-        f.finish(d, 16)
+        f.finish(d, size // 2 if f.mask else max(16, size // 2))
 
 
 @lowers(Mnemonic.VPERM2F128, Mnemonic.VPERM2I128)

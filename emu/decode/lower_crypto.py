@@ -36,7 +36,7 @@ def unary(e: Emitter, insn: Instruction) -> None:
 def accumulate(e: Emitter, insn: Instruction) -> None:
     """The destination is what is added to."""
     f = Form(e, insn)
-    d, a, b = f.binary()
-    size = f.size(0)
+    _, a, b = f.binary()
+    d, size = f.accumulator(), f.size(0)
     e.op(f"{mnemonic_name(insn.mnemonic)[1:].lower()}.{size}", d, a, b)
     f.finish(d, size)

@@ -3,7 +3,7 @@
 from iced_x86 import Instruction, Mnemonic
 
 from emu.decode.emitter import Emitter
-from emu.decode.lower_sse_float import SUFFIXES, width
+from emu.decode.lower_sse_float import SUFFIXES, one, width
 from emu.decode.lower_sse_integer import operation
 from emu.decode.lowering import lowers
 from emu.decode.vector_operands import Form
@@ -21,8 +21,10 @@ def fused(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     name = operation(insn)
     digits = next(d for d in ORDERS if d in name)
-    slots = (f.slot(0), f.slot(1), f.source(2))
-    a, b, addend = (slots[i] for i in ORDERS[digits])
     name = name.replace(digits, "")
-    e.op(f"{name}.{width(f, name)}", f.slot(0), a, b, addend)
-    f.finish(f.slot(0), f.size(0))
+    slots = [f.slot(0), f.slot(1), f.source(2)]
+    slots = [f.neutral(slot, 5 + i, one(name)) for i, slot in enumerate(slots)]
+    a, b, addend = (slots[i] for i in ORDERS[digits])
+    d = f.accumulator() if name.endswith(("ss", "sd")) else f.target
+    e.op(f"{name}.{width(f, name)}", d, a, b, addend)
+    f.finish(d, f.size(0))

@@ -107,7 +107,7 @@ def movbe(e: Emitter, insn: Instruction) -> None:
 @lowers(Mnemonic.NOP, Mnemonic.PAUSE, Mnemonic.ENDBR64, Mnemonic.ENDBR32, Mnemonic.LFENCE, Mnemonic.SFENCE,
         Mnemonic.MFENCE, Mnemonic.PREFETCHT0, Mnemonic.PREFETCHT1, Mnemonic.PREFETCHT2, Mnemonic.PREFETCHNTA,
         Mnemonic.PREFETCHW, Mnemonic.PREFETCHWT1, Mnemonic.PREFETCH, Mnemonic.PREFETCHIT0, Mnemonic.PREFETCHIT1,
-        Mnemonic.CLDEMOTE, Mnemonic.SERIALIZE, Mnemonic.RESERVEDNOP)
+        Mnemonic.CLDEMOTE, Mnemonic.SERIALIZE, Mnemonic.RESERVEDNOP, Mnemonic.RDSSPD, Mnemonic.RDSSPQ)
 def nop(e: Emitter, insn: Instruction) -> None:
     e.op("nop")
 

@@ -47,7 +47,8 @@ def mov_to(e: Emitter, insn: Instruction) -> None:
 @lowers_code(*_PUSHES)
 def push(e: Emitter, insn: Instruction) -> None:
     width = WIDTH_LETTER[code_name(insn.code)[4]]
-    e.op(f"push.{width}.{e.stack}", a=selector_slot(SEGMENT_NUMBER[insn.op0_register]))
+    name = f"push_selector.{e.stack}" if width == 32 else f"push.{width}.{e.stack}"
+    e.op(name, a=selector_slot(SEGMENT_NUMBER[insn.op0_register]))
 
 
 @lowers_code(*_POPS)

@@ -18,28 +18,45 @@ def control(name: str) -> int:
     return TRUNCATE if name.startswith("cvtt") else BY_MXCSR
 
 
-@lowers(*mnemonics("CVTPS2DQ", "CVTTPS2DQ", "CVTPD2DQ", "CVTTPD2DQ", "CVTDQ2PS", "CVTDQ2PD", "CVTPS2PD", "CVTPD2PS"))
+INTEGER_TO = ("DQ2PS", "DQ2PD", "UDQ2PS", "UDQ2PD", "QQ2PS", "QQ2PD", "UQQ2PS", "UQQ2PD")
+TO_INTEGER = [t + s + "2" + i for t in ("", "T") for s in ("PS", "PD") for i in ("DQ", "UDQ", "QQ", "UQQ")]
+
+
+@lowers(*mnemonics(*("CVT" + name for name in (*INTEGER_TO, *TO_INTEGER, "PS2PD", "PD2PS"))))
 def convert_packed(e: Emitter, insn: Instruction) -> None:
     """The micro-op's width is the wider operand's."""
     f = Form(e, insn)
     name = operation(insn)
     b = f.source(1)
-    size = f.size(0)
-    if name.startswith(("cvtpd2", "cvttpd2")):
-        size = 32 if f.size(1) == 32 else 16
-    e.op(f"{name}.{size}", f.slot(0), b, b, control(name))
-    f.finish(f.slot(0), f.size(0))
+    wide, narrow = f.whole(1), f.size(0)
+    count = _elements(name, wide, narrow)
+    source = _bytes(name.rpartition("2")[0])
+    b = f.neutral(b, 5, 0, source, count * source)
+    e.op(f"{name}.{count * max(source, _bytes(name))}", f.target, b, b, control(name))
+    f.finish(f.target, count * _bytes(name) if f.mask else f.size(0))
+
+
+def _bytes(name: str) -> int:
+    """Bytes of the element that a name, or part of one, ends in."""
+    return 8 if name.endswith(("pd", "qq")) else 4
+
+
+def _elements(name: str, source: int, destination: int) -> int:
+    """How many elements are converted; registers may be wider than what is used of them."""
+    return min(source // _bytes(name.rpartition("2")[0]), destination // _bytes(name))
 
 
 @lowers(*mnemonics("CVTSS2SD", "CVTSD2SS"))
 def convert_scalar(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     d, a, b = f.binary()
-    e.op(f"{operation(insn)}.8", d, a, b, BY_MXCSR)
+    name = operation(insn)
+    b = f.neutral(b, 5, 0, 4 if name.endswith("sd") else 8)
+    e.op(f"{name}.8", d, a, b, BY_MXCSR)
     f.finish(d, 16)
 
 
-@lowers(*mnemonics("CVTSI2SS", "CVTSI2SD"))
+@lowers(*mnemonics("CVTSI2SS", "CVTSI2SD"), Mnemonic.VCVTUSI2SS, Mnemonic.VCVTUSI2SD)
 def from_general(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     last = insn.op_count - 1
@@ -49,7 +66,7 @@ def from_general(e: Emitter, insn: Instruction) -> None:
     f.finish(f.slot(0), 16)
 
 
-@lowers(*mnemonics("CVTSS2SI", "CVTSD2SI", "CVTTSS2SI", "CVTTSD2SI"))
+@lowers(*mnemonics(*(f"CVT{t}{s}2{u}SI" for t in ("", "T") for s in ("SS", "SD") for u in ("", "U"))))
 def to_general(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     name = operation(insn)
@@ -67,7 +84,7 @@ def round_integral(e: Emitter, insn: Instruction) -> None:
     b = f.source(source)
     scalar = name.endswith(("ss", "sd"))
     a = f.slot(source - 1) if scalar else b
-    e.op(f"{name}.{width(f, name)}", f.slot(0), a, b, f.immediate)
+    e.op(f"{name}.{width(f, name)}", f.slot(0), a, b, f.immediate & 15)
     f.finish(f.slot(0), f.size(0))
 
 

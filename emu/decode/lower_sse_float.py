@@ -5,7 +5,8 @@ from iced_x86 import Code, Instruction, Mnemonic
 from emu.decode.emitter import Emitter
 from emu.decode.lower_sse_integer import operation
 from emu.decode.lowering import lowers, lowers_code
-from emu.decode.vector_operands import Form, mnemonics
+from emu.decode.vector_operands import RESULT, Form, mnemonics
+from jit import fpu_layout
 
 SUFFIXES = ("PS", "PD", "SS", "SD")
 LESS, EQUAL, GREATER, UNORDERED, SIGNALS = 1, 2, 4, 8, 16
@@ -22,12 +23,18 @@ def width(f: Form, name: str) -> int:
     return 8 if name.endswith("sd") else f.size(0)
 
 
+def one(name: str) -> int:
+    """1.0, which no operation minds in an element that is masked off."""
+    return 0x3F800000 if name.endswith(("ss", "ps")) else 0x3FF0000000000000
+
+
 @lowers(*mnemonics(*(n + s for n in ("ADD", "SUB", "MUL", "DIV", "MIN", "MAX") for s in SUFFIXES)),
         *mnemonics(*(n + s for n in ("ADDSUB", "HADD", "HSUB", "DP") for s in ("PS", "PD"))))
 def arithmetic(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     name = operation(insn)
     d, a, b = f.binary()
+    a, b = f.neutral(a, 5, one(name)), f.neutral(b, 6, one(name))
     e.op(f"{name}.{width(f, name)}", d, a, b, f.immediate)
     f.finish(d, f.size(0))
 
@@ -38,9 +45,10 @@ def root(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     name = operation(insn)
     last = insn.op_count - 1
-    b = f.source(last)
-    e.op(f"{name}.{width(f, name)}", f.slot(0), f.slot(last - 1), b)
-    f.finish(f.slot(0), f.size(0))
+    b = f.neutral(f.source(last), 6, one(name))
+    a = f.slot(last - 1) if name.endswith(("ss", "sd")) else b
+    e.op(f"{name}.{width(f, name)}", f.target, a, b)
+    f.finish(f.target, f.size(0))
 
 
 def truth(predicate: int) -> int:
@@ -49,8 +57,25 @@ def truth(predicate: int) -> int:
     return PREDICATES[predicate & 15] | (SIGNALS if signals else 0)
 
 
+def into_opmask(f: Form, name: str, operation: str, a: int, b: int, immediate: int) -> None:
+    """An operation that gives all ones or zeros, taken to an opmask register under the mask."""
+    scalar = name.endswith(("ss", "sd"))
+    element = 4 if name.endswith(("ss", "ps")) else 8
+    result = fpu_layout.tmpv(RESULT)
+    f.e.op(operation, result, a, b, immediate)
+    f.finish()
+    f.e.op(f"sign_low{element}.16" if scalar else f"signs{element}.{f.whole(1)}", f.slot(0), result, f.mask_slot)
+
+
 def _compare(e: Emitter, insn: Instruction, name: str) -> None:
     f = Form(e, insn)
+    if f.evex:
+        size = f.size(1)
+        a, b = f.slot(1), f.source(2)
+        a, b = (f.neutral(slot, t, one(name), size=size) for slot, t in ((a, 5), (b, 6)))
+        bytes_compared = {"ss": 4, "sd": 8}.get(name[-2:], size)
+        into_opmask(f, name, f"{name}.{bytes_compared}", a, b, truth(f.immediate & 31))
+        return
     d, a, b = f.binary()
     e.op(f"{name}.{width(f, name)}", d, a, b, truth(f.immediate & (31 if f.vex else 7)))
     f.finish(d, f.size(0))
@@ -73,3 +98,4 @@ def compare_flags(e: Emitter, insn: Instruction) -> None:
     name = operation(insn)
     b = f.source(1)
     e.op(f"{name.removeprefix('u')}.{4 if name.endswith('ss') else 8}", 0, f.slot(0), b, int(not name.startswith("u")))
+    f.finish()

@@ -12,9 +12,9 @@ from jit import layout
 _CONTROL = {0: layout.CR0, 2: layout.CR2, 3: layout.CR3, 4: layout.CR4, 8: layout.CR8}
 _TABLES = {"GDT": layout.GDTR_BASE, "IDT": layout.IDTR_BASE}
 _PRIVILEGED = {Mnemonic.CLTS: "clts", Mnemonic.RDMSR: "rdmsr", Mnemonic.WRMSR: "wrmsr"}
-_CACHES = (Mnemonic.INVD, Mnemonic.WBINVD)
+_CACHES = (Mnemonic.INVD, Mnemonic.WBINVD, Mnemonic.WBNOINVD)
 _ENDING = {Mnemonic.HLT: "hlt", Mnemonic.CPUID: "cpuid", Mnemonic.RDTSC: "rdtsc", Mnemonic.RDTSCP: "rdtscp",
-           Mnemonic.RDPMC: "rdpmc", Mnemonic.XGETBV: "xgetbv", Mnemonic.XSETBV: "xsetbv"}
+           Mnemonic.RDPMC: "rdpmc", Mnemonic.XSETBV: "xsetbv"}
 _INSPECT = (Mnemonic.VERR, Mnemonic.VERW, Mnemonic.LAR, Mnemonic.LSL)
 _BASES = {"FS": layout.FS, "GS": layout.GS}
 
@@ -34,7 +34,7 @@ def privileged(e: Emitter, insn: Instruction) -> None:
 
 @lowers(*_CACHES)
 def caches(e: Emitter, insn: Instruction) -> None:
-    """INVD and WBINVD: there is no cache to write back."""
+    """INVD, WBINVD and WBNOINVD: there is no cache to write back."""
     e.op("privileged")
 
 

@@ -16,7 +16,7 @@ from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, 
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
-from emu.isa.coverage import absent
+from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
 from jit.registry import PLAIN
@@ -45,10 +45,10 @@ class CodePage:
 
 
 class Translator:
-    """Owns the arena of records and the code directory of one machine."""
+    """Owns the arena of records and the code directory of one machine, whose processors are all of one kind."""
 
-    def __init__(self, memory: PhysicalMemory, compiler: Compiler) -> None:
-        self.memory, self.compiler = memory, compiler
+    def __init__(self, memory: PhysicalMemory, compiler: Compiler, cpu: Cpu | None = None) -> None:
+        self.memory, self.compiler, self.cpu = memory, compiler, cpu or bare()
         self.arena = HostBlock(ARENA_BYTES)
         self.next = 0
         pages = memory.top // PAGE
@@ -142,11 +142,11 @@ class Translator:
         """
         offset = gpa % PAGE
         page = self.page(gpa - offset, mode)
-        emitter = Emitter(mode)
+        emitter = Emitter(mode, self.cpu.offers)
         data = self.memory.read(gpa, PAGE - offset)
         table = page.table
         starts: list[tuple[int, int, int]] = []                 # (page offset, length, first micro-op)
-        decoder = Decoder(MODE_BITS[mode & 3], data, DecoderOptions.NONE, ip=offset)
+        decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:
             ip, length = insn.ip, insn.len
             if ip != offset and table[ip]:
@@ -175,8 +175,8 @@ class Translator:
             return []
         here = PAGE - gpa % PAGE
         data = self.memory.read(gpa, here) + self.memory.read(next_page, MAX_LENGTH - here)
-        insn = Decoder(MODE_BITS[page.mode & 3], data, DecoderOptions.NONE, ip=gpa % PAGE).decode()
-        emitter = Emitter(page.mode)
+        insn = Decoder(MODE_BITS[page.mode & 3], data, self.cpu.decoder_options, ip=gpa % PAGE).decode()
+        emitter = Emitter(page.mode, self.cpu.offers)
         emitter.op("check_next_page", imm=next_page)
         if self.instrument is not None:
             self.instrument(emitter, insn, gpa)
@@ -214,7 +214,7 @@ class Translator:
             emitter.op("protected_only")
         emitter.data = data
         try:
-            if function is None or absent(insn.code):
+            if function is None or not self.cpu.allows(insn.code):
                 raise lowering.NotImplementedInstruction
             function(emitter, insn)
         except lowering.NotImplementedInstruction:

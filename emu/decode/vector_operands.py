@@ -72,7 +72,7 @@ class Form:
         else:
             e.op("check_vector", imm=AVX512_UD if self.evex or opmask else AVX_UD if self.vex else SSE_UD)
         if self.evex and self.evex.quiet:
-            e.op("round_static", imm=self.evex.rounding)
+            e.op("round_static.8", imm=self.evex.rounding)
 
     @property
     def immediate(self) -> int:
@@ -114,16 +114,21 @@ class Form:
             self.e.op(f"movv.{max(16, self.size(0))}", self.target, self.slot(0))
         return self.target
 
-    def neutral(self, slot: int, temporary: int, value: int) -> int:
+    def neutral(self, slot: int, temporary: int, value: int, element: int = 0, size: int = 0) -> int:
         """Offset of a source with `value` in the elements that are masked off, for operations that can raise
-        exceptions. `temporary` is 5 to 7."""
+        exceptions. `temporary` is 5 to 7. `element` and `size` in bytes are the source's, where they are not those of
+        the destination."""
         if not self.evex or not self.mask:
             return slot
-        element = self.evex.facts.element
-        size = 16 if self.evex.facts.scalar else self.size(0)
+        element = element or self.evex.facts.element
         into = fpu_layout.tmpv(temporary)
-        self.e.op(f"neutral{element}.{size}", into, slot, self.mask_slot, value)
+        low, size = ("_low", 16) if self.evex.facts.scalar else ("", max(16, size or self.size(0)))
+        self.e.op(f"neutral{low}{element}.{size}", into, slot, self.mask_slot, value)
         return into
+
+    def whole(self, index: int) -> int:
+        """Width of a vector operand in bytes, memory that is broadcast counted as often as it is used."""
+        return self.evex.facts.memory if self.evex and self.is_memory(index) else self.size(index)
 
     def source(self, index: int, temporary: int = 0) -> int:
         """Offset of a vector operand; memory is loaded into a temporary first."""
@@ -132,7 +137,7 @@ class Form:
         into = fpu_layout.tmpv(temporary)
         self.load(into, self.size(index))
         if self.evex and self.evex.broadcast:
-            self.e.op(f"broadcast{LETTERS[self.evex.loaded]}.{self.evex.facts.memory}", into, into)
+            self.e.op(f"broadcast{LETTERS[self.evex.loaded]}.{max(16, self.evex.facts.memory)}", into, into)
         return into
 
     def _masked(self, slot: int, size: int, lanes: int) -> int:
@@ -150,6 +155,8 @@ class Form:
         facts = self.evex.facts
         if facts.scalar:
             return 1
+        if facts.lanes:
+            return facts.lanes
         if self.evex.broadcast:
             return facts.memory // size
         widest = max(self.size(i) for i in range(self.insn.op_count)
@@ -170,6 +177,11 @@ class Form:
 
     def store(self, slot: int, size: int) -> None:
         """Store from an offset of the FPU file to the memory operand."""
+        if self.evex and self.mask:
+            element = self.evex.facts.element
+            word = self._masked(slot, size, size // element)
+            self.e.op(f"storem.{size}.{element}", word, *self.e.address(self.insn, size, write=True))
+            return
         self.e.op(f"storev.{self._suffix(size)}", slot, *self.e.address(self.insn, size, write=True))
 
     def general(self, index: int, size: int) -> int:
@@ -195,7 +207,7 @@ class Form:
         if self.mmx:
             self.e.op("mmx_state")
         if self.evex and self.evex.quiet:
-            self.e.op("round_restore")
+            self.e.op("round_restore.8")
         if slot is None:
             return
         if self.mmx and slot < fpu_layout.FCW:

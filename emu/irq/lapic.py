@@ -67,6 +67,8 @@ class LocalApic:
         self._virtual_wire = virtual_wire
         self.timer = ApicTimer(clock, timer_hz, lambda: self._deliver_local(LVT_TIMER))
         self._lint = [False, False]
+        self.auto_eoi = 0       # vectors that end when they are taken, by bit, as a hypervisor may want it
+        self.ended: Callable[[int], None] = lambda vector: None     # is told of every EOI
         self.reset()
 
     def reset(self) -> None:
@@ -137,7 +139,7 @@ class LocalApic:
         vector = self.pending_vector()
         if vector is not None:
             self.irr &= ~(1 << vector)
-            self.isr |= 1 << vector
+            self.isr |= 1 << vector & ~self.auto_eoi
             return vector
         if self.extint_pending():
             self._extint_message = False
@@ -315,6 +317,7 @@ class LocalApic:
             elif not self.svr & SVR_SUPPRESS_EOI:
                 self._eoi(vector)
         self._notify()
+        self.ended(vector)
 
     def send_icr(self) -> None:
         """Send what ICR describes (SDM 11.6.1)."""
@@ -357,6 +360,7 @@ class LocalApic:
 
     _PLAIN = (
         "base", "xapic_id", "tpr", "ldr", "dfr", "svr", "isr", "tmr", "irr", "esr", "_errors", "icr", "_extint_message",
+        "auto_eoi",
     )  # fmt: skip
 
     def save(self) -> dict[str, Any]:

@@ -4,70 +4,169 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-VENDOR = b"AuthenticAMD"        # guests choose VMMCALL or VMCALL and erratum work-arounds by it
-BRAND = b"Strata virtual CPU"
-FAMILY_MODEL_STEPPING = 0x00A00F11
+from emu.isa.cpu import Cpu
+from emu.isa.extensions import E1C, E1D, L1C, L1D, L7C, TABLE, Place
+from emu.isa.models import Cache
+from jit.xsave_layout import COMPONENTS, LEGACY_AND_HEADER, align
 
-LEAF1_EDX = {"fpu": 0, "de": 2, "pse": 3, "tsc": 4, "msr": 5, "pae": 6, "cx8": 8, "apic": 9, "sep": 11, "mtrr": 12,
-             "pge": 13, "cmov": 15, "pat": 16, "pse36": 17, "clfsh": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
-LEAF1_ECX = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4_1": 19, "sse4_2": 20, "x2apic": 21, "movbe": 22,
-             "popcnt": 23, "tsc_deadline": 24, "hypervisor": 31}
-LEAF7_EBX = {"fsgsbase": 0, "bmi1": 3, "fdp_excptn_only": 6, "smep": 7, "bmi2": 8, "erms": 9, "zero_fcs_fds": 13,
-             "adx": 19, "smap": 20, "clflushopt": 23, "clwb": 24}
-LEAF7_ECX = {"umip": 2, "rdpid": 22}
-EXT1_EDX = {"syscall": 11, "nx": 20, "pdpe1gb": 26, "rdtscp": 27, "lm": 29}
-EXT1_ECX = {"lahf_lm": 0, "cr8legacy": 4, "abm": 5}
+OSXSAVE, OSPKE = 1 << 27, 1 << 4                # of leaf 1 ECX and leaf 7 ECX ...
+CR4_OSXSAVE, CR4_PKE = 1 << 18, 1 << 22         # ... which repeat these
+APIC, HTT, CMP_LEGACY = 1 << 9, 1 << 28, 1 << 1
+REPEATED_BY_AMD = 0x0183F3FF                    # of leaf 1 EDX, in 80000001h EDX (APM Vol. 3 E.4.2)
+LAST_BASIC, LAST_EXTENDED, LAST_EXTENDED_AMD = 0xD, 0x80000008, 0x8000001E
+ASSOCIATIVITY = {8: 6, 16: 8, 32: 0xA}          # APM Vol. 3 table E-4
+LINE, CLFLUSH_QUADWORDS, LINEAR_BITS = 64, 8, 48
 
 Registers = tuple[int, int, int, int]
 ZERO: Registers = (0, 0, 0, 0)
 
 
-def _bits(table: dict[str, int]) -> int:
-    return sum(1 << bit for bit in table.values())
-
-
-def _text(data: bytes, size: int) -> list[int]:
-    padded = data.ljust(size, b"\0")
+def _text(text: str, size: int) -> list[int]:
+    padded = text.encode("ascii").ljust(size, b"\0")
     return [int.from_bytes(padded[i:i + 4], "little") for i in range(0, size, 4)]
 
 
 class Cpuid:
     """The leaves of one vCPU. `overlay(leaf, subleaf)` may answer first (hypervisor leaves)."""
 
-    def __init__(self, apic_id: int, vcpus: int) -> None:
-        self.apic_id, self.vcpus = apic_id, vcpus
+    def __init__(self, cpu: Cpu, apic_id: int, vcpus: int) -> None:
+        self.cpu, self.apic_id, self.vcpus = cpu, apic_id, vcpus
         self.overlay: Callable[[int, int], Registers | None] = lambda leaf, subleaf: None
-        self.os_view: Callable[[], int] = lambda: 0         # CR4, for OSXSAVE and the like
+        self.os_view: Callable[[], tuple[int, int]] = lambda: (0, 1)        # CR4 and XCR0 of the plane that runs
         self.apic_enabled: Callable[[], bool] = lambda: True
+        self._bits: dict[Place, int] = {}
+        for extension in TABLE:
+            if extension.name in cpu.offered:
+                place = extension.place
+                self._bits[place] = self._bits.get(place, 0) | 1 << extension.bit
+        model = cpu.model
+        extended = min(model.family, 15)
+        self.signature = (model.stepping | (model.model & 15) << 4 | extended << 8 | model.model >> 4 << 16
+                          | model.family - extended << 20)
+        self._leaves: dict[int, Callable[[int], Registers]] = {
+            0: lambda _: (LAST_BASIC, *self._vendor()), 1: self._features, 4: self._caches_intel, 7: self._structured,
+            0xB: self._topology, 0xD: self._xstate,
+            0x80000000: lambda _: (LAST_EXTENDED_AMD if cpu.amd else LAST_EXTENDED, *self._vendor()),
+            0x80000001: self._extended, 0x80000005: self._first_caches, 0x80000006: self._further_caches,
+            0x80000008: self._widths, 0x8000001D: self._caches_amd, 0x8000001E: self._node}
+        for n in range(3):
+            self._leaves[0x80000002 + n] = self._brand(n)
 
     def read(self, leaf: int, subleaf: int) -> Registers:
         """(EAX, EBX, ECX, EDX). Leaves beyond the largest read as zero."""
         answer = self.overlay(leaf, subleaf)
         if answer is not None:
             return answer
-        vendor = _text(VENDOR, 12)
-        if leaf == 0:
-            return 0xD, vendor[0], vendor[2], vendor[1]
-        if leaf == 1:
-            edx = _bits(LEAF1_EDX)
-            if not self.apic_enabled():
-                edx &= ~(1 << LEAF1_EDX["apic"])
-            return FAMILY_MODEL_STEPPING, self.apic_id << 24 | self.vcpus << 16 | 8 << 8, _bits(LEAF1_ECX), edx
-        if leaf == 7 and subleaf == 0:
-            return 0, _bits(LEAF7_EBX), _bits(LEAF7_ECX), 0
-        if leaf == 0xB:
-            return self._topology(subleaf)
-        if leaf == 0x80000000:
-            return 0x80000008, vendor[0], vendor[2], vendor[1]
-        if leaf == 0x80000001:
-            return FAMILY_MODEL_STEPPING, 0, _bits(EXT1_ECX), _bits(EXT1_EDX)
-        if 0x80000002 <= leaf <= 0x80000004:
-            part = (leaf - 0x80000002) * 4
-            a, b, c, d = _text(BRAND, 48)[part:part + 4]
-            return a, b, c, d
-        if leaf == 0x80000008:
-            return 46 | 48 << 8, 0, self.vcpus - 1, 0
+        found = self._leaves.get(leaf)
+        return ZERO if found is None else found(subleaf)
+
+    def _place(self, leaf: int, subleaf: int) -> Registers:
+        """All extension bits of a leaf."""
+        a, b, c, d = (self._bits.get((leaf, subleaf, register), 0) for register in range(4))
+        return a, b, c, d
+
+    def _vendor(self) -> tuple[int, int, int]:
+        first, second, third = _text(self.cpu.model.vendor, 12)
+        return first, third, second
+
+    def _brand(self, part: int) -> Callable[[int], Registers]:
+        a, b, c, d = _text(self.cpu.model.brand, 48)[4 * part:4 * part + 4]
+        return lambda _: (a, b, c, d)
+
+    # --- features ----------------------------------------------------------------------------------------------------
+
+    def _features(self, _: int) -> Registers:
+        ecx, edx = self._bits.get(L1C, 0), self._bits.get(L1D, 0)
+        if self.os_view()[0] & CR4_OSXSAVE:
+            ecx |= OSXSAVE
+        if not self.apic_enabled():
+            edx &= ~APIC
+        if self.vcpus > 1:
+            edx |= HTT
+        return self.signature, self.apic_id << 24 | self.vcpus << 16 | CLFLUSH_QUADWORDS << 8, ecx, edx
+
+    def _structured(self, subleaf: int) -> Registers:
+        a, b, c, d = self._place(7, subleaf)
+        if subleaf == 0:
+            a = max((place[1] for place in self._bits if place[0] == 7), default=0)
+            if self._bits.get(L7C, 0) & 1 << 3 and self.os_view()[0] & CR4_PKE:
+                c |= OSPKE
+        return a, b, c, d
+
+    def _extended(self, _: int) -> Registers:
+        ecx, edx = self._bits.get(E1C, 0), self._bits.get(E1D, 0)
+        if self.cpu.amd:
+            edx |= self._features(0)[3] & REPEATED_BY_AMD
+            if self.vcpus > 1:
+                ecx |= CMP_LEGACY
+        return self.signature, 0, ecx, edx
+
+    def _widths(self, _: int) -> Registers:
+        ecx = self.vcpus - 1 if self.cpu.amd else 0
+        return self.cpu.model.physical | LINEAR_BITS << 8, self._place(0x80000008, 0)[1], ecx, 0
+
+    # --- XSAVE -------------------------------------------------------------------------------------------------------
+
+    def _xstate(self, subleaf: int) -> Registers:
+        """Sizes and places of state components (SDM Vol. 1 13.2)."""
+        valid = self.cpu.xcr0_valid
+        if "xsave" not in self.cpu.offered:
+            return ZERO
+        xcr0 = self.os_view()[1]
+        if subleaf == 0:
+            return valid & 0xFFFFFFFF, _standard(xcr0), _standard(valid), valid >> 32
+        if subleaf == 1:
+            eax = self._place(0xD, 1)[0]
+            return eax, _compacted(xcr0) if eax & 0b1010 else 0, 0, 0
+        for part in COMPONENTS:
+            if part.number == subleaf > 1 and valid >> subleaf & 1:
+                return part.size, part.offset, part.aligned << 1, 0
         return ZERO
+
+    # --- caches and topology -----------------------------------------------------------------------------------------
+
+    def _cache(self, subleaf: int) -> Registers:
+        """One cache, in the form that both vendors use; with one thread a core all but shared ones are a vCPU's own."""
+        caches = self.cpu.model.caches
+        if subleaf >= len(caches):
+            return ZERO
+        cache = caches[subleaf]
+        sharing = self.vcpus - 1 if cache.shared else 0
+        return (cache.kind | cache.level << 5 | 1 << 8 | sharing << 14, LINE - 1 | cache.ways - 1 << 22,
+                cache.size * 1024 // (LINE * cache.ways) - 1, 0)
+
+    def _caches_intel(self, subleaf: int) -> Registers:
+        if self.cpu.amd:
+            return ZERO
+        a, b, c, d = self._cache(subleaf)
+        return a | (min(self.vcpus, 64) - 1 << 26 if a else 0), b, c, d
+
+    def _caches_amd(self, subleaf: int) -> Registers:
+        return self._cache(subleaf) if "topoext" in self.cpu.offered and self.cpu.amd else ZERO
+
+    def _find(self, level: int, kind: int) -> Cache | None:
+        return next((c for c in self.cpu.model.caches if c.level == level and c.kind == kind), None)
+
+    def _first_caches(self, _: int) -> Registers:
+        data, code = self._find(1, 1), self._find(1, 2)
+        if not self.cpu.amd or not data or not code:
+            return ZERO
+        ecx, edx = (cache.size << 24 | cache.ways << 16 | 1 << 8 | LINE for cache in (data, code))
+        return 0, 0, ecx, edx
+
+    def _further_caches(self, _: int) -> Registers:
+        second, third = self._find(2, 3), self._find(3, 3)
+        ecx = edx = 0
+        if second:
+            ecx = second.size << 16 | ASSOCIATIVITY[second.ways] << 12 | (1 << 8 if self.cpu.amd else 0) | LINE
+        if third and self.cpu.amd:
+            edx = third.size // 512 << 18 | ASSOCIATIVITY[third.ways] << 12 | 1 << 8 | LINE
+        return 0, 0, ecx, edx
+
+    def _node(self, _: int) -> Registers:
+        if "topoext" not in self.cpu.offered or not self.cpu.amd:
+            return ZERO
+        return self.apic_id, self.apic_id & 0xFF, 0, 0
 
     def _topology(self, subleaf: int) -> Registers:
         """Extended topology: one thread a core, all cores in one package (SDM Vol. 2A, leaf 0BH)."""
@@ -76,3 +175,17 @@ class Cpuid:
         if subleaf == 1:
             return (self.vcpus - 1).bit_length(), self.vcpus, 2 << 8 | 1, self.apic_id
         return 0, 0, subleaf, self.apic_id
+
+
+def _standard(xcr0: int) -> int:
+    """Bytes of a standard-form XSAVE area for these components."""
+    return max([LEGACY_AND_HEADER, *(part.offset + part.size for part in COMPONENTS if xcr0 >> part.number & 1)])
+
+
+def _compacted(xcr0: int) -> int:
+    """Bytes of a compacted one (SDM Vol. 1 13.4.3)."""
+    end = LEGACY_AND_HEADER
+    for part in COMPONENTS:
+        if part.number > 1 and xcr0 >> part.number & 1:
+            end = (align(end) if part.aligned else end) + part.size
+    return end

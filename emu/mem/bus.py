@@ -106,6 +106,10 @@ class Bus:
         """(base, size, name) of every window, in address order: what RAM must not cover."""
         return [(w.base, w.end - w.base, w.name) for w in self._windows]
 
+    def claimed(self, gpa: int) -> bool:
+        """Whether a device answers at a physical address."""
+        return self._window(gpa) is not None
+
     def port_read(self, port: int, size: int) -> int:
         """IN of `size` bytes (1, 2 or 4)."""
         claim = self._ports.get(port)

@@ -76,6 +76,12 @@ class PhysicalMemory:
         self.add(gpa, block, pmap.READ | pmap.WRITE | pmap.CLEAN)
         return block
 
+    def note_written(self) -> None:
+        """All RAM was written, not through `write`."""
+        for gpa, block in self.ram:
+            for page in range(gpa // PAGE, (gpa + block.size) // PAGE):
+                self.map[page] &= ~pmap.CLEAN
+
     def protect(self, gpa: int, size: int, flags: int) -> None:
         """Change what backed pages are; their decoded code, if any, is the caller's to invalidate."""
         for page in range(gpa // PAGE, (gpa + size) // PAGE):

@@ -3,29 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emu.plane import Plane
     from emu.vcpu import VCpu
 
 
-class PlaneModel(Protocol):
+class PlaneModel:
     """A design: it adds planes to vCPUs, and carries out what compiled code leaves to Python."""
 
-    @property
-    def saved(self) -> Sequence[str]:
-        """Registers that each plane has for itself: what a switch puts aside."""
+    saved: Sequence[str] = ()
+    """Registers that each plane has for itself: what a switch puts aside."""
 
     def plane_name(self, number: int) -> str:
         """What the design calls a plane."""
+        raise NotImplementedError
 
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
         """VMCALL or VMMCALL at RIP; NEXT_RIP is the instruction after it."""
+        raise NotImplementedError
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         """Make or take away planes, and the objects that go with them, before a saved state is put back: so many, of
         which those of the set `enabled` are; `state` is the model's own, by path (emu/snapshot/fields.py)."""
 
+    def restored(self) -> None:
+        """A saved state was put back, registers included."""
+
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
+        raise NotImplementedError
+
+    # --- what a plane may intercept of others; each of these is asked before the access is made ------------------
+
+    def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
+        """A plane's access to guest-physical memory was denied (jit/second_stage.py); it is tried again unless this
+        changes where the plane goes on."""
+        raise NotImplementedError("this design denies no memory")
+
+    def register_trapped(self, vcpu: VCpu, plane: Plane) -> None:
+        """An access to a register was intercepted in compiled code (jit/traps.py), and was not made."""
+        raise NotImplementedError("this design traps no registers")
+
+    def notify(self, vcpu: VCpu) -> None:
+        """The active plane was entered while interrupts wait for lower ones (NOTIFY of jit/group_layout.py)."""
+
+    def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
+        """What the local APIC of a plane holds for it may have changed."""
+
+    def intercepts_msr(self, vcpu: VCpu, plane: Plane, index: int, value: int | None) -> bool:
+        """Whether another plane takes RDMSR, or WRMSR of a value, of an MSR outside the register file."""
+        return False
+
+    def intercepts_port(self, vcpu: VCpu, plane: Plane, port: int, size: int, value: int | None) -> bool:
+        """Whether another plane takes a read from an I/O port, or a write of a value."""
+        return False
+
+    def intercepts_unmapped(self, vcpu: VCpu, plane: Plane, gpa: int, write: bool) -> bool:
+        """Whether another plane takes an access to an address where there is neither memory nor a device."""
+        return False
+
+    def intercepts_cpuid(self, vcpu: VCpu, plane: Plane, leaf: int, subleaf: int) -> bool:
+        """Whether another plane takes CPUID of a leaf."""
+        return False
+
+    def intercepts_shutdown(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether another plane takes a triple fault of this one."""
+        return False
+
+    def device_may_access(self, gpa: int, write: bool) -> bool:
+        """Whether a device may read or write the page of an address."""
+        return True
+
+    def reset(self) -> None:
+        """The guest asks for a reset of the machine."""
+        return None

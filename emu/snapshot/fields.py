@@ -66,7 +66,9 @@ class ObjectState:
             path, value = waiting.pop()
             if isinstance(value, dict):
                 waiting += [(f"{path}[{key!r}]", item) for key, item in value.items() if is_plain(key)]
-            elif isinstance(value, list | tuple) and not is_plain(value):
+            elif is_plain(value):
+                continue
+            elif isinstance(value, list | tuple):
                 waiting += [(f"{path}[{n}]", item) for n, item in enumerate(value)]
             elif type(value).__module__.startswith(self.package) and not callable(value) and id(value) not in seen:
                 seen.add(id(value))
@@ -103,7 +105,7 @@ class ObjectState:
                     continue
                 if isinstance(new, list) and new[:1] == ["event"]:
                     self._reschedule(value, name, new)
-                elif not _refill(old, new):
+                elif not _refill(old, new) and old != new:
                     setattr(value, name, copy(new))
 
     def _reschedule(self, owner: Any, name: str, saved: list[Any]) -> None:

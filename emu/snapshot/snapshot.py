@@ -45,9 +45,7 @@ def digest(saved: dict[str, Any], ram: RamImage) -> str:
 
 def options(machine: Machine) -> dict[str, Any]:
     """What a machine must have in common with the one whose snapshot it takes over."""
-    model = machine.plane_model
-    return {"memory": machine.memory_size, "vcpus": machine.vcpu_count,
-            "planes": type(model).__module__ if model is not None else "none", "layout": layout_digest()}
+    return {**machine.options, "layout": layout_digest()}
 
 
 class Snapshots:

@@ -51,6 +51,7 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
     for vcpu, saved in zip(machine.vcpus, state["vcpus"], strict=True):
         if machine.plane_model is not None:
             machine.plane_model.resize(vcpu, len(saved["planes"]), saved["enabled"], state["model"])
+        vcpu.group.set(group_layout.ACTIVE, 0)      # until the group is loaded: the models' objects are not theirs yet
     machine.pc.load(state["pc"])
     for vcpu, saved in zip(machine.vcpus, state["vcpus"], strict=True):
         for lapic, data in zip(vcpu.lapics[1:], saved["lapics"], strict=True):
@@ -64,6 +65,8 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
         for plane, data in zip(vcpu.planes, saved["planes"], strict=True):
             load_plane(plane, vcpu.planes, data)
         load_group(vcpu.group, saved["group"])
+    if machine.plane_model is not None:
+        machine.plane_model.restored()
     machine.turn, machine.quantum = state["machine"]["turn"], state["machine"]["quantum"]
     machine.input.load(state["machine"]["input"])
     machine.clock.reorder(state["events"])

@@ -131,11 +131,9 @@ def ins(width: int, bits: int) -> Handler:
     size = width // 8
 
     def ins(st: State, d: int, a: int, b: int, imm: int) -> int:
-        if b & REPEAT and read(st, RCX, bits) == 0:
-            return OK
         port = rd16(st, RDX)
-        status = check_port(st, port, size)
-        if status != OK:
+        status = check_port(st, port, size)         # also where nothing is left to do
+        if status != OK or b & REPEAT and read(st, RCX, bits) == 0:
             return status
         linear, status = string_linear(st, ES, read(st, RDI, bits), size, WRITE)
         if status == OK:
@@ -158,11 +156,9 @@ def outs(width: int, bits: int) -> Handler:
     size = width // 8
 
     def outs(st: State, d: int, a: int, b: int, imm: int) -> int:
-        if b & REPEAT and read(st, RCX, bits) == 0:
-            return OK
         port = rd16(st, RDX)
-        status = check_port(st, port, size)
-        if status != OK:
+        status = check_port(st, port, size)         # also where nothing is left to do
+        if status != OK or b & REPEAT and read(st, RCX, bits) == 0:
             return status
         linear, status = string_linear(st, b & 7, read(st, RSI, bits), size, READ)
         if status != OK:

@@ -1,6 +1,6 @@
 """System instructions (SDM Vol. 2): privilege checks, control and debug registers, descriptor tables, MSRs."""
 
-from jit import exits, run_slots
+from jit import exits, guards, run_slots, traps
 from jit.access import probe, store, translate
 from jit.control_registers import check_debug_access
 from jit.exits import OK
@@ -15,6 +15,7 @@ from jit.layout import (
     DR,
     DR6,
     DR7,
+    GDTR_BASE,
     GS,
     KERNEL_GS_BASE,
     PAGE_RIP,
@@ -23,13 +24,11 @@ from jit.layout import (
     TLB_SET,
     TSC_AUX,
     WALK_GPA,
-    XCR0,
-    XCR0_VALID,
     gpr,
     seg,
 )
 from jit.mode import CR0_PE, refresh
-from jit.native import Handler, State, rd16, rd32, rd64, shr, wr64
+from jit.native import Handler, State, rd16, rd64, wr64
 from jit.paging import EXECUTE
 from jit.registry import END, op
 from jit.semantics.operands import effective, read, write
@@ -39,7 +38,7 @@ from jit.tlb import flush_page
 from jit.vector_gate import update_gate
 
 CR0_TS = 1 << 3
-CR4_TSD, CR4_UMIP, CR4_FSGSBASE, CR4_OSXSAVE = 1 << 2, 1 << 11, 1 << 16, 1 << 18
+CR4_TSD, CR4_UMIP, CR4_FSGSBASE = 1 << 2, 1 << 11, 1 << 16
 
 
 @op("undefined", kind=END)
@@ -121,7 +120,11 @@ def lmsw(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("clts", kind=END)
 def clts(st: State, d: int, a: int, b: int, imm: int) -> int:
-    wr64(st, CR0, rd64(st, CR0) & ~CR0_TS)
+    cr0 = rd64(st, CR0)
+    status = traps.trap_control(st, guards.CR0_WRITE, cr0, cr0 & ~CR0_TS)
+    if status != OK:
+        return status
+    wr64(st, CR0, cr0 & ~CR0_TS)
     update_gate(st)
     return OK
 
@@ -165,7 +168,11 @@ def load_table(bits: int) -> Handler:
         base = rd64(st, b)
         if bits == 64 and not is_canonical(base):
             return general_protection(st, 0)
-        wr64(st, d, base if bits == 64 else base & ((1 << bits) - 1))
+        base = base if bits == 64 else base & ((1 << bits) - 1)
+        status = traps.trap(st, guards.GDTR_WRITE if d == GDTR_BASE else guards.IDTR_WRITE, base, rd16(st, a))
+        if status != OK:
+            return status
+        wr64(st, d, base)
         wr64(st, d + 8, rd16(st, a))
         return OK
     return load_table
@@ -260,31 +267,6 @@ def rdtscp(st: State, d: int, a: int, b: int, imm: int) -> int:
 def rdpmc(st: State, d: int, a: int, b: int, imm: int) -> int:
     """No counters exist."""
     return general_protection(st, 0)
-
-
-@op("xgetbv", kind=END)
-def xgetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
-    if rd64(st, CR4) & CR4_OSXSAVE == 0:
-        return undefined_opcode(st)
-    if rd32(st, gpr(1)) != 0:
-        return general_protection(st, 0)
-    wr64(st, gpr(0), rd64(st, XCR0) & 0xFFFFFFFF)
-    wr64(st, gpr(2), shr(rd64(st, XCR0), 32))
-    return OK
-
-
-@op("xsetbv", kind=END)
-def xsetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """x87 state is always enabled; AVX's needs SSE's (SDM Vol. 1 13.3)."""
-    if rd64(st, CR4) & CR4_OSXSAVE == 0:
-        return undefined_opcode(st)
-    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
-    if (rd64(st, CPL) != 0 or rd32(st, gpr(1)) != 0 or value & ~rd64(st, XCR0_VALID) or value & 1 == 0
-            or value & 6 == 4):
-        return general_protection(st, 0)
-    wr64(st, XCR0, value)
-    refresh(st)
-    return OK
 
 
 @op("swapgs", kind=END)

@@ -9,7 +9,9 @@ from it what the mask lets through. Their operand B is the offset of the mask's 
     zeroE.N     the same, other elements become 0
     merge_lowE.16, zero_lowE.16     the lowest element under mask bit 0, the rest of the 16 bytes from A
     neutralE.N  D = A with the immediate in the elements that are masked off, so that they raise no exception
+    neutral_lowE.16     the same for the lowest element alone
     signsE.N    opmask register D = signs of A's elements, under the mask
+    sign_lowE.16    the same for the lowest element alone
     round_static, round_restore     MXCSR for one instruction without exceptions
 """
 
@@ -125,6 +127,16 @@ def neutral(element: ir.IntType) -> Callable[[Kernel], None]:
     return emit
 
 
+def neutral_lowest(element: ir.IntType) -> Callable[[Kernel], None]:
+    def emit(k: Kernel) -> None:
+        x = k.load(k.a, element)
+        value = k.imm if element is I64 else k.b.trunc(k.imm, element)
+        bit = k.b.trunc(k.scalar(k.c, I64), I1)
+        lowest = k.b.select(bit, k.b.extract_element(x, I32(0)), value)
+        k.store(k.d, k.b.insert_element(x, lowest, I32(0)))
+    return emit
+
+
 def store_conditions(k: Kernel, conditions: ir.Value) -> None:
     """Opmask register D = a vector of conditions, under the mask at the immediate's offset; the other bits are 0."""
     whole = ir.IntType(conditions.type.count)
@@ -138,6 +150,13 @@ def signs(element: ir.IntType) -> Callable[[Kernel], None]:
         x = k.load(k.a, element)
         k.imm = k.c
         store_conditions(k, k.b.icmp_signed("<", x, constant(element, [0] * x.type.count)))
+    return emit
+
+
+def sign_lowest(element: ir.IntType) -> Callable[[Kernel], None]:
+    def emit(k: Kernel) -> None:
+        negative = k.b.icmp_signed("<", k.scalar(k.a, element), element(0))
+        k.store_scalar(k.d, k.b.and_(k.b.zext(negative, I64), k.scalar(k.c, I64)))
     return emit
 
 
@@ -162,6 +181,8 @@ for _bytes, _type in ELEMENTS.items():
     define(f"merge_low{_bytes}", select_lowest(_type, zeroing=False), 16)
     define(f"zero_low{_bytes}", select_lowest(_type, zeroing=True), 16)
     define(f"neutral{_bytes}", neutral(_type), *WIDE)
+    define(f"neutral_low{_bytes}", neutral_lowest(_type), 16)
     define(f"signs{_bytes}", signs(_type), *WIDE)
+    define(f"sign_low{_bytes}", sign_lowest(_type), 16)
 define("round_static", round_static, 8)
 define("round_restore", round_restore, 8)

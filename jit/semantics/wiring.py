@@ -47,5 +47,10 @@ F16, F32, F64, I32, I64, U32, U64 = range(7)
 CONVERT_FILL = 1 << 25
 BY_MXCSR, SUPPRESS_INEXACT = 4, 8           # instead of a rounding mode in bits 1:0; no precision exception
 
+# XSAVE, XSAVEOPT, XSAVEC, XSAVES; bits of their code (jit/xsave.py): that number, 64-bit mode, REX.W's pointers, the
+# compacted form exists
+PLAIN_FORM, OPTIMISED, COMPACT, SUPERVISOR = range(4)
+XSAVE_FORM, XSAVE_WIDE, XSAVE_LONG, XSAVE_COMPACTS = 3, 4, 8, 16
+
 # Operations of jit/simd_parts.py
 GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)

@@ -12,9 +12,9 @@ ELF_MAGIC = b"\x7fELF"
 EPILOG = """\
 The archive holds static busybox and an /init that mounts /proc, /sys and /dev, prints "strata-init: ready" and starts a
 shell on the console; with --run it executes those lines instead, prints "strata-init: done" and switches off.
+The kernel and busybox come from `strata fetch linux-cloud busybox`.
 
 examples:
-  strata fetch linux-cloud busybox
   strata initramfs --output shell.cpio
   strata initramfs --run "uname -a" --run "cat /proc/cpuinfo" --output check.cpio
   strata initramfs --file ./my_static_program --run /root/my_static_program --output mine.cpio
@@ -24,7 +24,8 @@ examples:
 def parser() -> Parser:
     """The parser of `strata initramfs`."""
     p = Parser("strata initramfs", "Write an initial RAM disk with busybox, for strata run --initrd.", EPILOG)
-    p.add_argument("--output", "-o", required=True, metavar="F", help="the file to write")
+    p.add_argument("--output", "-o", default="initramfs.cpio", metavar="F",
+                   help="the file to write (default: initramfs.cpio)")
     p.add_argument("--run", action="append", default=[], metavar="LINE", help="a shell line to run; may be repeated")
     p.add_argument("--file", action="append", default=[], metavar="F", help="a file for /root; may be repeated")
     p.add_argument("--busybox", metavar="F", help="a static busybox (default: what `strata fetch busybox` brought)")

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("tools.cli.demo", "run a guest that switches planes, and report the switches"),
     "info": ("tools.cli.info", "list what is implemented"),
     "gdb": ("tools.cli.gdb", "serve a guest to GDB, forwards and backwards"),
+    "oracle": ("tools.cli.oracle", "compare instructions with the host CPU"),
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
     "initramfs": ("tools.cli.initramfs", "write an initial RAM disk for a Linux guest"),

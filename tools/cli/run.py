@@ -65,7 +65,8 @@ def guest_options(p: Parser) -> None:
     machine.add_argument("--policy", metavar="NAME|FILE", help="who runs when, for designs that leave it open")
     machine.add_argument("--vcpus", type=vcpus, default=1, metavar="N", help="virtual CPUs (default: 1)")
     machine.add_argument("--mem", type=size, default="256M", metavar="SIZE", help="RAM: 256M, 1G... (default: 256M)")
-    machine.add_argument("--cpu", default="max", metavar="MODEL", help="CPU model (default: max)")
+    machine.add_argument("--cpu", default="max", metavar="MODEL",
+                         help="CPU model, with ,+EXTENSION or ,-EXTENSION; strata info --cpu list (default: max)")
     machine.add_argument("--engine", choices=("auto", "interp", "blocks"), default="auto",
                          help="auto compiles what is hot; interp never compiles, blocks always (default: auto)")
     machine.add_argument("--seed", type=seed, default=0, metavar="N", help="what RDRAND and the like start from")

@@ -27,11 +27,13 @@ NAMES = {value: name for name, value in vars(exits).items() if name.isupper() an
 
 
 class Bare:
-    """One plane of one engine over `size` bytes of RAM at 0; everything above is a device."""
+    """One plane of one engine over `size` bytes of RAM at 0; everything above is a device. Or over other memory."""
 
-    def __init__(self, mode: str = "interp", size: int = 1 << 20, top: int | None = None) -> None:
-        self.memory = PhysicalMemory(top or size)
-        self.ram = self.memory.add_ram(0, size)
+    def __init__(self, mode: str = "interp", size: int = 1 << 20, top: int | None = None,
+                 memory: PhysicalMemory | None = None) -> None:
+        self.memory = memory or PhysicalMemory(top or size)
+        if memory is None:
+            self.ram = self.memory.add_ram(0, size)
         self.engine = Engine(self.memory, mode)
         self.plane = Plane(self.engine)
         self.devices: list[tuple[int, int, int, int]] = []      # (kind, address, size, value written)

@@ -19,19 +19,26 @@ AREAS = tuple(DATA + n * DATA_STEP for n in range(DATA_AREAS))
 
 
 class Generator:
-    """One program's worth of random items."""
+    """One program's worth of random items. Another world than that of tools/lockstep/world.py has other places."""
+
+    areas: tuple[int, ...] = AREAS          # linear addresses of data; the first three are surely writable
+    stack, stack_pages, code_page = STACK, STACK_PAGES, CODE
 
     def __init__(self, seed: int, bits: int | None = None) -> None:
         self.rng = random.Random(seed)
         self.seed = seed
         self.bits = bits or self.rng.choice((64, 64, 32))
         self.paging = "4-level" if self.bits == 64 else self.rng.choice(("pae", "32-bit"))
-        self.maker = Maker(self.rng, self.bits, BASES[self.bits], AREAS)
+        self.maker = self.make_maker()
         self.changes_itself = self.rng.random() < 0.2
         if self.rng.random() < 0.2:
             self.maker.add_vectors(8)
         self.items: list[Item] = []
         self.functions: list[int] = []      # labels, for calls; their code follows the main part
+
+    def make_maker(self) -> Maker:
+        """What makes single instructions."""
+        return Maker(self.rng, self.bits, BASES[self.bits], self.areas)
 
     # --- small helpers ---------------------------------------------------------------------------------------------
 
@@ -70,7 +77,7 @@ class Generator:
     def point(self) -> None:
         """A data pointer moves: often to where accesses run into the next page, at times to where there is none."""
         place = self.rng.choice((0, 0xFF0, 0xFF9, 0xFFD, 0x1000, 0x1010, 0x1F80, 0x1FFA, self.rng.randrange(0x2000)))
-        self.plain(self.set_register(self.rng.choice(BASES[self.bits]), self.rng.choice(AREAS) + place))
+        self.plain(self.set_register(self.rng.choice(BASES[self.bits]), self.rng.choice(self.areas) + place))
 
     def fill(self) -> None:
         """A register gets an interesting value."""
@@ -103,7 +110,7 @@ class Generator:
 
     def balance(self) -> None:
         """The stack pointer goes back into its pages, near their border."""
-        place = STACK + self.rng.choice((0x1000, 0x1004, 0x1008, 0x100C, 0x1FF0, 0x800))
+        place = self.stack + self.rng.choice((0x1000, 0x1004, 0x1008, 0x100C, 0x1FF0, 0x800))
         self.plain(self.set_register(self.wide("SP"), place))
 
     def call(self) -> None:
@@ -111,7 +118,7 @@ class Generator:
         label = self.rng.choice(self.functions)
         way = self.rng.random()
         register = self.maker.register(self.bits)
-        place = self.rng.choice(AREAS[:3]) + 0x800
+        place = self.rng.choice(self.areas[:3]) + 0x800
         if way < 0.6:
             code = self.code("CALL_REL32_#")
             self.add(lambda resolve: [Instruction.create_branch(code, resolve(label))])
@@ -187,11 +194,11 @@ class Generator:
         self.add(lambda resolve: [Instruction.create_branch(branch, resolve(main[0]))])
         assert enter == 0
         registers = [value(rng, self.bits) for _ in range(16 if self.bits == 64 else 8)]
-        registers[4] = STACK + STACK_PAGES * 2048
+        registers[4] = self.stack + self.stack_pages * 2048
         for number in (5, 12, 13):
             if number < len(registers):
-                registers[number] = rng.choice(AREAS) + rng.randrange(0x1000)
-        return Program(self.seed, self.bits, self.paging, CODE + rng.choice((0, rng.randrange(0x1000), 0xFFF,
+                registers[number] = rng.choice(self.areas) + rng.randrange(0x1000)
+        return Program(self.seed, self.bits, self.paging, self.code_page + rng.choice((0, rng.randrange(0x1000), 0xFFF,
                                                                               0x1000 - rng.randrange(300))),
                        tuple(registers), tuple(self.items), self.changes_itself)
 

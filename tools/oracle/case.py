@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from tools.oracle.arena import CODE
+
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF",
                 17: "#AC", 19: "#XM"}
@@ -43,7 +45,7 @@ class VectorState(NamedTuple):
 
 
 class Case(NamedTuple):
-    """An instruction and what it starts from. `bits` is the size of code, 32 or 64."""
+    """An instruction and what it starts from. `bits` is the size of code, 32 or 64; `rip` is where it lies."""
 
     code: bytes
     bits: int
@@ -53,14 +55,15 @@ class Case(NamedTuple):
     gs_base: int
     pokes: tuple[tuple[int, bytes], ...] = ()   # memory that differs from the arena's contents
     vector: VectorState | None = None           # None: the instruction does not touch it
+    rip: int = CODE.address
 
     def describe(self) -> str:
         """One line from which the case can be built again."""
         registers = " ".join(f"{n}={v:x}" for n, v in zip(GPR_NAMES, self.registers, strict=True))
         pokes = "".join(f" [{at:x}]={data.hex()}" for at, data in self.pokes)
         vector = f" {self.vector.describe()}" if self.vector else ""
-        return (f"{self.bits}-bit {self.code.hex()} {registers} flags={self.flags:x} fs={self.fs_base:x} "
-                f"gs={self.gs_base:x}{pokes}{vector}")
+        return (f"{self.bits}-bit {self.code.hex()} at={self.rip:x} {registers} flags={self.flags:x} "
+                f"fs={self.fs_base:x} gs={self.gs_base:x}{pokes}{vector}")
 
 
 class Outcome(NamedTuple):
@@ -73,3 +76,4 @@ class Outcome(NamedTuple):
     fault: int | None = None
     address: int = 0
     vector: VectorState | None = None
+    bases: tuple[int, int] = (0, 0)     # FS.base, GS.base

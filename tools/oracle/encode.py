@@ -56,15 +56,17 @@ def decode(data: bytes, bits: int) -> Encoded | None:
 
 
 def available(code: int, bits: int) -> bool:
-    """Whether the form exists in code of that size."""
+    """Whether Intel's processors have the form in code of that size, and as one instruction."""
     info = OpCodeInfo(code)
-    return info.mode64 if bits == 64 else info.mode32
+    if info.fwait or info.decoder_option:
+        return False
+    return info.intel_decoder64 if bits == 64 else info.intel_decoder32
 
 
 def random_encoding(code: int, bits: int, rng: Random) -> Encoded | None:
     """Random bytes that decode as the form, or None if none were found."""
     info = OpCodeInfo(code)
-    for _ in range(TRIES):
+    for _ in range(TRIES if available(code, bits) else 0):
         found = decode(_attempt(info, bits, rng), bits)
         if found is not None and found.insn.code == code:
             return found
@@ -98,11 +100,15 @@ def _legacy(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
         prefixes.append(ADDRESS_SIZE)
     if rng.random() < 0.15:
         prefixes.append(rng.choice(_SEGMENTS))
-    if (info.can_use_rep_prefix or info.can_use_repne_prefix) and rng.random() < 0.5:
-        prefixes.append(rng.choice((0xF3, 0xF2)))
+    if rng.random() < (0.5 if info.can_use_rep_prefix or info.can_use_repne_prefix else 0.04):
+        prefixes.append(rng.choice((0xF3, 0xF2)))       # ignored by most that cannot use it
     if info.can_use_lock_prefix and rng.random() < 0.2:
         prefixes.append(0xF0)
+    if prefixes and rng.random() < 0.1:
+        prefixes.append(rng.choice(prefixes))           # redundant
     rng.shuffle(prefixes)
+    if bits == 64 and prefixes and rng.random() < 0.05:
+        prefixes.insert(rng.randrange(len(prefixes)), 0x40 | rng.randrange(16))     # ignored: not the last prefix
     rex = bytes((0x40 | rng.randrange(16),)) if bits == 64 and rng.random() < 0.6 else b""
     return bytes(prefixes) + rex + _TABLE[info.table] + _tail(info, bits, rng)
 

@@ -78,14 +78,13 @@ def number_of(register: int) -> int:
 class Builder:
     """Registers and memory for one instruction."""
 
-    def __init__(self, encoded: Encoded, bits: int, rng: Random) -> None:
-        self.encoded, self.bits, self.rng = encoded, bits, rng
+    def __init__(self, encoded: Encoded, bits: int, rng: Random, fixed: bool = False) -> None:
+        """`fixed`: the instruction's bytes are not to change."""
+        self.encoded, self.bits, self.rng, self.unchanged = encoded, bits, rng, fixed
         self.registers = [value(rng) for _ in range(16)]
         self.registers[RSP] = address(rng, STACK, bits) if rng.random() < 0.4 else STACK.address + 4096
-        self.fs_base = DATA.address + 0x1000 if bits == 64 else 0
-        self.gs_base = DATA.address + 0x1800 if bits == 64 else 0
+        self.fs_base, self.gs_base = DATA.address + 0x1000, DATA.address + 0x1800
         self.pokes: list[tuple[int, bytes]] = []
-        self.fixed: set[int] = set()            # registers that an address depends on
 
     def build(self, rip: int) -> Case:
         """The case, with the code at `rip`."""
@@ -106,7 +105,7 @@ class Builder:
         if self.rng.random() < 0.25:
             flags |= DF
         return Case(self.encoded.data, self.bits, tuple(registers), flags, self.fs_base, self.gs_base,
-                    tuple(self.pokes))
+                    tuple(self.pokes), rip=rip)
 
     def _operands(self, insn: Instruction) -> None:
         """Values that reach the interesting behaviour of particular instructions."""
@@ -143,7 +142,7 @@ class Builder:
         rng, registers = self.rng, self.registers
         base, index = insn.memory_base, insn.memory_index
         target = self.target()
-        if self.bits == 64 and insn.memory_segment in (Register.FS, Register.GS):
+        if insn.memory_segment in (Register.FS, Register.GS):
             target -= self.fs_base if insn.memory_segment == Register.FS else self.gs_base
         if insn.mnemonic == Mnemonic.XLATB:
             registers[RBX] = target - (registers[RAX] & 0xFF) & MASK64
@@ -151,18 +150,19 @@ class Builder:
         narrow = RegisterExt.size(base) == 4 or RegisterExt.size(index) == 4
         if insn.is_vsib:
             target, index = DATA.address + DATA.size // 2 + rng.randrange(64), Register.NONE
-        if index and index != base and number_of(index) not in self.fixed:
+        if index and index != base:
             registers[number_of(index)] = rng.choice((0, 1, 8, rng.randrange(64), value(rng)))
         scaled = registers[number_of(index)] * insn.memory_index_scale if index else 0
         if base in (Register.RIP, Register.EIP):
-            self.encoded = self.encoded.with_displacement(target - rip - len(self.encoded.data))
+            if not self.unchanged:
+                self.encoded = self.encoded.with_displacement(target - rip - len(self.encoded.data))
         elif base and base != index:
             start = target - scaled - insn.memory_displacement & MASK64
             if narrow and self.bits == 64:
                 start = start & MASK32 | rng.getrandbits(32) << 32
             registers[number_of(base)] = start
         elif not base and not index and self.encoded.offsets.has_displacement:
-            if self.encoded.offsets.displacement_size >= 4:
+            if self.encoded.offsets.displacement_size >= 4 and not self.unchanged:
                 self.encoded = self.encoded.with_displacement(target)
         elif index:
             scale = insn.memory_index_scale + (1 if base == index else 0)

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import ctypes
 
-from emu.engine import Engine
 from emu.mem.ram import HostBlock, PhysicalMemory
-from emu.plane import Plane
-from jit import exits, fpu_layout, layout, pmap, run_slots
+from jit import exits, fpu_layout, layout, pmap, run_slots, uops
+from tools.lockstep.bare import NAMES, Bare
 from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
 from tools.oracle.case import OPMASKS, ZMM_BYTES, ZMMS, Case, Outcome, VectorState
 
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
 CR0 = 0x8005_0033               # PG AM WP NE ET MP PE
-CR4 = 0x4_06A0                  # OSXSAVE OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
+CR4 = 0x5_06A0                  # OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PGE PAE and so on, without SMAP
 EFER = 0xD01                    # NXE LMA LME SCE
-USER_CODE, USER_DATA = 0x33, 0x2B
+USER_CODE, USER_CODE32, USER_DATA = 0x33, 0x23, 0x2B
 FLAT = 0xFFFF_FFFF
 CODE64_ATTR, CODE32_ATTR, DATA_ATTR = 0xA0FB, 0xC0FB, 0xC0F3
 JUMP = b"\xeb\0"                # to the next instruction
+PATIENCE = 20_000               # exits to Python after which a program counts as hanging
+TOGETHER = 24                   # instructions that a region is made of
 SEGMENTS = (layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS)
 
 
 class UnimplementedCase(Exception):
     """The engine lacks the instruction."""
+
+
+class UnexpectedExit(Exception):
+    """The engine left as no instruction in user mode should make it."""
 
 
 class Guest:
@@ -39,10 +44,13 @@ class Guest:
         self._next_table = TABLES + PAGE
         for area in AREAS:
             self._map(area)
-        self.engine = Engine(self.memory, mode)
-        self.in_regions = mode == "blocks"      # then a jump follows each instruction, to end its block
+        self.bare = Bare(mode, memory=self.memory)
+        self.bare.patience = PATIENCE
+        self.engine = self.bare.engine
+        self.in_regions = mode == "blocks"
+        self._with_jump: dict[int, bool] = {}   # where a region takes the jump after the instruction, too
         self.engine.runtime[run_slots.DELIVER] = 0          # a fault then comes out instead of being delivered
-        self.plane = Plane(self.engine)
+        self.plane = self.bare.plane
         self._start()
 
     def _map(self, area: Area) -> None:
@@ -69,7 +77,6 @@ class Guest:
             plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
             plane.set(layout.seg(number, layout.SEG_ATTR), DATA_ATTR)
             plane.set(layout.seg(number, layout.SEG_SELECTOR), USER_DATA)
-        plane.set(layout.seg(layout.CS, layout.SEG_SELECTOR), USER_CODE)
         self._bits = 0
         self._set_code_size(64)
 
@@ -78,6 +85,7 @@ class Guest:
         if bits != self._bits:
             self._bits = bits
             self.plane.set(layout.seg(layout.CS, layout.SEG_ATTR), CODE64_ATTR if bits == 64 else CODE32_ATTR)
+            self.plane.set(layout.seg(layout.CS, layout.SEG_SELECTOR), USER_CODE if bits == 64 else USER_CODE32)
             self.plane.update_mode()
 
     def write_code(self, slot_offset: int, code: bytes) -> None:
@@ -87,49 +95,71 @@ class Guest:
 
     def forget(self) -> None:
         """Drop everything decoded."""
-        self.engine.translator.flush()
-        self.plane.flush()
+        self.bare.forget()
 
-    def run(self, case: Case, rip: int) -> Outcome:
-        """Execute the instruction at `rip`. UnimplementedCase: the engine lacks it."""
+    def run(self, case: Case) -> Outcome:
+        """Execute the case's instruction. UnimplementedCase: the engine lacks it."""
+        self._put(case)
         plane = self.plane
-        words = plane.words
-        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = list(case.registers)
-        plane.set(layout.RIP, rip)
-        plane.rflags = case.flags
-        plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
-        plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
-        self._set_code_size(case.bits)
-        plane.set(layout.BUDGET, 2 if self.in_regions else 1)
-        plane.set(layout.FAULT_PENDING, 0)
-        plane.set(layout.RESUME, 0)
-        plane.set(layout.SHADOW, 0)
-        if case.vector:
-            self._put_vector(case.vector)
+        with_jump = self._with_jump.get(case.rip, False)
+        plane.set(layout.BUDGET, 1 + with_jump)
         fault, address = None, 0
         while True:
             status = self.engine.run(plane.address)
             if status == exits.DECODE:
                 for page in self.engine.translator.decode(plane.get(layout.WALK_GPA), plane.get(layout.MODE), None):
                     self.engine.withdraw_writes(plane.address, page)
-                if self.in_regions:
-                    self._compile(rip)
             elif status == exits.RUNTIME and plane.get(layout.FAULT_PENDING):
                 fault = plane.get(layout.FAULT_VECTOR)
                 address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
                 break
+            elif status == exits.RUNTIME:
+                self.engine.provide(plane.get(layout.IO_VALUE))
             elif status == exits.UNIMPLEMENTED:
                 raise UnimplementedCase(case.describe())
             elif status == exits.EVENT:
                 break
             else:
-                raise RuntimeError(f"the engine left with status {status} at {case.describe()}")
-        registers = tuple(words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
-        end = plane.get(layout.RIP)
-        if self.in_regions and fault is None:
-            end -= len(JUMP)
+                raise UnexpectedExit(f"the engine left with {NAMES[status]}")
+        return self._outcome(case, fault, address, len(JUMP) if with_jump and fault is None else 0)
+
+    def execute(self, case: Case, count: int) -> tuple[Outcome, int]:
+        """Execute up to `count` instructions of the program at RIP. Gives the outcome and how many of them ran.
+        UnimplementedCase, UnexpectedExit, TimeoutError: the engine lacks one, left strangely or hangs."""
+        self._put(case)
+        status = self.bare.run(count)
+        plane = self.plane
+        if status == exits.UNIMPLEMENTED:
+            raise UnimplementedCase(str(self.bare.instruction()))
+        fault = plane.get(layout.FAULT_VECTOR) if plane.get(layout.FAULT_PENDING) else None
+        if status != exits.EVENT and not (status == exits.RUNTIME and fault is not None):
+            raise UnexpectedExit(f"the engine left with {NAMES[status]}")
+        address = plane.get(layout.FAULT_ADDRESS) if fault == 14 else 0
+        return self._outcome(case, fault, address, 0), count - self.bare.left()
+
+    def _put(self, case: Case) -> None:
+        """The state before the case."""
+        plane = self.plane
+        words = plane.words
+        words[layout.GPR >> 3:(layout.GPR >> 3) + 16] = list(case.registers)
+        plane.set(layout.RIP, case.rip)
+        plane.rflags = case.flags
+        plane.set(layout.seg(layout.FS, layout.SEG_BASE), case.fs_base)
+        plane.set(layout.seg(layout.GS, layout.SEG_BASE), case.gs_base)
+        self._set_code_size(case.bits)
+        plane.set(layout.FAULT_PENDING, 0)
+        plane.set(layout.RESUME, 0)
+        plane.set(layout.SHADOW, 0)
+        if case.vector:
+            self._put_vector(case.vector)
+
+    def _outcome(self, case: Case, fault: int | None, address: int, beyond: int) -> Outcome:
+        """The state now; RIP is `beyond` bytes further than the instruction left it."""
+        plane = self.plane
+        registers = tuple(plane.words[layout.GPR >> 3:(layout.GPR >> 3) + 16])
         vector = self._vector() if case.vector else None
-        return Outcome(registers, end, plane.rflags, fault, address, vector)
+        bases = (plane.get(layout.seg(layout.FS, layout.SEG_BASE)), plane.get(layout.seg(layout.GS, layout.SEG_BASE)))
+        return Outcome(registers, plane.get(layout.RIP) - beyond, plane.rflags, fault, address, vector, bases)
 
     def _put_vector(self, state: VectorState) -> None:
         """The FPU file from a case."""
@@ -153,12 +183,26 @@ class Guest:
         return VectorState(plane.fpu_get(fpu_layout.MXCSR), zmm, ctypes.string_at(fpu + fpu_layout.ST, 128), fcw, fsw,
                            ftw, fop, fip, fdp, ctypes.string_at(fpu + fpu_layout.OPMASK, 8 * OPMASKS))
 
-    def _compile(self, rip: int) -> None:
-        """Put a region at the instruction that was just decoded."""
-        mode = self.plane.get(layout.MODE)
-        page = self.engine.translator.page(rip & -PAGE, mode)
-        if page.table[rip % PAGE]:
-            self.engine.regions.hot(page.table[rip % PAGE], rip, mode)
+    def prepare(self, rips: list[int], bits: int) -> None:
+        """In the block engine: decode the instructions at these addresses and compile them, many to a region."""
+        if not self.in_regions:
+            return
+        self._set_code_size(bits)
+        self._with_jump.clear()
+        mode, translator = self.plane.get(layout.MODE), self.engine.translator
+        pages: dict[int, list[int]] = {}
+        for rip in rips:
+            for page in translator.decode(rip, mode, None):
+                self.engine.withdraw_writes(self.plane.address, page)
+            pages.setdefault(rip & -PAGE, []).append(rip)
+        for gpa, found in pages.items():
+            table = translator.page(gpa, mode).table
+            for rip in found:
+                rem = ctypes.c_uint32.from_address(table[rip % PAGE] + uops.REM).value if table[rip % PAGE] else 1
+                self._with_jump[rip] = rem > 1
+            heads = [table[rip % PAGE] for rip in found if table[rip % PAGE]]
+            for first in range(0, len(heads), TOGETHER):
+                self.engine.regions.together(heads[first:first + TOGETHER], gpa, mode)
 
     @property
     def arena(self) -> int:

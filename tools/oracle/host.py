@@ -94,46 +94,53 @@ class Host:
         if self._libc.ptrace(request, self.child, address, data) != 0:
             raise HostUnavailable(f"ptrace request {request:#x}: {os.strerror(ctypes.get_errno())}")
 
-    def run(self, case: Case, rip: int) -> Outcome:
-        """Execute the instruction at `rip`, where the caller has written it."""
+    def run(self, case: Case) -> Outcome:
+        """Execute the case's instruction, where the caller has written it."""
+        return self.execute(case, 1)[0]
+
+    def execute(self, case: Case, count: int) -> tuple[Outcome, int]:
+        """Execute up to `count` instructions from the case's state. Gives the outcome and how many of them ran."""
         regs = self._regs
         ctypes.memmove(ctypes.addressof(regs), ctypes.addressof(self._before), ctypes.sizeof(regs))
         (regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi,
          regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15) = case.registers
-        regs.rip, regs.eflags, regs.fs_base, regs.gs_base = rip, case.flags, case.fs_base, case.gs_base
+        regs.rip, regs.eflags, regs.fs_base, regs.gs_base = case.rip, case.flags, case.fs_base, case.gs_base
         regs.orig_rax = 0xFFFF_FFFF_FFFF_FFFF            # no system call to restart
-        if case.bits == 32:
-            regs.cs = USER_CS32
-            regs.ds = regs.es = regs.fs = regs.gs = USER_DS
-        else:
-            regs.cs = USER_CS64
+        regs.cs = USER_CS32 if case.bits == 32 else USER_CS64
+        regs.ds = regs.es = regs.fs = regs.gs = USER_DS
         self._ptrace(PTRACE_SETREGS, ctypes.addressof(regs))
         if case.vector:
             self._extended.put(case.vector)
             self._ptrace(PTRACE_SETREGSET, self._extended.io_vector, NT_X86_XSTATE)
-        return self.step(case)
+        return self.step(case, count)
 
-    def step(self, case: Case) -> Outcome:
-        """Execute one instruction from where the child is."""
+    def step(self, case: Case, count: int = 1) -> tuple[Outcome, int]:
+        """As `execute`, from where the child is."""
         regs = self._regs
-        self._ptrace(PTRACE_SINGLESTEP, 0)
-        _, status = os.waitpid(self.child, 0)
-        if not os.WIFSTOPPED(status):
-            self.child = 0
-            raise HostUnavailable(f"the traced child ended (status {status:#x}) at {case.describe()}")
+        ran = 0
+        while ran < count:
+            self._ptrace(PTRACE_SINGLESTEP, 0)
+            _, status = os.waitpid(self.child, 0)
+            if not os.WIFSTOPPED(status):
+                self.child = 0
+                raise HostUnavailable(f"the traced child ended (status {status:#x}) at {case.describe()}")
+            if os.WSTOPSIG(status) != signal.SIGTRAP:
+                break
+            ran += 1
         self._ptrace(PTRACE_GETREGS, ctypes.addressof(regs))
         fault, address = None, 0
         if os.WSTOPSIG(status) != signal.SIGTRAP:
             fault, address = self._exception(os.WSTOPSIG(status))
-            if fault == XM and case.vector and case.vector.fsw & ERROR_SUMMARY:
-                fault = MF
         registers = (regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi,
                      regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15)
         vector = None
         if case.vector:
             self._ptrace(PTRACE_GETREGSET, self._extended.io_vector, NT_X86_XSTATE)
             vector = self._extended.get()
-        return Outcome(registers, regs.rip, regs.eflags, fault, address, vector)
+            unmasked = vector.mxcsr & ~(vector.mxcsr >> 7) & 0x3F
+            if fault == XM and vector.fsw & ERROR_SUMMARY and not unmasked:
+                fault = MF
+        return Outcome(registers, regs.rip, regs.eflags, fault, address, vector, (regs.fs_base, regs.gs_base)), ran
 
     def _exception(self, number: int) -> tuple[int, int]:
         """(vector, address of a page fault) behind a signal (Linux arch/x86/kernel/traps.c)."""
@@ -156,6 +163,12 @@ class Host:
         """Put bytes at an offset of the CODE area."""
         at = offset_of(CODE) + slot_offset
         self.memory[at:at + len(code)] = code
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes of the arena, which lie in one area."""
+        area = next(a for a in AREAS if a.address <= address < a.end)
+        at = offset_of(area) + address - area.address
+        return self.memory[at:at + size]
 
     def close(self) -> None:
         """End the child."""

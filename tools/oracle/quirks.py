@@ -1,7 +1,7 @@
 """Where host and engine may differ without either being wrong: traces of single-stepping, and what a faulting
 instruction leaves behind that no program relies on."""
 
-from iced_x86 import Instruction, Mnemonic, OpKind
+from iced_x86 import Instruction, Mnemonic, OpKind, Register
 
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 # Linux reports #BR and #OF as it does #GP: (host, engine)
@@ -38,4 +38,5 @@ def register_mask(insn: Instruction, faulted: bool) -> int:
 def address_mask(insn: Instruction) -> int:
     """The bits of a page fault's address that count. Masked stores report the last byte of an operand that crosses into
     the page, chosen or not."""
-    return -0x1000 & MASK64 if insn.mnemonic in _MASKED_STORES and insn.op0_kind == OpKind.MEMORY else MASK64
+    masked = insn.mnemonic in _MASKED_STORES or insn.op_mask != Register.NONE
+    return -0x1000 & MASK64 if masked and insn.op0_kind == OpKind.MEMORY else MASK64

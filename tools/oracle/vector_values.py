@@ -113,7 +113,7 @@ def _pool(kind: str) -> list[bytes]:
     return [vector(rng, ZMM_BYTES, kind) for _ in range(POOL)]
 
 
-def _register(rng: Random, kind: str) -> bytes:
+def register(rng: Random, kind: str) -> bytes:
     """A register whose 16-byte pieces come from the pool."""
     pool = _pool(kind)
     if rng.random() < 0.2:
@@ -144,7 +144,7 @@ class VectorBuilder(Builder):
         self.operand = 0
         case = super().build(rip)
         kind = rng.choice(_kinds(insn))
-        registers = [_register(rng, kind if rng.random() < 0.9 else "integer")
+        registers = [register(rng, kind if rng.random() < 0.9 else "integer")
                      for _ in range(ZMMS if self.bits == 64 else ZMMS // 4)]
         if insn.is_vsib:
             index = number_of(insn.memory_index)

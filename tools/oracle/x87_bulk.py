@@ -1,6 +1,6 @@
 """Compares the x87 arithmetic of jit/x87 with the host's FPU on millions of cases, without the engine around it.
 
-    python -m tools.oracle.x87_bulk [--cases N] [--seed N] [--only NAME ...]
+    strata oracle --family x87-bulk [--count N] [--seed N] [--only NAME ...]
 
 A line for each instruction: cases, differences, and of transcendental ones results that differ by a unit in the last
 place. C1 is not compared for those.
@@ -8,9 +8,7 @@ place. C1 is not compared for those.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -222,22 +220,14 @@ def check(row: Row, count: int, seed: int) -> tuple[int, int]:
     return int(bad.sum()), int(off.sum())
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print a line for each instruction. Exit status 1 where there are differences."""
-    parser = argparse.ArgumentParser(prog="python -m tools.oracle.x87_bulk", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--cases", type=int, default=200_000, metavar="N", help="of each instruction (default 200000)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N")
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
-    options = parser.parse_args(arguments)
+def compare_all(count: int, seed: int, only: Sequence[str]) -> int:
+    """Compare `count` cases in all of the instructions whose names have one of `only` in them, or of all. Print a line
+    for each; 1 where there are differences, else 0."""
+    rows = [row for row in ROWS if not only or any(name.lower() in row.name for name in only)]
+    each = max(1, count // max(len(rows), 1))
     status = 0
-    for row in ROWS:
-        if options.only and not any(name in row.name for name in options.only):
-            continue
-        bad, off = check(row, options.cases, options.seed)
+    for row in rows:
+        bad, off = check(row, each, seed)
         status |= bad != 0
-        print(f"{row.name:16} {options.cases} cases, {bad} differences" + (f", {off} by one ulp" if row.close else ""))
+        print(f"{row.name:16} {each} cases, {bad} differences" + (f", {off} by one ulp" if row.close else ""))
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,12 +14,18 @@ BUILD, VERSION = 1, 10 << 16
 NEVER_NOTIFY = 0xFFFFFFFF                                           # of long spin waits
 
 # 0x40000003
-(VP_RUNTIME, REFERENCE_COUNTER, SYNIC, APIC, HYPERCALL, VP_INDEX, RESET, REFERENCE_TSC, FREQUENCY) = (
-    1 << bit for bit in (0, 1, 2, 4, 5, 6, 7, 9, 11))
-EAX = VP_RUNTIME | REFERENCE_COUNTER | SYNIC | APIC | HYPERCALL | VP_INDEX | RESET | REFERENCE_TSC | FREQUENCY
-ACCESS_VSM, ACCESS_VP_REGISTERS = 1 << 16, 1 << 17
-FREQUENCY_MSRS, CRASH_MSRS = 1 << 8, 1 << 10
-RELAXED_TIMING = 1 << 5                                             # 0x40000004
+(VP_RUNTIME, REFERENCE_COUNTER, SYNIC, STIMERS, APIC, HYPERCALL, VP_INDEX, RESET, REFERENCE_TSC, IDLE,
+ FREQUENCY) = (
+    1 << bit for bit in (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11))
+EAX = (VP_RUNTIME | REFERENCE_COUNTER | SYNIC | STIMERS | APIC | HYPERCALL | VP_INDEX | RESET | REFERENCE_TSC | IDLE
+       | FREQUENCY)
+POST_MESSAGES, SIGNAL_EVENTS, ACCESS_VSM, ACCESS_VP_REGISTERS, EXTENDED_CALLS, START_VP = (
+    1 << bit for bit in (4, 5, 16, 17, 20, 21))
+EBX = POST_MESSAGES | SIGNAL_EVENTS | ACCESS_VP_REGISTERS | EXTENDED_CALLS | START_VP
+XMM_INPUT, IDLE_STATE, FREQUENCY_MSRS, CRASH_MSRS, XMM_OUTPUT, SINT_POLLING, DIRECT_TIMERS = (
+    1 << bit for bit in (4, 5, 8, 10, 15, 17, 19))
+EDX = XMM_INPUT | IDLE_STATE | FREQUENCY_MSRS | CRASH_MSRS | XMM_OUTPUT | SINT_POLLING | DIRECT_TIMERS
+RELAXED_TIMING, CLUSTER_IPI, EX_SETS = 1 << 5, 1 << 10, 1 << 11     # 0x40000004
 
 
 def leaf(number: int, vcpus: int, address_bits: int, vsm: bool = True) -> Registers | None:
@@ -33,9 +39,9 @@ def leaf(number: int, vcpus: int, address_bits: int, vsm: bool = True) -> Regist
     if number == FIRST + 2:
         return BUILD, VERSION, 0, 0
     if number == FIRST + 3:
-        return EAX, (ACCESS_VSM if vsm else 0) | ACCESS_VP_REGISTERS, 0, FREQUENCY_MSRS | CRASH_MSRS
+        return EAX, EBX | (ACCESS_VSM if vsm else 0), 0, EDX
     if number == FIRST + 4:
-        return RELAXED_TIMING, NEVER_NOTIFY, address_bits, 0
+        return RELAXED_TIMING | CLUSTER_IPI | EX_SETS, NEVER_NOTIFY, address_bits, 0
     if number == FIRST + 5:
         return vcpus, vcpus, 0, 0
     return ZERO

@@ -12,11 +12,14 @@ from emu.plane import Plane
 from emu.planes.vsm import codes, context
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
+from emu.planes.vsm.trapped import arm
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
-    from emu.planes.vsm.partition import Partition, Vp
+    from emu.planes.vsm.partition import Partition
+    from emu.planes.vsm.vp import Vp
 
+FLAG_MBEC = 1
 SVR_SOFTWARE_ENABLED = 0x1FF    # how a VTL's APIC starts: some VTL1 kernels never write SVR
 # What a new plane takes from VTL0's: the processor model and the machine, not the guest's state.
 MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR,
@@ -29,16 +32,18 @@ def enable_partition_vtl(caller: Caller, data: bytes) -> bytes:
     partition = caller.vp.partition
     identity, vtl, flags = struct.unpack("<QBB6x", data)
     partition.check_self(identity)
+    if partition.max_vtl == 0:
+        raise HvError(codes.ACCESS_DENIED)      # VSM is not offered
     if not 0 < vtl <= partition.max_vtl:
         raise HvError(codes.INVALID_PARAMETER)
     if partition.enabled >> vtl & 1:
-        raise partition.status(ms=codes.INVALID_VTL_STATE, kut=codes.INVALID_PARAMETER)
+        raise HvError(partition.dialect.partition_vtl_enabled)
     below = partition.enabled & (1 << vtl) - 1
     if caller.vtl < vtl and caller.vtl != below.bit_length() - 1:
         raise HvError(codes.ACCESS_DENIED)      # only the highest enabled VTL may enable a higher one
-    if flags or any(data[10:]):
-        raise HvError(codes.INVALID_PARAMETER)  # MBEC, shadow stacks and HVPT are not among VsmCapabilities
-    partition.enable_vtl(vtl)
+    if flags & ~(FLAG_MBEC if partition.dialect.mbec else 0) or any(data[10:]):
+        raise HvError(codes.INVALID_PARAMETER)  # shadow stacks and HVPT are not among VsmCapabilities
+    partition.enable_vtl(vtl, mbec=bool(flags & FLAG_MBEC))
     return b""
 
 
@@ -52,21 +57,23 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
     if vtl == 0 or any(data[13:16]):
         raise HvError(codes.INVALID_PARAMETER)
     if vtl > partition.max_vtl or not partition.enabled >> vtl & 1:
-        raise partition.status(ms=codes.INVALID_VTL_STATE, kut=codes.INVALID_PARAMETER)
+        raise HvError(partition.dialect.partition_vtl_disabled)
     already = vp.enabled >> vtl & 1
-    if already and partition.dialect == "kut":
-        raise HvError(codes.INVALID_PARAMETER)
+    if already and partition.dialect.vp_vtl_enabled_first:
+        raise HvError(partition.dialect.vp_vtl_enabled)
     # Once a VTL runs somewhere, only it or a higher one enables it elsewhere.
     if caller.vtl < vtl and (vp is not caller.vp or any(other.enabled >> vtl & 1 for other in partition.vps)):
         raise HvError(codes.ACCESS_DENIED)
     if already:
-        raise HvError(codes.VTL_ALREADY_ENABLED)
+        raise HvError(partition.dialect.vp_vtl_enabled)
     initial = context.parse(data[16:])
     context.check(initial, vp.vcpu.planes[0])
     create_planes(partition, vp, vtl)
     context.apply(initial, vp.vcpu.planes[vtl], partition.machine)
     vp.add_vtl(vtl)
     vp.vcpu.group.set(group_layout.ENABLED, vp.enabled | 1 << vtl)
+    vp.protect()
+    arm(vp)
     return b""
 
 

@@ -1,30 +1,30 @@
-"""The hypercall interface: input value, checks in their order, parameters in memory or registers, repeated calls
-(TLFS, "Hypercall interface")."""
+"""The hypercall interface: input value, checks in their order, repeated calls (TLFS, "Hypercall interface").
+
+Where parameters are is the business of emu/planes/vsm/parameters.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from emu.mem.ram import PAGE
-from emu.planes.vsm import codes
-from emu.planes.vsm.codes import HvError
+from emu.planes.vsm import codes, parameters
+from emu.planes.vsm.codes import HvError, Retry
+from emu.planes.vsm.parameters import MASK32, RAX, RCX, RDX, Parameters, is_wide
 from jit import layout
 
 if TYPE_CHECKING:
     from emu.plane import Plane
-    from emu.planes.vsm.partition import Vp
+    from emu.planes.vsm.vp import Vp
 
-RAX, RCX, RDX, RBX, RSI, RDI, R8 = (layout.gpr(n) for n in (0, 1, 2, 3, 6, 7, 8))
-MASK32 = 0xFFFFFFFF
+RBX, RSI, RDI, R8 = (layout.gpr(n) for n in (3, 6, 7, 8))
 FAST, NESTED = 1 << 16, 1 << 31
 RESERVED = 0xF << 27 | 0xF << 44 | 0xF << 60
-FAST_BYTES, XMM_FAST_BYTES = 16, 112
-UD = 6
 
 Simple = Callable[["Caller", bytes], bytes]
 Element = Callable[[bytes], bytes]
 Repeated = Callable[["Caller", bytes], Element]
+Variable = Callable[[bytes], int]
 
 
 class Caller(NamedTuple):
@@ -35,34 +35,39 @@ class Caller(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A hypercall: bytes of its input header, of an input and an output element (repeated calls), and what it does:
-    a simple call takes its input and gives its output, a repeated one takes its header and gives what to do with each
-    element. HvError ends the call."""
+    """A hypercall: bytes of its input header, of the output of a simple call, of an input and an output element of a
+    repeated one, and what it does: a simple call takes its input and gives its output, a repeated one takes its header
+    and gives what to do with each element. `variable` gives the bytes that follow the header, which it is shown.
+    HvError ends the call."""
 
     name: str
     header: int
-    element_in: int
-    element_out: int
-    simple: Simple | None
-    repeated: Repeated | None
-    may_be_fast: bool
+    output: int = 0
+    element_in: int = 0
+    element_out: int = 0
+    simple: Simple | None = None
+    repeated: Repeated | None = None
+    may_be_fast: bool = True
+    variable: Variable | None = None
 
 
 CALLS: dict[int, Call] = {}
 
 
-def simple_call(code: int, size: int, may_be_fast: bool = True) -> Callable[[Simple], Simple]:
-    """Register a simple hypercall of `size` input bytes."""
+def simple_call(code: int, size: int, output: int = 0, may_be_fast: bool = True,
+                variable: Variable | None = None) -> Callable[[Simple], Simple]:
+    """Register a simple hypercall of `size` input and `output` output bytes."""
     def register(function: Simple) -> Simple:
-        CALLS[code] = Call(codes.NAMES[code], size, 0, 0, function, None, may_be_fast)
+        CALLS[code] = Call(codes.NAMES[code], size, output, simple=function, may_be_fast=may_be_fast, variable=variable)
         return function
     return register
 
 
-def repeated_call(code: int, header: int, element_in: int, element_out: int) -> Callable[[Repeated], Repeated]:
+def repeated_call(code: int, header: int, element_in: int, element_out: int,
+                  variable: Variable | None = None) -> Callable[[Repeated], Repeated]:
     """Register a repeated hypercall."""
     def register(function: Repeated) -> Repeated:
-        CALLS[code] = Call(codes.NAMES[code], header, element_in, element_out, None, function, True)
+        CALLS[code] = Call(codes.NAMES[code], header, 0, element_in, element_out, repeated=function, variable=variable)
         return function
     return register
 
@@ -93,75 +98,57 @@ def read_input(plane: Plane) -> Input:
                  bool(value & (RESERVED | NESTED)), first, second)
 
 
-def is_wide(plane: Plane) -> bool:
-    """Whether the 64-bit convention applies."""
-    return plane.get(layout.MODE) & 3 == layout.MODE_64
-
-
 def execute(vp: Vp, plane: Plane) -> None:
     """Carry out the hypercall at which a plane stopped, and put its result into the result registers."""
     given = read_input(plane)
-    call = CALLS.get(given.code)
+    vp.partition.note_hypercall(given.code)
     done = given.start
+    status = codes.SUCCESS
     try:
-        if call is None:
-            if given.code not in codes.NAMES:
-                vp.partition.report(f"hypercall {given.code:#x}")
-            raise HvError(codes.INVALID_HYPERCALL_CODE)
+        call = find(vp, given)
         check(vp, call, given)
-        size = call.header + call.element_in * given.repetitions
-        if given.fast and (size > FAST_BYTES or call.element_out):
-            if size + call.element_out * given.repetitions > XMM_FAST_BYTES:
-                raise HvError(codes.INVALID_HYPERCALL_INPUT)
-            plane.raise_exception(UD)       # XMM fast calls are not announced
-            return
-        data = fetch(vp, given, size)
-        if call.element_out and given.repetitions:
-            check_block(vp, given.second, call.element_out * given.repetitions)
+        data = parameters.locate(vp, plane, given.fast, given.first, given.second)
+        header = data.read(0, call.header)
+        extra = call.variable(header) if call.variable else 0
+        header = data.read(0, call.header + extra)
+        output = call.output + call.element_out * given.repetitions
+        data.reserve(len(header) + call.element_in * given.repetitions, output)
         caller = Caller(vp, vp.active)
         if call.simple is not None:
-            call.simple(caller, data)
+            data.write(0, call.simple(caller, header))
         elif call.repeated is not None and given.repetitions:
-            operate = call.repeated(caller, data[:call.header])
+            operate = call.repeated(caller, header)
             for done in range(given.start, given.repetitions):
-                at = call.header + done * call.element_in
-                answer = operate(data[at:at + call.element_in])
-                if answer:
-                    vp.partition.machine.dma_write(given.second + done * call.element_out, answer)
+                answer = operate(data.read(len(header) + done * call.element_in, call.element_in))
+                data.write(done * call.element_out, answer)
             done = given.repetitions
-        status = codes.SUCCESS
     except HvError as error:
         status = error.status
+    except Retry:
+        return
     finish(plane, status | done << 32)
+
+
+def find(vp: Vp, given: Input) -> Call:
+    """The call that a code names. HvError: there is none."""
+    call = CALLS.get(given.code)
+    if call is None:
+        vp.partition.report(f"hypercall {given.code:#x}")
+        raise HvError(codes.INVALID_HYPERCALL_CODE)
+    return call
 
 
 def check(vp: Vp, call: Call, given: Input) -> None:
     """The checks of the input value itself, in their order."""
-    bad = given.reserved or given.variable
+    bad = given.reserved or bool(given.variable) and call.variable is None
     if call.simple is not None:
-        bad = bad or given.repetitions or given.start
+        bad = bad or given.repetitions != 0 or given.start != 0
     elif given.repetitions:
         bad = bad or given.start >= given.repetitions
     else:
-        bad = bad or given.start or vp.partition.dialect == "ms"
+        bad = bad or given.start != 0 or not vp.partition.dialect.empty_repetition
     if bad or given.fast and not call.may_be_fast:
         raise HvError(codes.INVALID_HYPERCALL_INPUT)
-
-
-def check_block(vp: Vp, gpa: int, size: int) -> None:
-    """A parameter block lies on an 8-byte boundary within one page of RAM."""
-    if gpa % 8 or gpa % PAGE + size > PAGE:
-        raise HvError(codes.INVALID_ALIGNMENT)
-    if not vp.partition.is_ram(gpa & -PAGE) or vp.partition.pages.enabled(gpa & -PAGE):
-        raise HvError(codes.INVALID_HYPERCALL_INPUT)
-
-
-def fetch(vp: Vp, given: Input, size: int) -> bytes:
-    """The input, header and elements."""
-    if given.fast:
-        return (given.first | given.second << 64).to_bytes(FAST_BYTES, "little")[:size]
-    check_block(vp, given.first, size)
-    return vp.partition.machine.memory.read(given.first, size)
 
 
 def finish(plane: Plane, result: int) -> None:
@@ -172,3 +159,6 @@ def finish(plane: Plane, result: int) -> None:
         plane.set(RAX, result & MASK32)
         plane.set(RDX, result >> 32)
     plane.retire()
+
+
+__all__ = ["CALLS", "Caller", "Element", "Parameters", "execute", "repeated_call", "simple_call"]

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from emu.clock import SECOND
 from emu.irq import lapic
 from emu.irq.lapic_msr import GeneralProtection
-from emu.planes.vsm import synic
+from emu.planes.vsm import stimer, synic
+from emu.vcpu import IDLE
+from jit import layout
 
 if TYPE_CHECKING:
-    from emu.planes.vsm.partition import Vp
+    from emu.planes.vsm.vp import Vp
 
 (GUEST_OS_ID, HYPERCALL, VP_INDEX, RESET) = range(0x40000000, 0x40000004)
 VP_RUNTIME, TIME_REF_COUNT, REFERENCE_TSC, TSC_FREQUENCY, APIC_FREQUENCY = (
     0x40000010, 0x40000020, 0x40000021, 0x40000022, 0x40000023)
 EOI, ICR, TPR, VP_ASSIST_PAGE = range(0x40000070, 0x40000074)
+GUEST_IDLE = 0x400000F0
 CRASH_P0, CRASH_PARAMETERS, CRASH_CTL = 0x40000100, 5, 0x40000105
 CRASH_NOTIFY = 1 << 63
 ENABLE, LOCKED = 1, 2
@@ -133,6 +136,7 @@ REGISTERS: dict[int, tuple[str, Read, Write]] = {
     ICR: ("ICR", lambda vp, vtl: vp.vcpu.lapics[vtl].icr, write_icr),
     TPR: ("TPR", lambda vp, vtl: vp.vcpu.lapics[vtl].tpr, write_tpr),
     VP_ASSIST_PAGE: ("VP_ASSIST_PAGE", lambda vp, vtl: vp.vtls[vtl].assist_page, write_assist_page),
+    GUEST_IDLE: ("GUEST_IDLE", lambda vp, vtl: 0, read_only),
     CRASH_CTL: ("CRASH_CTL", lambda vp, vtl: CRASH_NOTIFY, write_crash_control),
 }
 
@@ -145,10 +149,14 @@ class HyperVMsrs:
 
     def owns(self, index: int) -> bool:
         """True for those that are implemented."""
-        return index in REGISTERS or index in synic.INDEXES or CRASH_P0 <= index < CRASH_P0 + CRASH_PARAMETERS
+        return (index in REGISTERS or index in synic.INDEXES or index in stimer.INDEXES
+                or CRASH_P0 <= index < CRASH_P0 + CRASH_PARAMETERS)
 
     def msr_read(self, index: int) -> int:
-        """RDMSR in the VTL that runs."""
+        """RDMSR in the VTL that runs. GUEST_IDLE halts it until an interrupt comes, whatever RFLAGS.IF is (TLFS,
+        "Virtual processor idle sleep state")."""
+        if index == GUEST_IDLE and not self._vp.vcpu.lapic.pending():
+            self._vp.vcpu.plane.set(layout.ACTIVITY, IDLE)
         return self.read(self._vp.active, index)
 
     def msr_write(self, index: int, value: int) -> None:
@@ -161,6 +169,8 @@ class HyperVMsrs:
             return REGISTERS[index][1](self._vp, vtl)
         if index in synic.INDEXES:
             return self._vp.vtls[vtl].synic.read(index)
+        if index in stimer.INDEXES:
+            return self._vp.vtls[vtl].stimers.read(index)
         return self._vp.partition.crash[index - CRASH_P0]
 
     def write(self, vtl: int, index: int, value: int) -> None:
@@ -169,5 +179,7 @@ class HyperVMsrs:
             REGISTERS[index][2](self._vp, vtl, value)
         elif index in synic.INDEXES:
             self._vp.vtls[vtl].synic.write(index, value)
+        elif index in stimer.INDEXES:
+            self._vp.vtls[vtl].stimers.write(index, value)
         else:
             self._vp.partition.crash[index - CRASH_P0] = value

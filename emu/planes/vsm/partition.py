@@ -1,19 +1,38 @@
-"""A partition, its virtual processors and their VTLs (TLFS, Virtual Secure Mode; "Virtual processors")."""
+"""A partition and its VTLs (TLFS, Virtual Secure Mode): what the machine asks of it, and what hypercalls and MSRs
+need."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
-from emu.isa.cpuid import VENDOR
 from emu.mem.ram import PAGE
-from emu.planes.vsm import codes, cpuid, enable, shape, vp_registers
+from emu.planes.model import PlaneModel
+from emu.planes.vsm import (
+    calls,
+    codes,
+    config,
+    cpuid,
+    enable,
+    flush,
+    ipi,
+    protect,
+    shape,
+    start,
+    translate,
+    vina,
+    vp_registers,
+)
 from emu.planes.vsm.codes import HvError
-from emu.planes.vsm.hypercall import execute
-from emu.planes.vsm.msrs import HyperVMsrs
+from emu.planes.vsm.connections import TEST_PORT, TEST_PORTS, Connections
+from emu.planes.vsm.dialects import DIALECTS
+from emu.planes.vsm.hypercall import execute, read_input
+from emu.planes.vsm.intercepts import Intercepts
 from emu.planes.vsm.overlay import HypercallPages
+from emu.planes.vsm.protection import Protections
 from emu.planes.vsm.shared import PRIVATE, SHARED
-from emu.planes.vsm.synic import Synic
+from emu.planes.vsm.tlb_locks import TlbLocks
+from emu.planes.vsm.vp import Vp
 from jit import group_layout, layout, pmap
 
 if TYPE_CHECKING:
@@ -21,81 +40,48 @@ if TYPE_CHECKING:
     from emu.plane import Plane
     from emu.vcpu import VCpu
 
-CALL_MODULES = (enable, vp_registers)       # imported for the hypercalls that they register
-DIALECTS = ("ms", "kut")
-CONFIG_RESET = 0x3E             # VsmPartitionConfig: mask RWX, ZeroMemoryOnReset
-DENY_LOWER_VTL_STARTUP = 1 << 6
+# Imported for the hypercalls that they register.
+CALL_MODULES = (calls, enable, flush, ipi, protect, start, translate, vp_registers)
 
 
 class PartitionVtl:
     """What a VTL has once for all virtual processors: MSRs of partition scope and its VsmPartitionConfig."""
 
-    def __init__(self) -> None:
+    def __init__(self, mbec: bool = False) -> None:
         self.guest_os_id: int = 0
         self.hypercall: int = 0
         self.reference_tsc: int = 0
-        self.config: int = CONFIG_RESET
+        self.config: int = config.RESET
+        self.mbec: bool = mbec
 
 
-class VpVtl:
-    """What a VTL has for itself on one virtual processor, besides the register file and the local APIC."""
-
-    def __init__(self, synic: Synic) -> None:
-        self.assist_page: int = 0
-        self.synic: Synic = synic
-
-
-class Vp:
-    """A virtual processor."""
-
-    def __init__(self, partition: Partition, vcpu: VCpu) -> None:
-        self.partition: Partition = partition
-        self.vcpu: VCpu = vcpu
-        self.index: int = vcpu.index
-        self.msrs = HyperVMsrs(self)
-        self.vtls: dict[int, VpVtl] = {}
-        self.add_vtl(0)
-
-    def add_vtl(self, number: int) -> VpVtl:
-        """The state of a VTL that is being enabled."""
-        return self.vtls.setdefault(number, VpVtl(Synic(self.partition.is_ram)))
-
-    @property
-    def active(self) -> int:
-        """The VTL that runs."""
-        return self.vcpu.group.active
-
-    @property
-    def enabled(self) -> int:
-        """Set of the VTLs that are enabled here."""
-        return self.vcpu.group.get(group_layout.ENABLED)
-
-    def set_assist_page(self, vtl: int, value: int) -> None:
-        """VP_ASSIST_PAGE of a VTL; compiled code uses it at switches."""
-        self.vtls[vtl].assist_page = value
-        self.vcpu.group.set(group_layout.CONTROL + 8 * vtl, value & ~0xFFE)
-
-
-class Partition:
+class Partition(PlaneModel):
     """The hypervisor's side of one partition.
 
-    dialect: "ms" or "kut", which of two readings counts where Microsoft's software and the VSM test of
-    kvm-unit-tests want different statuses. max_vtl: the highest VTL that the guest may enable, 1 to 15.
+    dialect: a name from `DIALECTS`. max_vtl: the highest VTL that the guest may enable, 0 (no VSM) to 15.
     """
 
     saved = PRIVATE
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
-        assert dialect in DIALECTS and 1 <= max_vtl < group_layout.MAX_PLANES
+        assert 0 <= max_vtl < group_layout.MAX_PLANES
         self.machine: Machine = machine
-        self.dialect, self.max_vtl = dialect, max_vtl
+        self.dialect, self.max_vtl = DIALECTS[dialect], max_vtl
         self.enabled = 1                                # set of VTLs
         self.vtls: dict[int, PartitionVtl] = {0: PartitionVtl()}
-        self.pages = HypercallPages(machine, amd=VENDOR == b"AuthenticAMD")
+        self.pages = HypercallPages(machine, amd=machine.cpu.amd)
+        self.protections = Protections(machine)
+        self.intercepts = Intercepts(self)
+        self.vps: list[Vp] = []
+        self.tlb_locks = TlbLocks(self.vps)
+        self.connections = Connections(self)
         self.crash = [0] * 5
+        self.stale: set[int] = set()                    # VTLs whose protections a hypercall has changed
+        self.calls: dict[int, int] = {}                 # hypercalls so far, by code
         self._buses = {0: machine.pc.apic_bus}
         self._reported: set[str] = set()
-        self.vps = [Vp(self, vcpu) for vcpu in machine.vcpus]
+        self.vps += [Vp(self, vcpu) for vcpu in machine.vcpus]
+        machine.pc.bus.add_ports(TEST_PORT, TEST_PORTS, self.connections, "Hyper-V test device")
         for vp in self.vps:
             vp.vcpu.group.offer(group_layout.INTERFACE_VSM, SHARED)
             vp.vcpu.msrs.owners.append(vp.msrs)
@@ -103,7 +89,7 @@ class Partition:
 
     def _cpuid(self, leaf: int, _: int) -> cpuid.Registers | None:
         bits = self.vps[0].vcpu.planes[0].get(layout.PHYS_MASK).bit_length()
-        return cpuid.leaf(leaf, len(self.vps), bits)
+        return cpuid.leaf(leaf, len(self.vps), bits, vsm=self.max_vtl > 0)
 
     # --- what the machine asks (emu/planes/model.py) -------------------------------------------------------------
 
@@ -112,18 +98,81 @@ class Partition:
         return f"VTL{number}"
 
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
-        """A hypercall other than VTL call and VTL return, which compiled code carries out (jit/vsm_call.py)."""
-        execute(self.vps[vcpu.index], plane)
+        """A hypercall other than VTL call and VTL return, which compiled code carries out (jit/vsm_call.py) but for
+        a return that ends TLB locks: it is executed again without them."""
+        vp = self.vps[vcpu.index]
+        if read_input(plane).code == codes.VTL_RETURN:
+            self.tlb_locks.returned(vp, vp.active)
+            return
+        execute(vp, plane)
+        while self.stale:
+            self.protections.flush(self.stale.pop())
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         """As many planes and VTLs as a saved state has (emu/snapshot)."""
         shape.resize(self, self.vps[vcpu.index], planes, enabled, state[".enabled"])
 
+    def restored(self) -> None:
+        """The planes use the tables that follow from the masks."""
+        self.protect()
+
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """INIT and SIPI to VTL0 are dropped once a higher VTL is enabled there (TLFS, "VTL interrupts") or has set
         DenyLowerVtlStartup."""
-        denied = any(vtl.config & DENY_LOWER_VTL_STARTUP for number, vtl in self.vtls.items() if number)
+        denied = any(vtl.config & config.DENY_LOWER_VTL_STARTUP for number, vtl in self.vtls.items() if number)
         return self.vps[vcpu.index].enabled == 1 and not denied
+
+    def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
+        self.intercepts.memory(self.vps[vcpu.index], plane)
+
+    def register_trapped(self, vcpu: VCpu, plane: Plane) -> None:
+        self.intercepts.register(self.vps[vcpu.index], plane)
+
+    def notify(self, vcpu: VCpu) -> None:
+        vina.notify(self.vps[vcpu.index])
+
+    def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
+        if number < vcpu.group.active:
+            vina.notify(self.vps[vcpu.index])
+
+    def intercepts_msr(self, vcpu: VCpu, plane: Plane, index: int, value: int | None) -> bool:
+        return self.intercepts.msr(self.vps[vcpu.index], plane, index, value)
+
+    def intercepts_port(self, vcpu: VCpu, plane: Plane, port: int, size: int, value: int | None) -> bool:
+        return bool(self.intercepts.ports) and self.intercepts.port(self.vps[vcpu.index], plane, port, size, value)
+
+    def intercepts_unmapped(self, vcpu: VCpu, plane: Plane, gpa: int, write: bool) -> bool:
+        return self.intercepts.unmapped(self.vps[vcpu.index], plane, gpa, write)
+
+    def intercepts_cpuid(self, vcpu: VCpu, plane: Plane, leaf: int, subleaf: int) -> bool:
+        return self.intercepts.cpuid(self.vps[vcpu.index], plane, leaf, subleaf)
+
+    def intercepts_shutdown(self, vcpu: VCpu, plane: Plane) -> bool:
+        return self.intercepts.shutdown(self.vps[vcpu.index], plane)
+
+    def device_may_access(self, gpa: int, write: bool) -> bool:
+        """Devices are VTL0's (TLFS, "Memory access protections")."""
+        return self.protections.allows(0, gpa, int(write))
+
+    def reset(self) -> None:
+        """All VTLs above 0 are gone, with what they configured; memory is cleared unless all of them said otherwise
+        (TLFS, Virtual Secure Mode, "Partition reset")."""
+        zero = any(state.config & config.ZERO_MEMORY_ON_RESET for vtl, state in self.vtls.items() if vtl)
+        for vtl, state in self.vtls.items():
+            if state.hypercall & 1:
+                self.pages.disable(vtl, state.hypercall & -PAGE)
+        self.protections.clear()
+        self.tlb_locks.clear()
+        self.intercepts.ports.clear()
+        self.enabled, self.vtls = 1, {0: PartitionVtl()}
+        for vp in self.vps:
+            vp.reset()
+        if zero:
+            self.machine.map.clear()
+            translator = self.machine.engine.translator
+            for gpa in list(translator.pages):
+                translator.invalidate(gpa)
+            self.machine.flush_all()
 
     # --- for the hypercalls and MSRs -----------------------------------------------------------------------------
 
@@ -133,15 +182,24 @@ class Partition:
             self._reported.add(what)
             self.machine.report(f"Hyper-V: {what} is not implemented")
 
+    def note_hypercall(self, code: int) -> None:
+        """Count a hypercall."""
+        self.calls[code] = self.calls.get(code, 0) + 1
+
     def is_ram(self, gpa: int) -> bool:
         """Whether a page may hold an overlay page: RAM, or another VTL's hypercall page."""
         memory = self.machine.memory
-        return gpa < memory.top and (bool(memory.map[gpa // PAGE] & pmap.WRITE) or self.pages.enabled(gpa))
+        return gpa < memory.top and (bool(memory.map[gpa // PAGE] & pmap.WRITE) or self.pages.enabled(gpa & -PAGE))
 
-    def enable_vtl(self, number: int) -> None:
+    def enable_vtl(self, number: int, mbec: bool = False) -> None:
         """A VTL becomes available to all virtual processors."""
         self.enabled |= 1 << number
-        self.vtls[number] = PartitionVtl()
+        self.vtls[number] = PartitionVtl(mbec)
+
+    def protect(self) -> None:
+        """Protections changed as a whole: tell all virtual processors."""
+        for vp in self.vps:
+            vp.protect()
 
     def apic_bus(self, number: int) -> ApicBus:
         """What links the local APICs of one VTL: inter-processor interrupts never cross VTLs."""
@@ -159,7 +217,3 @@ class Partition:
         if index >= len(self.vps):
             raise HvError(codes.INVALID_VP_INDEX)
         return self.vps[index]
-
-    def status(self, ms: int, kut: int) -> HvError:
-        """An error whose status the dialects give differently."""
-        return HvError(ms if self.dialect == "ms" else kut)

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from emu.planes.vsm import msrs, synic
+from emu.planes.vsm import msrs, stimer, synic
 
+INTERNAL_ACTIVITY_STATE = 0x4
+INTERRUPT_STATE, PENDING_EVENT_0 = 0x10003, 0x10004
+GPR, RIP, RFLAGS, XMM = 0x20000, 0x20010, 0x20011, 0x30000
+CR0, CR2, CR3, CR4, CR8, XCR0 = range(0x40000, 0x40006)
+DR0, DR6, DR7 = 0x50000, 0x50004, 0x50005
+ES, CS, SS, DS, FS, GS, LDTR, TR = range(0x60000, 0x60008)
+IDTR, GDTR = 0x70000, 0x70001
+(TSC, EFER, KERNEL_GS_BASE, APIC_BASE, PAT, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, STAR, LSTAR, CSTAR, SFMASK,
+ INITIAL_APIC_ID) = range(0x80000, 0x8000D)
+TSC_AUX = 0x8007B
+APIC_ID, APIC_LAST = 0x84802, 0x8483F
+HYPERVISOR_VERSION, FEATURES_INFO = 0x100, 0x200
 VSM_CODE_PAGE_OFFSETS, VSM_VP_STATUS, VSM_PARTITION_STATUS, VSM_VINA, VSM_CAPABILITIES, VSM_PARTITION_CONFIG = range(
     0xD0002, 0xD0008)
+VSM_VP_SECURE_CONFIG, VSM_VP_WAIT_FOR_TLB_LOCK = 0xD0010, 0xD0020
+
+# Registers that are 128-bit views of hypervisor CPUID leaves.
+CPUID_LEAVES = {HYPERVISOR_VERSION: 0x40000002} | {FEATURES_INFO + n: 0x40000003 + n for n in range(8)}
 
 # Registers that are synthetic MSRs by another name.
 MSRS = {
-    0x240: msrs.TSC_FREQUENCY, 0x241: msrs.APIC_FREQUENCY,
+    0x240: msrs.TSC_FREQUENCY, 0x241: msrs.APIC_FREQUENCY, 0x215: msrs.CRASH_CTL,
     0x90000: msrs.VP_RUNTIME, 0x90001: msrs.HYPERCALL, 0x90002: msrs.GUEST_OS_ID, 0x90003: msrs.VP_INDEX,
     0x90004: msrs.TIME_REF_COUNT, 0x90010: msrs.EOI, 0x90011: msrs.ICR, 0x90012: msrs.TPR,
     0x90013: msrs.VP_ASSIST_PAGE, 0x90017: msrs.REFERENCE_TSC,
     0xA0010: synic.SCONTROL, 0xA0011: synic.SVERSION, 0xA0012: synic.SIEFP, 0xA0013: synic.SIMP, 0xA0014: synic.EOM,
-} | {0xA0000 + n: synic.SINT0 + n for n in range(synic.SINTS)}
+    0xA0015: synic.SIRBP,
+} | {0xA0000 + n: synic.SINT0 + n for n in range(synic.SINTS)} | {
+    0xB0000 + n: stimer.CONFIG0 + n for n in range(2 * stimer.TIMERS)} | {
+    0x210 + n: msrs.CRASH_P0 + n for n in range(msrs.CRASH_PARAMETERS)}
 
 _ABSENT = {
-    0x10002: "PendingInterruption", 0x10003: "InterruptState", 0x10004: "PendingEvent0", 0x10005: "PendingEvent1",
-    0x10006: "DeliverabilityNotifications", VSM_VINA: "VsmVina", 0xD0020: "VsmVpWaitForTlbLock",
-    0xE0000: "CrInterceptControl", 0xE0001: "CrInterceptCr0Mask", 0xE0002: "CrInterceptCr4Mask",
-    0xE0003: "CrInterceptMiscEnableMask",
-} | {0xD0010 + n: f"VsmVpSecureConfigVtl{n}" for n in range(15)}
+    0x0: "ExplicitSuspend", 0x1: "InterceptSuspend", 0x2: "InstructionEmulationHints", 0x3: "DispatchSuspend",
+    0x250: "GuestIdle", 0x10002: "PendingInterruption", 0x10005: "PendingEvent1",
+    0x10006: "DeliverabilityNotifications",
+    0xD0008: "GuestVsmPartitionConfig",
+}
 
 
 def describe(name: int) -> str:

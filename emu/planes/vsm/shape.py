@@ -26,5 +26,5 @@ def resize(partition: Partition, vp: Vp, planes: int, enabled_here: int, enabled
         if enabled >> vtl & 1 and vtl not in partition.vtls:
             partition.enable_vtl(vtl)
     for vtl in range(enabled_here.bit_length()):
-        if enabled_here >> vtl & 1:
+        if enabled_here >> vtl & 1 and vtl not in vp.vtls:
             vp.add_vtl(vtl)

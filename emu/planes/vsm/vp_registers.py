@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from emu.irq.lapic_msr import GeneralProtection
-from emu.planes.vsm import codes, vsm_registers
+from emu.planes.vsm import codes, events, vsm_registers
+from emu.planes.vsm import register_names as names
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call
-from emu.planes.vsm.register_names import MSRS, describe
+from emu.planes.vsm.operands import target
+from emu.planes.vsm.register_names import CPUID_LEAVES, MSRS, describe
 from emu.planes.vsm.vp_state import STATE
+from jit import fpu_layout
 
 if TYPE_CHECKING:
-    from emu.planes.vsm.partition import Vp
+    from emu.planes.vsm.vp import Vp
 
 HEADER, NAME, VALUE, SET_ELEMENT = 16, 4, 16, 32
-TARGET_VTL, USE_TARGET_VTL, INPUT_VTL_RESERVED = 0xF, 0x10, 0xE0
-
-
-def _target(caller: Caller, header: bytes) -> tuple[Vp, int]:
-    """The virtual processor and VTL that a header names: u64 partition, u32 VP, u8 HV_INPUT_VTL, 3 reserved bytes."""
-    partition = caller.vp.partition
-    identity, index, which = struct.unpack_from("<QIB", header)
-    partition.check_self(identity)
-    vp = partition.vp(caller.vp, index)
-    if which & INPUT_VTL_RESERVED or any(header[13:]):
-        raise HvError(codes.INVALID_PARAMETER)
-    vtl = which & TARGET_VTL if which & USE_TARGET_VTL else caller.vtl
-    if vtl > caller.vtl or not vp.enabled >> vtl & 1:
-        raise HvError(codes.ACCESS_DENIED)
-    return vp, vtl
+XMM_REGISTERS = 16
+ARCHITECTURAL = STATE | events.EVENTS
 
 
 @repeated_call(codes.GET_VP_REGISTERS, HEADER, NAME, VALUE)
 def get_vp_registers(caller: Caller, header: bytes) -> Element:
     """Elements: u32 name in, 128-bit value out."""
-    vp, vtl = _target(caller, header)
+    vp, vtl = target(caller, header)
 
     def element(data: bytes) -> bytes:
         return read(vp, vtl, int.from_bytes(data, "little")).to_bytes(VALUE, "little")
@@ -45,11 +34,14 @@ def get_vp_registers(caller: Caller, header: bytes) -> Element:
 
 @repeated_call(codes.SET_VP_REGISTERS, HEADER, SET_ELEMENT, 0)
 def set_vp_registers(caller: Caller, header: bytes) -> Element:
-    """Elements: u32 name, 12 reserved bytes, 128-bit value."""
-    vp, vtl = _target(caller, header)
+    """Elements: u32 name, 12 reserved bytes, 128-bit value. Events can be given to lower VTLs only."""
+    vp, vtl = target(caller, header)
 
     def element(data: bytes) -> bytes:
-        write(vp, vtl, int.from_bytes(data[:NAME], "little"), int.from_bytes(data[VALUE:], "little"))
+        name = int.from_bytes(data[:NAME], "little")
+        if any(data[NAME:VALUE]) or name in events.EVENTS and vtl >= caller.vtl:
+            raise HvError(codes.INVALID_PARAMETER)
+        write(vp, vtl, name, int.from_bytes(data[VALUE:], "little"))
         return b""
     return element
 
@@ -58,8 +50,17 @@ def read(vp: Vp, vtl: int, name: int) -> int:
     """A register of a VTL. HvError: there is none of that name, or it cannot be read."""
     if name in vsm_registers.REGISTERS:
         return vsm_registers.REGISTERS[name].read(vp, vtl)
-    if name in STATE:
-        return STATE[name].read(vp, vtl)
+    if name in ARCHITECTURAL:
+        return ARCHITECTURAL[name].read(vp, vtl)
+    if name in CPUID_LEAVES:
+        return sum(word << 32 * i for i, word in enumerate(vp.vcpu.cpuid.read(CPUID_LEAVES[name], 0)))
+    if names.XMM <= name < names.XMM + XMM_REGISTERS:
+        at = fpu_layout.xmm(name - names.XMM)
+        return vp.vcpu.plane.fpu_get(at) | vp.vcpu.plane.fpu_get(at + 8) << 64
+    if names.APIC_ID <= name <= names.APIC_LAST:
+        word = vp.vcpu.lapics[vtl].read_register((name - names.APIC_ID + 2) << 4)
+        if word is not None:
+            return word
     if name in MSRS:
         try:
             return vp.msrs.read(vtl, MSRS[name])
@@ -72,10 +73,10 @@ def write(vp: Vp, vtl: int, name: int, value: int) -> None:
     """Change a register of a VTL. HvError: unknown, read-only, or not with this value."""
     if name in vsm_registers.REGISTERS:
         vsm_registers.REGISTERS[name].write(vp, vtl, value)
-    elif name in STATE:
-        change = STATE[name].write
+    elif name in ARCHITECTURAL:
+        change = ARCHITECTURAL[name].write
         if change is None:
-            raise _unknown(vp, name, "writing")
+            raise HvError(codes.INVALID_PARAMETER)
         change(vp, vtl, value)
     elif name in MSRS:
         if value >> 64:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tools.oracle.arena import CODE, STACK
+from tools.oracle.arena import STACK
 from tools.oracle.case import ZMM_BYTES, ZMMS, Case, VectorState
 from tools.oracle.host import Host, HostUnavailable, cpu_flags
 
@@ -21,7 +21,7 @@ def test_masked_addition_of_upper_registers() -> None:
         masks = np.arange(64, dtype=np.uint8)
         state = VectorState(0x1F80, zmm.tobytes(), bytes(128), opmask=masks.tobytes())
         host.write_code(0, code)
-        after = host.run(Case(code, 64, (STACK.address,) * 16, 0x202, 0, 0, vector=state), CODE.address).vector
+        after = host.run(Case(code, 64, (STACK.address,) * 16, 0x202, 0, 0, vector=state)).vector
     assert after is not None
     rows = zmm.reshape(ZMMS, ZMM_BYTES).copy()
     chosen = np.unpackbits(masks[24:32], bitorder="little").astype(bool)

@@ -10,6 +10,8 @@ from jit import group_layout, layout
 PML4, PDPT, PD, GDT, IDT, TSS, INPUT, OUTPUT, HANDLER = (0x10000 + 0x1000 * n for n in range(9))
 CODE, STACK = 0x20000, 0x40000          # of VTL n: + n * 0x1000
 ASSIST, HYPERCALL_PAGE = 0x50000, 0x60000
+MESSAGES = 0x51000                      # VTL1's message page
+SCONTROL, SIMP, SINT0, SINT0_VECTOR, CONFIG = 0x40000080, 0x40000083, 0x40000090, 0x30, 0xD0007
 VMCALL, NOP = b"\x0f\x01\xc1", b"\x90"
 OS_ID = 1 << 63 | 1
 SELF, VP_SELF = (1 << 64) - 1, 0xFFFFFFFE
@@ -86,7 +88,11 @@ class Guest:
         self.m.dma_write(gpa, code)
         for name, value in registers.items():
             self.plane.set(layout.gpr("rax rcx rdx rbx rsp rbp rsi rdi r8".split().index(name)), value)
-        self.m.stopping = None
+        return self.run(count)
+
+    def run(self, count):
+        """Run instructions wherever the vCPU is."""
+        self.m.stopping, self.m.reschedule = None, False
         return self.vcpu.run(count)
 
     def call(self, code, data=b"", output=OUTPUT, count=0, start=0, extra=0, gpa=INPUT):
@@ -131,6 +137,40 @@ class Guest:
         self.vtl_call()
         assert self.vtl == 1
         self.wrmsr(0x40000073, ASSIST | 1)
+
+    def secure(self, mask=0xF):
+        """As VTL1 with SynIC (SINT0 is vector 0x30) and protections on, its masks allowing everything."""
+        self.enter_vtl1()
+        self.wrmsr(SIMP, MESSAGES | 1)
+        self.wrmsr(SCONTROL, 1)
+        self.wrmsr(SINT0, SINT0_VECTOR)
+        assert self.set((CONFIG, mask << 1 | 0x21)) == (0, 1)
+
+    def protect(self, flags, *pages, input_vtl=0):
+        """ModifyVtlProtectionMask of pages given by address: (status, repetitions)."""
+        header = struct.pack("<QIB3x", SELF, flags, input_vtl)
+        return self.call(0x0C, header + b"".join(struct.pack("<Q", page >> 12) for page in pages), count=len(pages))
+
+    def message(self, page=None, sint=0):
+        """The message in a slot: (type, payload, origin)."""
+        data = self.m.memory.read(MESSAGES + 256 * sint if page is None else page, 256)
+        kind, size, _, _, origin = struct.unpack_from("<IBBHQ", data)
+        return kind, data[16:16 + size], origin
+
+    def handled(self):
+        """VTL1 has read the message and ended the interrupt."""
+        self.m.memory.write(MESSAGES, bytes(256))
+        lapic = self.vcpu.lapics[1]
+        lapic.irr &= ~(1 << SINT0_VECTOR)
+        lapic.isr &= ~(1 << SINT0_VECTOR)
+        self.vcpu.interrupt_changed(1)
+
+    def attempt(self, code, **registers):
+        """VTL0 executes an instruction: the VTL that runs afterwards. A higher one would execute a NOP."""
+        for plane in self.vcpu.planes[1:]:
+            self.m.dma_write(plane.get(layout.RIP), NOP)
+        self.step(code, **registers)
+        return self.vtl
 
     def rdmsr(self, index):
         return self.vcpu.msrs.read(index)

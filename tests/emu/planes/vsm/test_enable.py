@@ -38,8 +38,11 @@ def test_s37_enabling_twice_or_a_vtl_that_cannot_be(dialect, again):
     assert g.enable_partition() == again
 
 
-def test_s38_mbec_is_not_offered():
-    assert Guest().enable_partition(flags=1) == 0x5
+def test_s38_mbec_where_capabilities_do_not_offer_it():
+    g = Guest("kut")
+    assert g.get(0xD0006)[1][0] & 0x1FFFE == 0
+    assert g.enable_partition(flags=1) == 0x5
+    assert Guest().enable_partition(flags=2) == 0x5         # supervisor shadow stacks
 
 
 def test_enabling_needs_the_own_partition():

@@ -233,3 +233,36 @@ def test_a_device_access_is_finished_before_the_switch(guest):
     guest.vcpu.run(1)
     guest.vcpu.run(0)
     assert guest.vtl == 1 and guest.vcpu.planes[0].get(layout.RIP) == start + 2
+
+
+LVT_TIMER, INITIAL, DIVIDE = 0x320, 0x380, 0x3E0
+
+
+def arm(g, vtl, ns, vector=0x50):
+    """The local APIC timer of a VTL, which counts nanoseconds, once."""
+    lapic = g.vcpu.lapics[vtl]
+    lapic.write_register(0xF0, 0x1FF)
+    lapic.write_register(DIVIDE, 0b1011)
+    lapic.write_register(LVT_TIMER, vector)
+    lapic.write_register(INITIAL, ns)
+
+
+def test_s68_the_timer_of_vtl1_fires_while_vtl0_runs_and_the_other_after_the_return(guest):
+    arm(guest, 1, 1000)
+    arm(guest, 0, 2000)
+    guest.m.clock.skip_to(guest.m.clock.now + 1000)
+    guest.m.clock.run_due()
+    assert guest.vcpu.planes[1].get(layout.INTERRUPT) and not guest.vcpu.planes[0].get(layout.INTERRUPT)
+    guest.m.dma_write(guest.vcpu.planes[1].get(layout.RIP), NOP)
+    guest.vcpu.run(1)
+    assert guest.vtl == 1 and reason(guest) == 2
+    guest.m.clock.skip_to(guest.m.clock.now + 1500)
+    guest.m.clock.run_due()
+    guest.step(NOP)
+    assert guest.vtl == 1 and guest.vcpu.planes[0].get(layout.INTERRUPT)
+    guest.vcpu.lapics[1].acknowledge()
+    guest.vcpu.interrupt_changed(1)
+    guest.vcpu.planes[0].rflags = IF
+    guest.vtl_return()
+    guest.vcpu.run(1)
+    assert guest.vtl == 0 and guest.reg(layout.RIP) == HANDLER + 1

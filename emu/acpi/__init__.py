@@ -1,0 +1,1 @@
+"""The ACPI tables of the PC, for guests that start without firmware (ACPI specification 6.4)."""

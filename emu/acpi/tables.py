@@ -1,0 +1,106 @@
+"""RSDP, XSDT, FADT, FACS, MADT, HPET table and DSDT (ACPI specification 6.4, section 5.2; IA-PC HPET 1.0a, 3.2.4)."""
+
+from __future__ import annotations
+
+import struct
+
+from emu.acpi.dsdt import PCI_IRQS, dsdt_body
+from emu.dev import acpipm, hpet
+from emu.dev.acpipm import ApmControl
+from emu.irq.ioapic import IOAPIC_BASE
+from emu.irq.lapic import DEFAULT_BASE as LAPIC_BASE
+from emu.pc import IRQ_SCI, IRQ_TIMER, TIMER_IOAPIC_PIN
+
+ALIGNMENT = 64
+OEM, CREATOR = b"STRATA", b"STRT"
+PM_BASE = 0x600                         # where PC firmware puts the power-management ports
+RESET_PORT, RESET_VALUE = 0xCF9, 0x06
+CENTURY = 0x32
+FADT_FLAGS = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 10     # WBINVD, C1 on all, no sleep button, reset register
+BOOT_FLAGS = 1 << 0 | 1 << 1                        # ISA devices, 8042
+PCAT_COMPATIBLE = 1
+LEVEL_HIGH = 0x0D                       # MPS INTI flags: active high, level-triggered
+NO_LATENCY_2, NO_LATENCY_3 = 101, 1001  # "no C2", "no C3"
+SYSTEM_IO = 1
+
+
+def checksum(data: bytes | bytearray) -> int:
+    """The byte that makes the sum of all bytes 0."""
+    return -sum(data) & 0xFF
+
+
+def table(signature: bytes, revision: int, body: bytes) -> bytes:
+    """A table with the common header (5.2.6)."""
+    head = struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), revision, 0, OEM, b"STRATAPC", 1, CREATOR, 1)
+    data = bytearray(head + body)
+    data[9] = checksum(data)
+    return bytes(data)
+
+
+def _address(port: int, bits: int) -> bytes:
+    """Generic address structure of an I/O port (5.2.3.2); its access size is that of the register."""
+    return struct.pack("<BBBBQ", SYSTEM_IO, bits, 0, bits.bit_length() - 3, port)
+
+
+def fadt(facs: int, dsdt: int) -> bytes:
+    """Fixed hardware: PIIX4's power-management ports (5.2.9), as of ACPI 3.0."""
+    event, control, timer = (PM_BASE + n for n in (acpipm.PM1_STATUS, acpipm.PM1_CONTROL, acpipm.PM_TIMER))
+    body = struct.pack("<IIBBHIBBBB", facs, dsdt, 0, 0, IRQ_SCI, ApmControl.COMMAND_PORT,
+                       ApmControl.ACPI_ENABLE, ApmControl.ACPI_DISABLE, 0, 0)
+    body += struct.pack("<8I", event, 0, control, 0, 0, timer, 0, 0)
+    body += struct.pack("<8B", 4, 2, 0, 4, 0, 0, 0, 0)
+    body += struct.pack("<HHHHBBBBBHBI", NO_LATENCY_2, NO_LATENCY_3, 0, 0, 0, 0, 0, 0, CENTURY, BOOT_FLAGS, 0,
+                        FADT_FLAGS)
+    body += _address(RESET_PORT, 8) + bytes((RESET_VALUE, 0, 0, 0)) + struct.pack("<QQ", facs, dsdt)
+    absent = bytes(12)
+    body += _address(event, 32) + absent + _address(control, 16) + absent + absent + _address(timer, 32)
+    return table(b"FACP", 3, body + absent + absent)
+
+
+def facs() -> bytes:
+    """Firmware control structure, version 1 (5.2.10)."""
+    return struct.pack("<4sIIIIIQB", b"FACS", 64, 0, 0, 0, 0, 0, 1).ljust(64, b"\0")
+
+
+def madt(cpus: int) -> bytes:
+    """Interrupt controllers (5.2.12): a local APIC for each vCPU, one I/O APIC, the timer on its input 2, and LINT1."""
+    body = struct.pack("<II", LAPIC_BASE, PCAT_COMPATIBLE)
+    for index in range(cpus):
+        body += struct.pack("<BBBBI", 0, 8, index, index, 1)
+    body += struct.pack("<BBBBII", 1, 12, 0, 0, IOAPIC_BASE, 0)
+    body += struct.pack("<BBBBIH", 2, 10, 0, IRQ_TIMER, TIMER_IOAPIC_PIN, 0)
+    for irq in sorted({IRQ_SCI, *PCI_IRQS}):
+        body += struct.pack("<BBBBIH", 2, 10, 0, irq, irq, LEVEL_HIGH)
+    return table(b"APIC", 3, body + struct.pack("<BBBHB", 4, 6, 0xFF, 0, 1))
+
+
+def hpet_table() -> bytes:
+    """The event timer block; its identifier is the low half of the capability register."""
+    identifier = hpet.CAPABILITIES & 0xFFFFFFFF
+    return table(b"HPET", 1, struct.pack("<IBBBBQBHB", identifier, 0, 64, 0, 0, hpet.HPET_BASE, 0, 0, 0))
+
+
+def build(base: int, cpus: int) -> bytes:
+    """All tables as they lie from `base` on (a multiple of 64, below 4 GiB); the RSDP comes first."""
+    blob = bytearray(ALIGNMENT)
+
+    def put(data: bytes) -> int:
+        blob.extend(bytes(-len(blob) % ALIGNMENT))
+        blob.extend(data)
+        return base + len(blob) - len(data)
+
+    fixed = fadt(put(facs()), put(table(b"DSDT", 2, dsdt_body())))
+    entries = [put(fixed), put(madt(cpus)), put(hpet_table())]
+    xsdt = put(table(b"XSDT", 1, struct.pack(f"<{len(entries)}Q", *entries)))
+    rsdt = put(table(b"RSDT", 1, struct.pack(f"<{len(entries)}I", *entries)))
+    blob[:36] = rsdp(rsdt, xsdt)
+    return bytes(blob)
+
+
+def rsdp(rsdt: int, xsdt: int) -> bytes:
+    """Root system description pointer (5.2.5.3): a checksum over the part of ACPI 1.0, and one over all."""
+    first = bytearray(struct.pack("<8sB6sBI", b"RSD PTR ", 0, OEM, 2, rsdt))
+    first[8] = checksum(first)
+    data = bytearray(bytes(first) + struct.pack("<IQB3x", 36, xsdt, 0))
+    data[32] = checksum(data)
+    return bytes(data)

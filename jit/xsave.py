@@ -1,0 +1,241 @@
+"""XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR and XRSTORS (SDM Vol. 1 13.7 to 13.12; Vol. 2 of each).
+
+ARG[0]: linear address; ARG[1]: XSAVE_* bits of jit/semantics/wiring.py; ARG[2]: the access hint. That the instruction
+may run was checked. EDX:EAX AND XCR0 is the requested-feature bitmap; IA32_XSS has no bit that can be set.
+
+XINUSE is exact: a component is in use when its registers differ from their initial configuration, which is what makes
+an image a function of the registers alone. The modified optimization, which a processor may use in XSAVEOPT and XSAVES
+for what has not changed since XRSTOR, is not used: the areas' bytes would depend on which instruction ran before.
+"""
+
+from jit.access import load, probe, store
+from jit.exits import OK
+from jit.fault import general_protection
+from jit.fpu_layout import MXCSR, MXCSR_INIT, XSAVE_AREA
+from jit.fxsave import (
+    FX_MXCSR,
+    FX_ST,
+    FX_XMM,
+    MXCSR_MASK,
+    image_word,
+    initial_x87,
+    initialise_x87,
+    restore_x87,
+)
+from jit.layout import ARG, FPU, XCR0, gpr
+from jit.native import State, inline, ld32, ld64, memmove, memset, rd32, rd64, shr, st64, table
+from jit.semantics.wiring import (
+    COMPACT,
+    OPTIMISED,
+    PLAIN_FORM,
+    SUPERVISOR,
+    XSAVE_COMPACTS,
+    XSAVE_FORM,
+    XSAVE_LONG,
+    XSAVE_WIDE,
+)
+from jit.xsave_layout import AVX, COMPONENTS, HEADER, LEGACY_AND_HEADER, SSE, X87, XCOMP_BV
+
+# COMPONENTS by row and field; rows FIRST to LAST - 1 are all but x87's
+NUMBER, OFFSET, SIZE, ALIGNED, FILE, EACH, STRIDE, COUNT, COUNT32, FIELDS = range(10)
+FIRST, LAST = 1, len(COMPONENTS)
+cell = table(tuple(int(value) for c in COMPONENTS for value in (
+    c.number, c.offset, c.size, c.aligned, c.file, c.each, c.stride, c.count, c.count32)))
+COMPACTED = -1 << 63                # bit 63 of XCOMP_BV
+
+
+@inline
+def registers(row: int, wide: int) -> int:
+    """How many registers of a component the mode has."""
+    return cell(row * FIELDS + COUNT) if wide else cell(row * FIELDS + COUNT32)
+
+
+@inline
+def in_use(fpu: int, wide: int) -> int:
+    """XINUSE (SDM Vol. 1 13.6). MXCSR does not count."""
+    found = 0 if initial_x87(fpu) else X87
+    for row in range(FIRST, LAST):
+        odd = 0
+        for n in range(registers(row, wide)):
+            for at in range(0, cell(row * FIELDS + EACH), 8):
+                odd |= ld64(fpu + cell(row * FIELDS + FILE) + n * cell(row * FIELDS + STRIDE) + at)
+        if odd != 0:
+            found |= 1 << cell(row * FIELDS + NUMBER)
+    return found
+
+
+@inline
+def requested(st: State) -> int:
+    """RFBM, the requested-feature bitmap."""
+    return rd64(st, XCR0) & (rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32))
+
+
+@inline
+def place(row: int, layout: int, compact: bool) -> int:
+    """Offset in the area of a component above SSE's. `layout`: those that a compacted one has (SDM Vol. 1 13.4.3)."""
+    if not compact:
+        return cell(row * FIELDS + OFFSET)
+    end = LEGACY_AND_HEADER
+    for before in range(FIRST + 1, row + 1):
+        if shr(layout, cell(before * FIELDS + NUMBER)) & 1:
+            if cell(before * FIELDS + ALIGNED):
+                end = (end + 63) & -64
+            if before == row:
+                return end
+            end += cell(before * FIELDS + SIZE)
+    return end
+
+
+@inline
+def component_at(row: int, layout: int, compact: bool) -> int:
+    """Offset in the area of any component but x87's."""
+    return cell(row * FIELDS + OFFSET) if cell(row * FIELDS + NUMBER) == 1 else place(row, layout, compact)
+
+
+@inline
+def can_write(st: State, linear: int, size: int, hint: int) -> int:
+    """Whether `size` bytes, a multiple of 8, can be written."""
+    status = OK
+    for at in range(0, size, 8):
+        status = probe(st, linear + at, 8, hint)
+        if status != OK:
+            return status
+    return status
+
+
+def xsave(st: State) -> int:
+    linear, code, hint = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16)
+    form, wide, long = code & XSAVE_FORM, code & XSAVE_WIDE, code & XSAVE_LONG
+    compact = form == COMPACT or form == SUPERVISOR
+    fpu = rd64(st, FPU)
+    if linear & 63:
+        return general_protection(st, 0)
+    wanted = requested(st)
+    used = in_use(fpu, wide) & wanted
+    if compact and wanted & SSE and ld32(fpu + MXCSR) != MXCSR_INIT:
+        used |= SSE                                 # the compacted forms save MXCSR as SSE state
+    saved = wanted if form == PLAIN_FORM else used
+    mxcsr = saved & SSE if compact else wanted & (SSE | AVX)
+
+    status = can_write(st, linear + HEADER, 16 if compact else 8, hint)
+    if status == OK and saved & X87:
+        status = can_write(st, linear, FX_MXCSR, hint)
+        if status == OK:
+            status = can_write(st, linear + FX_ST, FX_XMM - FX_ST, hint)
+    if status == OK and mxcsr:
+        status = can_write(st, linear + FX_MXCSR, 8, hint)
+    for row in range(FIRST, LAST):
+        if status == OK and shr(saved, cell(row * FIELDS + NUMBER)) & 1:
+            size = registers(row, wide) * cell(row * FIELDS + EACH)
+            status = can_write(st, linear + component_at(row, wanted, compact), size, hint)
+    if status != OK:
+        return status
+    present = used
+    if not compact:
+        before, status = load(st, linear + HEADER, 8, hint)
+        if status != OK:
+            return status
+        present |= before & ~wanted
+
+    if saved & X87:
+        for at in range(0, FX_XMM, 8):
+            if at != FX_MXCSR and status == OK:
+                status = store(st, linear + at, 8, hint, image_word(fpu, at, long))
+    if mxcsr and status == OK:
+        status = store(st, linear + FX_MXCSR, 8, hint, image_word(fpu, FX_MXCSR, long))
+    for row in range(FIRST, LAST):
+        if shr(saved, cell(row * FIELDS + NUMBER)) & 1:
+            to = linear + component_at(row, wanted, compact)
+            for n in range(registers(row, wide)):
+                for at in range(0, cell(row * FIELDS + EACH), 8):
+                    if status == OK:
+                        word = ld64(fpu + cell(row * FIELDS + FILE) + n * cell(row * FIELDS + STRIDE) + at)
+                        status = store(st, to, 8, hint, word)
+                    to += 8
+    if status == OK:
+        status = store(st, linear + HEADER, 8, hint, present)
+    if compact and status == OK:
+        status = store(st, linear + XCOMP_BV, 8, hint, wanted | COMPACTED)
+    return status
+
+
+@inline
+def fetch(st: State, linear: int, offset: int, size: int, to: int, hint: int) -> int:
+    """Read part of the area into the FPU file's copy of it, at offset `to` there."""
+    copy = rd64(st, FPU) + XSAVE_AREA
+    for at in range(0, size, 8):
+        value, status = load(st, linear + offset + at, 8, hint)
+        if status != OK:
+            return status
+        st64(copy + to + at, value)
+    return OK
+
+
+@inline
+def header_is_valid(area: int, xcr0: int, code: int) -> bool:
+    """SDM Vol. 1 13.8 (XRSTOR), 13.12 (XRSTORS)."""
+    present, layout = ld64(area + HEADER), ld64(area + XCOMP_BV)
+    if layout >= 0:
+        return code & XSAVE_FORM != SUPERVISOR and present & ~xcr0 == 0 and layout | ld64(area + HEADER + 16) == 0
+    if code & XSAVE_COMPACTS == 0:
+        return False
+    layout &= ~COMPACTED
+    reserved = 0
+    for at in range(HEADER + 16, LEGACY_AND_HEADER, 8):
+        reserved |= ld64(area + at)
+    return layout & ~xcr0 == 0 and present & ~layout == 0 and reserved == 0
+
+
+def xrstor(st: State) -> int:
+    linear, code, hint = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16)
+    wide, long = code & XSAVE_WIDE, code & XSAVE_LONG
+    fpu = rd64(st, FPU)
+    area = fpu + XSAVE_AREA
+    if linear & 63:
+        return general_protection(st, 0)
+    status = fetch(st, linear, HEADER, LEGACY_AND_HEADER - HEADER, HEADER, hint)
+    if status != OK:
+        return status
+    if not header_is_valid(area, rd64(st, XCR0), code):
+        return general_protection(st, 0)
+    wanted, present, layout = requested(st), ld64(area + HEADER), ld64(area + XCOMP_BV)
+    compact = layout < 0
+    taken = wanted & present
+    mxcsr = taken & SSE if compact else wanted & (SSE | AVX)
+
+    if taken & X87:
+        status = fetch(st, linear, 0, FX_MXCSR, 0, hint)
+        if status == OK:
+            status = fetch(st, linear, FX_ST, FX_XMM - FX_ST, FX_ST, hint)
+    if mxcsr and status == OK:
+        status = fetch(st, linear, FX_MXCSR, 8, FX_MXCSR, hint)
+    for row in range(FIRST, LAST):
+        if status == OK and shr(taken, cell(row * FIELDS + NUMBER)) & 1:
+            size = registers(row, wide) * cell(row * FIELDS + EACH)
+            status = fetch(st, linear, component_at(row, layout, compact), size, cell(row * FIELDS + OFFSET), hint)
+    if status != OK:
+        return status
+    if mxcsr and ld32(area + FX_MXCSR) & ~MXCSR_MASK:
+        return general_protection(st, 0)
+
+    if taken & X87:
+        restore_x87(fpu, area, long)
+    elif wanted & X87:
+        initialise_x87(fpu)
+    if mxcsr:
+        st64(fpu + MXCSR, ld32(area + FX_MXCSR))
+    elif compact and wanted & SSE:
+        st64(fpu + MXCSR, MXCSR_INIT)
+    for row in range(FIRST, LAST):
+        number, each = cell(row * FIELDS + NUMBER), cell(row * FIELDS + EACH)
+        if shr(wanted, number) & 1:
+            for n in range(registers(row, wide)):
+                to = fpu + cell(row * FIELDS + FILE) + n * cell(row * FIELDS + STRIDE)
+                if shr(taken, number) & 1:
+                    memmove(to, area + cell(row * FIELDS + OFFSET) + n * each, each)
+                else:
+                    memset(to, 0, each)
+    return OK
+
+
+assert OPTIMISED not in (PLAIN_FORM, COMPACT, SUPERVISOR)

@@ -1,0 +1,159 @@
+"""A fixed slice of every instruction form, and some programs, against the host CPU in both engines (SDM Vol. 2)."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from emu.isa.coverage import by_extension
+from tools.cli import oracle as command
+from tools.oracle import draw
+from tools.oracle.compare import Comparison
+from tools.oracle.coverage import NOT_IMPLEMENTED, PASSED, Coverage
+from tools.oracle.document import document, extension_rows
+from tools.oracle.forms import FAMILIES, Form, family, forms
+from tools.oracle.guest import Guest
+from tools.oracle.host import Host, HostUnavailable, cpu_flags
+from tools.oracle.line import parse
+from tools.oracle.minimise import minimise
+from tools.oracle.sequences import Sequences, Task, run
+from tools.oracle.undefined_flags import ignored_flags
+
+SEED = 20
+FLAG_CARRY = 1
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    try:
+        found = Host()
+    except HostUnavailable as why:
+        pytest.skip(str(why))
+    with found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def guest() -> Guest:
+    return Guest()
+
+
+@pytest.fixture(scope="module")
+def blocks() -> Guest:
+    return Guest("blocks")
+
+
+def chosen(bits: int) -> list[Form]:
+    return [form for form in Coverage(forms(), cpu_flags()).wanted if form.bits == bits]
+
+
+def named(name: str, bits: int = 64) -> Form:
+    return next(form for form in forms() if form.name == name and form.bits == bits)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_every_form_does_what_the_host_does(host: Host, guest: Guest, bits: int) -> None:
+    wanted = chosen(bits)
+    comparison = Comparison(host, guest)
+    found = [str(d) for d in comparison.run(draw.cases(wanted, 2 if bits == 64 else 1, SEED))]
+    assert found == []
+    assert comparison.unimplemented == set()
+    untested = [form.name for form in wanted if not comparison.cases[form.code, bits]]
+    assert untested == []
+
+
+def test_forms_inside_regions_do_what_the_host_does(host: Host, blocks: Guest) -> None:
+    comparison = Comparison(host, blocks)
+    assert [str(d) for d in comparison.run(draw.cases(chosen(64)[::12], 1, SEED))] == []
+    assert blocks.engine.regions.compiled > 5
+
+
+def test_programs_do_what_the_host_does(host: Host, guest: Guest, blocks: Guest) -> None:
+    found = run(Sequences(host, [guest, blocks]), Task(1, 8, None))
+    assert found.differences == ()
+    assert found.instructions > 100
+    found = run(Sequences(host, [guest]), Task(50, 60, None))
+    assert found.differences == ()
+    assert 0 < found.faults < found.programs
+
+
+def test_a_wrong_engine_is_noticed_and_its_case_made_simple(host: Host, guest: Guest,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that takes R9's low bit as a wish to invert CF."""
+    comparison = Comparison(host, guest)
+    right = guest.run
+    monkeypatch.setattr(guest, "run", lambda case: (outcome := right(case))._replace(
+        flags=outcome.flags ^ (case.registers[9] & FLAG_CARRY)))
+    found = list(comparison.run(draw.cases([named("ADD_RM64_R64"), named("PADDB_XMM_XMMM128")], 40, SEED)))
+    assert len(found) > 10 and all("flags" in d.what for d in found)
+    simple = minimise(found[-1].case, lambda case: comparison.one(case) is not None)
+    assert [n for n, value in enumerate(simple.registers) if value] == [9]
+    assert simple.registers[9] & 1 and simple.vector is None and simple.pokes == ()
+    assert comparison.one(parse(f"anything: {simple.describe()}")) is not None
+
+
+def test_a_wrong_program_is_noticed_and_made_short(host: Host, guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = guest.execute
+
+    def wrong(case, count):
+        outcome, ran = right(case, count)
+        return outcome._replace(registers=(outcome.registers[0] ^ (ran > 2), *outcome.registers[1:])), ran
+    monkeypatch.setattr(guest, "execute", wrong)
+    found = run(Sequences(host, [guest]), Task(7, 1, None)).differences
+    assert len(found) == 1 and found[0].startswith("seed 7: interp: rax") and "--seed 7" in found[0]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_line_gives_its_case_back(name: str) -> None:
+    form = next(f for f in forms((name,)) if f.bits == 64)
+    for case in draw.cases([form], 20, SEED):
+        assert parse(f"text: what: {case.describe()}") == case
+
+
+@pytest.mark.parametrize(("line", "says"), [
+    ("nothing", "no case"), ("64-bit 90 at=50000000 rax=0", "no value for rcx"),
+    ("64-bit 90 at=50000000 rax=q", "'rax=q'"),
+])
+def test_a_bad_line_is_refused(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        command.main(["--repro", line])
+    assert left.value.code == 126
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+def test_cases_depend_on_nothing_but_seed_count_and_form() -> None:
+    first, second = named("ADD_RM64_R64"), named("SHLD_RM32_R32_CL")
+    alone = [c._replace(rip=0) for c in draw.cases([second], 10, SEED) if not c.code.startswith(b"\x67")]
+    after = [c._replace(rip=0) for c in draw.cases([first, second], 10, SEED)][-10:]
+    assert [c.registers for c in alone] == [c.registers for c in after if not c.code.startswith(b"\x67")]
+
+
+def test_every_form_has_a_family_and_coverage_counts_it_once() -> None:
+    coverage = Coverage(forms(), cpu_flags())
+    assert {family(form.code) for form in forms()} == set(FAMILIES)
+    assert sum(int(n) for n in coverage.summary()[-1][2:]) == len(forms())
+    assert PASSED not in coverage.outcome.values() and NOT_IMPLEMENTED in coverage.outcome.values()
+
+
+def test_the_documentation_has_the_classification() -> None:
+    page = (command.Path(__file__).parents[3] / "docs" / "instructions.md").read_text(encoding="utf-8")
+    missing = [row for row in extension_rows() if f"\n{row} " not in page]
+    assert missing == [], "write it again: strata oracle --table docs/instructions.md"
+    assert len(extension_rows()) == len(by_extension())
+    assert "## Undefined flags" in document(Coverage([], set()))
+
+
+def test_undefined_flags_count_on_intel_only() -> None:
+    from iced_x86 import Mnemonic
+    assert ignored_flags(Mnemonic.AND, intel=True) == 0
+    assert ignored_flags(Mnemonic.AND, intel=False) == 0x10
+    assert ignored_flags(Mnemonic.ADD, intel=False) == 0
+
+
+def test_the_command_writes_what_came_of_each_form(host: Host, tmp_path) -> None:
+    out = tmp_path / "o.json"
+    assert command.main(["--only", "AAM_IMM8", "--count", "20", "--json", str(out), "--jobs", "1"]) == 0
+    rows = json.loads(out.read_text())["forms"]
+    assert [tuple(row[key] for key in ("code", "bits", "outcome", "cases")) for row in rows] == [
+        ("AAM_IMM8", 32, "passed", 20)]
