@@ -19,7 +19,7 @@ from emu.isa.tsc import TimeStampCounter
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
-from emu.walk import read_virtual
+from emu.walk import read_virtual, walk
 from jit import exits, group_layout, layout, uops
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class VCpu:
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
         self.lapics[0].timer.name = f"local APIC timer {index}"
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
-        self.icount = 0
-        self._slice = 0             # instructions of the time slice that runs
+        self.icount, self._slice = 0, 0     # _slice: instructions of the time slice that runs
         self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
         self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
@@ -99,7 +98,7 @@ class VCpu:
     # --- running -----------------------------------------------------------------------------------------------------
 
     def run(self, budget: int) -> int:
-        """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle; gives how many."""
+        """Run at most `budget` instructions, fewer if the machine wants to stop or is idle. Gives how many."""
         machine, plane = self.machine, self.plane
         start = machine.clock.icount
         self._slice = budget
@@ -145,8 +144,8 @@ class VCpu:
         return budget
 
     def _shorten(self, plane: Plane, start: int, budget: int, done: int, more: int) -> int:
-        """Let the slice that began at `start` and has retired `done` instructions end after `more`, if that is less than
-        its budget. Gives the new length."""
+        """Let the slice that began at `start` and has retired `done` instructions end after `more`, unless its budget
+        ends first. Gives the new length."""
         wanted = done + more
         if wanted >= budget:
             return budget
@@ -226,9 +225,7 @@ class VCpu:
         linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
         if plane.get(layout.MODE) & 3 != layout.MODE_64:
             linear &= MASK32
-        if self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET)) != exits.OK:
-            return None
-        return plane.get(layout.WALK_GPA)
+        return walk(self.machine, plane, linear).gpa        # changes nothing: it may be asked for at any time
 
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
@@ -258,6 +255,7 @@ class VCpu:
         """The instruction at RIP does not go on from where it is: device accesses are made again if it is retried."""
         plane.set(layout.IO_DONE, 0)
         plane.set(layout.DEBUG_HITS, 0)
+        plane.set(layout.PROBE_HITS, 0)
         if plane.get(layout.SMC_PASS):
             self._smc_done(plane)
 

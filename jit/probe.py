@@ -48,7 +48,7 @@ from jit.probe_layout import (
 __all__ = ["READ_BIT", "SWITCHES", "SWITCH_BIT", "WRITE_BIT"]
 PAGE = 4096
 
-_matching = types.ExternalFunction(
+matching = types.ExternalFunction(
     "strata_matching_watches", types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64))
 _note_access = types.ExternalFunction(
     "strata_note_access", types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64))
@@ -94,9 +94,9 @@ def watched(st: State, page: int, gpa: int) -> int:
     """READ_BIT and WRITE_BIT for what a TLB entry of a linear page must not allow."""
     kinds = 0
     if rd64(st, PROBES) != 0:
-        if _matching(st, page, gpa & PAGE_MASK, PAGE, READ_BIT) != 0:
+        if matching(st, page, gpa & PAGE_MASK, PAGE, READ_BIT) != 0:
             kinds |= READ_BIT
-        if _matching(st, page, gpa & PAGE_MASK, PAGE, WRITE_BIT) != 0:
+        if matching(st, page, gpa & PAGE_MASK, PAGE, WRITE_BIT) != 0:
             kinds |= WRITE_BIT
     return kinds
 
@@ -104,7 +104,7 @@ def watched(st: State, page: int, gpa: int) -> int:
 def note_access(st: State, linear: int, gpa: int, size_and_kind: int, value: int) -> int:
     """An access to one page: OK, with the hits noted; or AGAIN when it hits and other instructions would follow."""
     size, kind = size_and_kind & 0xFF, shr(size_and_kind, 8)
-    hits = _matching(st, linear, gpa, size, kind)
+    hits = matching(st, linear, gpa, size, kind)
     if hits == 0:
         return OK
     if rd64(st, ALONE) == 0:
@@ -140,7 +140,7 @@ def note(st: State, linear: int, gpa: int, size: int, access: int, value: int) -
 def look(st: State, linear: int, gpa: int, size: int) -> int:
     """The same for asking whether a store can be made; notes nothing."""
     if (rd64(st, PROBES) != 0 and rd64(st, ALONE) == 0
-            and _matching(st, linear, gpa, size, READ_BIT | WRITE_BIT) != 0):
+            and matching(st, linear, gpa, size, READ_BIT | WRITE_BIT) != 0):
         return AGAIN
     return OK
 

@@ -341,7 +341,7 @@ def run(st: State) -> int:
             pass
         elif status == exits.BUDGET:
             wr64(st, RIP, uop_rip(st, uop))
-            hot = not alone and count != budget and note_heat(st, uop)
+            hot = not alone and note_heat(st, uop)
         elif status == exits.RDTSC:
             tsc = timestamp(st, left + 1)
             wr64(st, GPR, tsc & 0xFFFFFFFF)
