@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emu import state_names
 from emu.irq.lapic import LocalApic
+from emu.mem.ram import PAGE
 from emu.walk import Walk, read_virtual, walk, write_virtual
 from jit import layout
 
@@ -167,6 +169,13 @@ class PlaneView:
         """Its local APIC."""
         self._plane()
         return self._machine.vcpus[self.vcpu].lapics[self.number]
+
+    def denied(self, gpa: int) -> int:
+        """What higher planes deny it of a guest-physical page: DENY_* of jit/guards.py, 0 for nothing."""
+        table = self._plane().get(layout.DENIALS)
+        if not table or not 0 <= gpa < self._machine.memory.top:
+            return 0
+        return ctypes.c_ubyte.from_address(table + gpa // PAGE).value
 
     def walk(self, linear: int) -> Walk:
         """The page walk of a linear address, entry by entry; changes nothing."""

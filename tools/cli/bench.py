@@ -4,16 +4,18 @@ import importlib
 
 from tools.cli.options import Parser
 
-BENCHMARKS = {"cpu": "tools.bench.cpu"}
+BENCHMARKS = {"cpu": "tools.bench.cpu", "debug": "tools.bench.debug"}
 
 EPILOG = """\
 benchmarks:
   cpu     eleven loops of known length, beside QEMU TCG, Unicorn and the host CPU
+  debug   steps a second, going back, and what breakpoints cost that do not fire
 
 examples:
   strata bench cpu
   strata bench cpu --engine interp --json cpu.json --plot cpu.svg
   strata bench cpu --vs qemu
+  strata bench debug
 """
 
 

@@ -10,6 +10,7 @@ from emu.api.views import PlaneView
 from emu.irq import lapic
 from emu.snapshot.file import SnapshotError
 from jit import pmap
+from jit.guards import DENY_EXECUTE, DENY_USER_EXECUTE
 
 Answer = tuple[str, bool]       # text, and whether the machine is elsewhere now
 SHOWN = 20
@@ -74,7 +75,13 @@ def perm(machine: Machine, plane: PlaneView, words: list[str]) -> str:
     else:
         kind = "RAM" if word & pmap.WRITE else "ROM"
     code = ", instructions were decoded from it" if word & pmap.CODE else ""
-    return f"guest-physical {gpa & -4096:#x}: {kind}{code}\n"
+    lines = [f"guest-physical {gpa & -4096:#x}: {kind}{code}\n"]
+    for each in machine.vcpu[plane.vcpu].plane:
+        denied = each.denied(gpa)
+        rights = "".join(letter if not denied >> n & 1 else "-" for n, letter in enumerate("rwx"))
+        user = ", user fetches denied" if denied & DENY_USER_EXECUTE and not denied & DENY_EXECUTE else ""
+        lines.append(f"  {each.name}: {rights}{user}\n")
+    return "".join(lines)
 
 
 def walk(machine: Machine, plane: PlaneView, words: list[str]) -> str:
