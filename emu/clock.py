@@ -17,17 +17,19 @@ SECOND = 1_000_000_000
 @dataclass(frozen=True)
 class ClockModel:
     """How instructions become time: one takes `ns_numerator / ns_denominator` ns; the TSC runs at `tsc_hz`; an
-    access to
-    an I/O port takes `port_ns` more, about a bus cycle of the ISA bus (IEEE P996: 8.33 MHz, 6 to 8 clocks)."""
+    access to an I/O port takes `port_ns` more, about a bus cycle of the ISA bus (IEEE P996: 8.33 MHz, 6 to 8 clocks);
+    an instruction that a hypervisor intercepts (CPUID, RDMSR and WRMSR of registers that are not the processor's own,
+    VMCALL, MOV to CR8) takes `exit_ns` more, about what it costs in a virtual machine."""
 
     name: str = "1ns"
     ns_numerator: int = 1
     ns_denominator: int = 1
     tsc_hz: int = SECOND
     port_ns: int = 1_000
+    exit_ns: int = 1_000
 
     def __post_init__(self) -> None:
-        if min(self.ns_numerator, self.ns_denominator, self.tsc_hz) < 1 or self.port_ns < 0:
+        if min(self.ns_numerator, self.ns_denominator, self.tsc_hz) < 1 or min(self.port_ns, self.exit_ns) < 0:
             raise ValueError(f"clock model {self.name}: every rate must be at least 1")
 
 

@@ -35,11 +35,11 @@ class InputLog:
         """Bytes from outside, from any thread."""
         self._live.put((data, more))
 
-    def deliver(self, icount: int, now: int) -> None:
-        """Hand over what the guest is to receive at this position."""
+    def deliver(self, icount: int, now: int, live: bool = True) -> None:
+        """Hand over what the guest is to receive at this position; what comes from outside only where `live`."""
         while self.next < len(self.log) and self.log[self.next][:2] <= (icount, now):
             self._hand_over(self.log[self.next])
-        if self.next < len(self.log):
+        if self.next < len(self.log) or not live:
             return
         while self._waiting or not self._live.empty():
             data, more = self._waiting.pop() if self._waiting else self._live.get()
@@ -61,6 +61,10 @@ class InputLog:
     def next_icount(self) -> int | None:
         """The instruction count at which recorded input is due, or None."""
         return self.log[self.next].icount if self.next < len(self.log) else None
+
+    def next_now(self, icount: int) -> int | None:
+        """The virtual time at which a guest that is idle at this instruction count received its next input, or None."""
+        return self.log[self.next].now if self.next_icount() == icount else None
 
     def forget_future(self) -> None:
         """The run takes another course from here: what was received later did not happen."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,20 +15,21 @@ from emu.load.image import load_image
 from emu.load.model import Image
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
-from emu.observer import Observer
+from emu.paravirt import AVAILABLE as PARAVIRT
+from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
+from emu.planes.journal import joined
+from emu.scheduling import Scheduling
 from emu.stop import Stop
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import VCpu
+from emu.waiting import RUNNING, WAIT_FOR_SIPI
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
-SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
-SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
-INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
-QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+QUANTUM, MAX_QUANTUM = 10_000, 1_000_000    # instructions of one vCPU before the next one runs
 
 
 def _pages(gpa: int, size: int) -> list[tuple[int, int]]:
@@ -42,24 +42,31 @@ def _nothing(*_: Any) -> None:
     """The default of callbacks that nobody needs."""
 
 
-class Machine:
+class Machine(Scheduling):
     """An x86-64 PC.
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. The callbacks receive
-    the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
+    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. paravirt: a
+    name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0,
-                 serial_out: Callable[[bytes], None] | None = None, debug_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
+                 test_device: bool = False, paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
-        for name, value, known in (("engine", engine, ENGINES), ("planes", planes, plane_models.AVAILABLE)):
+        for name, value, known in (("engine", engine, ENGINES), ("paravirt", paravirt, PARAVIRT),
+                                   ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        if not 1 <= quantum <= MAX_QUANTUM:
+            raise ValueError(f"quantum {quantum}: not 1 to {MAX_QUANTUM} instructions")
+        self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or ""}
@@ -76,30 +83,27 @@ class Machine:
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
-            address_bits=self.cpu.model.physical)
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         self.input = InputLog(self.pc.uart.feed)
-        self.frontier = 0           # instruction count up to which the guest's output has been passed on
-        self.observer: Observer | None = None
+        self.frontier = 0
+        self.observer = None
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
         self.plane_model = plane_models.create(planes, self, policy)
+        if planes != "none" and paravirt != "none":
+            raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
+        self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
         self.image: Image | None = None
         self.symbols = SymbolTable(())
         self.seconds = 0.0
         self.stopping: Stop | None = None
         self.reschedule = False
-        self.turn = vcpus - 1      # the vCPU whose quantum it is ...
-        self.quantum = 0           # ... and the instructions left of that
+        self.turn, self.turn_left = 0, quantum      # vCPU whose turn it is, and instructions left of it
 
     # --- the public side ---------------------------------------------------------------------------------------------
-
-    @property
-    def icount(self) -> int:
-        """Instructions retired by all vCPUs."""
-        return sum(vcpu.retired() for vcpu in self.vcpus)
 
     @property
     def switches(self) -> list[dict[str, Any]]:
@@ -113,6 +117,12 @@ class Machine:
         return [{"icount": s.icount, "vcpu": vcpu, "from": s.source, "to": s.target, "cause": s.cause,
                  "rip_from": s.rip_from, "rip_to": s.rip_to, "registers": saved}
                 for _, vcpu, s in found[-SWITCHES_KEPT:]]
+
+    @property
+    def intercepts(self) -> list[dict[str, Any]]:
+        """The last accesses of planes that others were told of, in order: icount, vcpu, plane, to, kind, what, rip,
+        instruction, and as far as `switches` goes back entered, cause, resumed, rip_after."""
+        return [] if self.plane_model is None else joined(self.plane_model.intercepts_seen, self.switches)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -137,18 +147,9 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
-        if image.kind in firmware_state.KINDS:
-            self._stand_in_for_firmware(image)
+        firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
-
-    def _stand_in_for_firmware(self, image: Image) -> None:
-        firmware_state.set_up_chipset(self.pc)
-        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
-        if piece is None:
-            self.report("no ACPI tables: the image has a segment where they would be")
-        elif self.memory.backed(piece.gpa, piece.size):
-            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
@@ -158,33 +159,6 @@ class Machine:
     def run(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run as `run_plain` does; a debugger adds its own (emu/api)."""
         return self.run_plain(max_insns, timeout)
-
-    def run_plain(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
-        """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over.
-
-        A run that ends for want of instructions leaves the machine at the start of the next one: what is to happen
-        before it, such as the delivery of an interrupt, has happened."""
-        started = time.perf_counter()
-        limit = None if max_insns is None else self.icount + max_insns
-        deadline = None if timeout is None else started + timeout
-        self.stopping = None
-        size = SLICE if deadline is None else SLICE // 4
-        try:
-            while self.stopping is None:
-                vcpu = self._prepare()
-                if deadline is not None and time.perf_counter() >= deadline:
-                    self.stop(stop.TIMEOUT, "out of time; --timeout allows more")
-                elif vcpu is not None and self.stopping is None:
-                    self._slice(vcpu, size if limit is None else max(0, min(size, limit - self.icount)))
-                    if limit is not None and self.icount >= limit and self.settled():
-                        self.stop(stop.MAX_INSNS, "out of instructions; --max-insns allows more")
-        except KeyboardInterrupt:
-            self.stop(stop.INTERRUPTED, "stopped from the keyboard")
-        finally:
-            self.seconds += time.perf_counter() - started
-        result = self.stopping
-        assert result is not None
-        return result
 
     def stop(self, reason: str, message: str, vcpu: VCpu | None = None, status: int | None = None) -> None:
         """End the run at the next opportunity; the first caller's reason counts."""
@@ -196,86 +170,6 @@ class Machine:
             message = f"{message} (at {vcpu.where(plane)})"
         self.stopping = Stop(reason, stop.STATUS[reason] if status is None else status, message, vcpu.index,
                              plane.number, plane.get(layout.RIP), self.icount)
-
-    # --- scheduling --------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> VCpu | None:
-        """Let everything happen that is due, and give the vCPU whose turn it is; None: nobody can run yet, and idle
-        time was skipped or waited for."""
-        clock = self.clock
-        clock.run_due()
-        self.input.deliver(self.icount, clock.now)
-        self._wake()
-        count = len(self.vcpus)
-        if not (self.quantum and self.vcpus[self.turn].runs()):
-            first = self.turn if count == 1 else self.turn + 1
-            turn = next((n % count for n in range(first, first + count) if self.vcpus[n % count].runs()), None)
-            if turn is None:
-                self._idle()
-                return None
-            self.turn, self.quantum = turn, QUANTUM
-        return self.vcpus[self.turn]
-
-    def _idle(self) -> None:
-        """No vCPU runs: skip time, or wait for input."""
-        deadline = self.clock.next_deadline()
-        if deadline is not None:
-            self.clock.skip_to(deadline)
-        elif self.input.open and self._wakeable():
-            self.input.wait(INPUT_WAIT)
-        else:
-            self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
-
-    def _slice(self, vcpu: VCpu, size: int) -> None:
-        """Run a vCPU for at most `size` instructions, 0 to deliver only what waits for it."""
-        clock = self.clock
-        if self.engine.regions.busy:
-            self.engine.regions.poll()
-            size = min(size, SLICE_COMPILING)
-        if len(self.vcpus) > 1:
-            size = min(size, self.quantum)
-        due = clock.deadline_icount()
-        observed = None if self.observer is None else self.observer.next_icount()
-        for limit in (due, self.input.next_icount(), observed):
-            if limit is not None and limit > clock.icount:
-                size = min(size, limit - clock.icount)
-        self.reschedule = False
-        done = vcpu.run(size)
-        self.frontier = max(self.frontier, clock.icount)
-        if len(self.vcpus) > 1:
-            self.quantum = 0 if self.reschedule else self.quantum - done
-        if self.observer is not None and self.stopping is None:
-            self.observer.after_slice()
-
-    def settled(self) -> bool:
-        """Whether the next thing to happen is an instruction of the vCPU whose turn it is; if not, what is in the way
-        happens now, or part of it."""
-        before = self.clock.now, self.turn
-        vcpu = self._prepare()
-        if vcpu is None or self.stopping is not None:
-            return False
-        vcpu.run(0)
-        return (self.clock.now, self.turn) == before and vcpu.runs()
-
-    def _once(self, sink: Callable[[bytes], None]) -> Callable[[int], None]:
-        """Output to the outside: not again when instructions are executed again."""
-        def pass_on(byte: int) -> None:
-            if self.clock.icount >= self.frontier:
-                sink(bytes((byte,)))
-        return pass_on
-
-    def _wakeable(self) -> bool:
-        """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
-        return any(v.group.active == 0 and v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200
-                   for v in self.vcpus)
-
-    def _wake(self) -> None:
-        for vcpu in self.vcpus:
-            plane = vcpu.plane
-            activity = plane.get(layout.ACTIVITY)
-            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
-                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
-                plane.set(layout.ACTIVITY, RUNNING)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
 
@@ -290,6 +184,12 @@ class Machine:
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
             self.vcpus[index].interrupt_changed(0)
+            self._preempt(index)
+
+    def _preempt(self, index: int) -> None:
+        """Another vCPU than the one that runs has an event: its turn comes before the quantum is over."""
+        if index != self.turn and self.vcpus[index].planes[0].get(layout.INTERRUPT):
+            self.reschedule = True
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
         if not self.vcpus:
@@ -297,11 +197,13 @@ class Machine:
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
+            self.reschedule = self.reschedule or index != self.turn
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
         elif kind == "init":
             self.pc.lapics[index].init()
             boot.reset(plane)
+            self.engine.monitors.disarm(index)
             plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
@@ -319,6 +221,7 @@ class Machine:
         self._shadow = segments
         for gpa in self.map.shadow(segments):
             self.engine.translator.invalidate(gpa)
+        self.engine.monitors.disarm_all()
         self.flush_all()
 
     def _device_read(self, gpa: int, size: int) -> bytes:
@@ -346,6 +249,9 @@ class Machine:
         for page in pages:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
+            if self.memory.map[page // PAGE] & pmap.WATCHED:
+                first, end = max(gpa, page), min(gpa + len(data), page + PAGE)
+                self.engine.note_write(self.vcpus[0].plane.address, first, end - first)
         self.memory.write(gpa, data)
 
     def exists(self, gpa: int) -> bool:
@@ -362,12 +268,11 @@ class Machine:
         if kind == exits.IO_PORT_WRITE:
             bus.port_write(address, size, value)
             return 0
-        self.pc.lapic_window.lapic = vcpu.lapic
         if kind == exits.IO_MMIO_READ:
             mixed = self.map.mixed_read(address, size)
-            return bus.mmio_read(address, size) if mixed is None else mixed
+            return self.pc.mmio_read(vcpu.lapic, address, size) if mixed is None else mixed
         if not self.map.mixed_write(address, value.to_bytes(size, "little")):
-            bus.mmio_write(address, size, value)
+            self.pc.mmio_write(vcpu.lapic, address, size, value)
         return 0
 
     # --- memory as a plane sees it -----------------------------------------------------------------------------------

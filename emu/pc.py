@@ -39,6 +39,8 @@ from emu.dev.system_control import (
     SpeakerControl,
     SystemControlA,
 )
+from emu.dev.testdev import LINE_PORT, LINES, MMIO_BASE, MMIO_SIZE, SCRATCH_PORT, TestDevice
+from emu.dev.testdev import PORTS as TEST_PORTS
 from emu.dev.uart import Uart
 from emu.dev.vga import FIRST_PORT, FRAME_BUFFER, FRAME_BUFFER_SIZE, PORTS, Vga
 from emu.irq.apicbus import ApicBus
@@ -50,6 +52,7 @@ from emu.mem.bus import Bus
 from emu.pc_config import MAX_CPUS, fill_cmos, fill_fwcfg, ram_layout
 
 COM1 = 0x3F8
+APIC_PAGE = 0x1000
 IRQ_TIMER, IRQ_KEYBOARD, IRQ_COM1, IRQ_RTC, IRQ_SCI, IRQ_AUX, IRQ_COPROCESSOR = 0, 1, 4, 8, 9, 12, 13
 TIMER_IOAPIC_PIN = 2
 
@@ -78,6 +81,11 @@ def _no_memory(*_: Any) -> Any:
     raise ValueError("no memory is attached")
 
 
+def _ioapic_pin(irq: int) -> int:
+    """Where a line is on the I/O APIC: the timer on input 2, the others on that of their number."""
+    return TIMER_IOAPIC_PIN if irq == IRQ_TIMER else irq
+
+
 @dataclass
 class PcHooks:
     """What a PC asks of its machine. All but `report` default to doing nothing.
@@ -104,36 +112,8 @@ class PcHooks:
     write_memory: Callable[[int, bytes], None] = _no_memory
 
 
-class LapicWindow:
-    """The page at 0xFEE00000: each vCPU sees its own local APIC. `lapic` is that of the vCPU (and the plane) that
-    makes the access."""
-
-    def __init__(self, lapic: LocalApic, report: Callable[[str], None]) -> None:
-        self.lapic = lapic
-        self._report = report
-        self._reported = False
-
-    def _lapic(self) -> LocalApic | None:
-        lapic = self.lapic
-        if lapic.base & ~0xFFF == DEFAULT_BASE:
-            return lapic
-        if not self._reported:
-            self._reported = True
-            self._report(f"local APIC moved to {lapic.base & ~0xFFF:#x}: only {DEFAULT_BASE:#x} is decoded")
-        return None
-
-    def mmio_read(self, offset: int, size: int) -> int:
-        lapic = self._lapic()
-        return lapic.mmio_read(offset, size) if lapic else (1 << 8 * size) - 1
-
-    def mmio_write(self, offset: int, size: int, value: int) -> None:
-        lapic = self._lapic()
-        if lapic:
-            lapic.mmio_write(offset, size, value)
-
-
 class PC:
-    """The board. Public parts: `clock`, `bus`, `lapics`, `lapic_msrs`, `lapic_window`, and each device by its name."""
+    """The board. Public parts: `clock`, `bus`, `lapics`, `lapic_msrs`, and each device by its name."""
 
     def __init__(
         self,
@@ -148,11 +128,14 @@ class PC:
         virtual_wire: bool = True,
         serial_console: bool = True,
         address_bits: int = 48,
+        x2apic: bool = True,
+        test_device: bool = False,
     ) -> None:
         """Build and reset the board. ValueError names the option that is out of range.
 
         `virtual_wire`: vCPU 0 starts with LINT0 = ExtINT and LINT1 = NMI, as firmware leaves it.
-        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR.
+        `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR. `x2apic`: the
+        processors have that mode. `test_device`: with the ports and memory of emu/dev/testdev.py.
         """
         if not 1 <= cpus <= MAX_CPUS:
             raise ValueError(f"vCPU count {cpus}: must be 1 to {MAX_CPUS}")
@@ -162,7 +145,7 @@ class PC:
         self.bus = Bus(hooks.report)
         self._pm_base: int | None = None
         self._smbus_base: int | None = None
-        self._build_interrupts(cpus, virtual_wire, address_bits)
+        self._build_interrupts(cpus, virtual_wire, address_bits, x2apic)
         self._build_chipset(rtc_start, ram_size)
         self._build_peripherals(vga_memory)
         self._devices: dict[str, Any] = {
@@ -174,13 +157,15 @@ class PC:
             "acpi_pm": self.acpi_pm, "apm": self.apm, "smbus": self.smbus, "pci": self.pci, "vga": self.vga,
         }  # fmt: skip
         self._claim()
+        if test_device:
+            self._add_test_device()
         fill_cmos(self.rtc, ram_size, cpus, boot_order)
         fill_fwcfg(self.fwcfg, ram_size, cpus, serial_console)
         self.reset()
 
     # -- construction --
 
-    def _build_interrupts(self, cpus: int, virtual_wire: bool, address_bits: int) -> None:
+    def _build_interrupts(self, cpus: int, virtual_wire: bool, address_bits: int, x2apic: bool) -> None:
         hooks = self.hooks
         self.apic_bus = ApicBus(hooks.report)
         self.lapics: list[LocalApic] = []
@@ -200,8 +185,7 @@ class PC:
             )
             self.apic_bus.attach(lapic)
             self.lapics.append(lapic)
-        self.lapic_msrs = [LapicMsrs(lapic, address_bits) for lapic in self.lapics]
-        self.lapic_window = LapicWindow(self.lapics[0], hooks.report)
+        self.lapic_msrs = [LapicMsrs(lapic, address_bits, x2apic) for lapic in self.lapics]
 
     def _build_chipset(self, rtc_start: int, ram_size: int) -> None:
         hooks = self.hooks
@@ -263,15 +247,39 @@ class PC:
         bus.add_mmio(FRAME_BUFFER, FRAME_BUFFER_SIZE, self.vga, "VGA frame buffer")
         bus.add_mmio(HPET_BASE, HPET_SIZE, self.hpet, "HPET")
         bus.add_mmio(IOAPIC_BASE, 0x1000, self.ioapic, "I/O APIC")
-        bus.add_mmio(DEFAULT_BASE, 0x1000, self.lapic_window, "local APIC")
+        bus.add_mmio(DEFAULT_BASE, APIC_PAGE, Absent("local APIC", 0xFF), "local APIC")
         for base, size, name in ABSENT_MMIO:
             bus.add_mmio(base, size, Absent(name), name)
+
+    def _add_test_device(self) -> None:
+        device = TestDevice(self.clock, lambda line, level: self.ioapic.set_irq(_ioapic_pin(line), level),
+                            self.pic.set_irq)
+        self._devices["test"] = device
+        self.bus.add_ports(SCRATCH_PORT, TEST_PORTS, device, "test device")
+        self.bus.add_ports(LINE_PORT, LINES, device, "test device's interrupt lines")
+        self.bus.add_mmio(MMIO_BASE, MMIO_SIZE, device, "test device's memory")
+
+    # -- memory-mapped accesses --
+
+    def mmio_read(self, lapic: LocalApic, gpa: int, size: int) -> int:
+        """A load by the vCPU (and plane) whose local APIC is given: that one's page covers what else is there, wherever
+        IA32_APIC_BASE puts it outside RAM (SDM Vol. 3A 11.4.5)."""
+        if lapic.covers(gpa):
+            return lapic.mmio_read(gpa % APIC_PAGE, size)
+        return self.bus.mmio_read(gpa, size)
+
+    def mmio_write(self, lapic: LocalApic, gpa: int, size: int, value: int) -> None:
+        """A store, likewise."""
+        if lapic.covers(gpa):
+            lapic.mmio_write(gpa % APIC_PAGE, size, value)
+        else:
+            self.bus.mmio_write(gpa, size, value)
 
     # -- wiring --
 
     def _line(self, irq: int) -> Callable[[bool], None]:
-        """An ISA interrupt line: it reaches the 8259A pair and the I/O APIC, where the timer sits on input 2."""
-        pin = TIMER_IOAPIC_PIN if irq == IRQ_TIMER else irq
+        """An ISA interrupt line: it reaches the 8259A pair and the I/O APIC."""
+        pin = _ioapic_pin(irq)
 
         def drive(level: bool) -> None:
             self.pic.set_irq(irq, level)
@@ -282,6 +290,10 @@ class PC:
     def _intr(self, level: bool) -> None:
         if self.lapics:
             self.lapics[0].set_lint(0, level)
+
+    def may_raise_nmi(self) -> bool:
+        """Whether some device's interrupt would arrive as an NMI, by the I/O APIC's table or LINT0."""
+        return self.ioapic.raises_nmi() or any(lapic.lint0_is_nmi() for lapic in self.lapics)
 
     def nmi(self) -> None:
         """Pulse the NMI line, LINT1 of vCPU 0."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PAT_RESET = 0x0007_0406_0007_0406       # SDM Vol. 3A 11.12.4
 STATUS_FLAGS = 0x8D5             # CF PF AF ZF SF OF: held apart, in the lazy form of jit/flags.py
 RFLAGS_FIXED = 2
-RFLAGS_TF, DR6_BS, DB = 1 << 8, 1 << 14, 1
+RFLAGS_TF, DR6_HITS, DR6_BS, DB = 1 << 8, 0xF, 1 << 14, 1
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENT_NAMES = "es cs ss ds fs gs ldtr tr".split()
 
@@ -51,6 +51,7 @@ class Plane:
         self.set(layout.PHYS_MASK, (1 << cpu.model.physical) - 1)
         self.set(layout.A20_MASK, (1 << 64) - 1)
         self.set(layout.VCPU, vcpu)
+        engine.monitors.add(vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
         engine.regions.sampling(self)
@@ -133,7 +134,7 @@ class Plane:
         self.set(layout.BUDGET, self.get(layout.BUDGET) - 1)
         self.set(layout.IDLE_FAULTS, 0)
         if self.get(layout.RFL) & RFLAGS_TF:
-            self.set(layout.DR6, self.get(layout.DR6) | DR6_BS)
+            self.set(layout.DR6, self.get(layout.DR6) & ~DR6_HITS | DR6_BS)
             self._pend(DB, exits.KIND_TRAP)
 
     def flush(self) -> None:

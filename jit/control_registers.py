@@ -7,7 +7,7 @@ from numba import types
 
 from jit import exits
 from jit.exits import OK
-from jit.fault import DB, fault, general_protection, undefined_opcode
+from jit.fault import DB, debug_status, fault, general_protection, undefined_opcode
 from jit.guards import CR0_WRITE, CR4_WRITE
 from jit.layout import (
     ARG,
@@ -182,7 +182,7 @@ def check_debug_access(st: State, number: int) -> int:
     if rd64(st, CR4) & CR4_DE and (number == 4 or number == 5):
         return undefined_opcode(st)
     if rd64(st, DR7) & DR7_GD:
-        wr64(st, DR6, rd64(st, DR6) | DR6_BD)
+        debug_status(st, DR6_BD)
         return fault(st, DB)
     return OK
 

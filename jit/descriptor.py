@@ -143,6 +143,16 @@ def set_null(st: State, number: int, selector: int) -> None:
 
 
 @inline
+def drop_segment(st: State, number: int) -> None:
+    """A data segment register that a return to an outer level empties: unusable, but the base stays, which 64-bit code
+    goes on using for FS and GS."""
+    slot = SEG + SEG_BYTES * number
+    wr64(st, slot + SEG_SELECTOR, 0)
+    wr64(st, slot + SEG_LIMIT, 0)
+    wr64(st, slot + SEG_ATTR, 0)
+
+
+@inline
 def set_real(st: State, number: int, selector: int) -> None:
     """Load a segment register in real mode: the cached limit and size stay (SDM Vol. 3A 9.9.2, 20.1.1)."""
     slot = SEG + SEG_BYTES * number

@@ -35,6 +35,9 @@ SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ende
 DENIED = 52         # a more privileged plane does not allow the access of DENIED_*
 TRAPPED = 53        # a more privileged plane intercepts the register access of TRAPPED
 NOTIFY = 54         # a plane was entered that wants to know of interrupts waiting for those below it
+WATCH = 55          # page IO_VALUE is to be watched for writes, then the instruction is executed again
+WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
+PAUSE = 57          # a good moment to let others run
 PROBE = 60          # a debugger's probe is in front of the instruction (its record: the micro-op's immediate)
 PROBED = 61         # PROBE_HITS say what a debugger looks for and the last instruction or delivery did
 

@@ -13,6 +13,7 @@ from jit.descriptor import (
     LONG,
     PRESENT,
     attributes,
+    drop_segment,
     fetch,
     fetch_code,
     is_code,
@@ -20,7 +21,6 @@ from jit.descriptor import (
     is_writable_data,
     limit_of,
     privilege,
-    set_null,
     set_real,
     set_segment,
     set_virtual,
@@ -236,7 +236,7 @@ def drop_inner_segments(st: State, level: int) -> None:
             attr = rd64(st, SEG + SEG_BYTES * number + SEG_ATTR)
             conforming = attr & (CODE_OR_DATA | CODE | CONFORMING) == CODE_OR_DATA | CODE | CONFORMING
             if attr & PRESENT and not conforming and privilege(attr) < level:
-                set_null(st, number, 0)
+                drop_segment(st, number)
 
 
 @inline

@@ -5,7 +5,7 @@ ARG[0]: 0 for SYSCALL and SYSRET, 1 for SYSENTER and SYSEXIT; ARG[2]: operand si
 
 from jit.eflags import get_flags, put_flags
 from jit.exits import OK
-from jit.fault import DB, general_protection, pend_trap, undefined_opcode
+from jit.fault import DB, DR6_BS, debug_status, general_protection, pend_trap, undefined_opcode
 from jit.flags import AC, DF, ID, IF, IOPL, NT, RF, STATUS, TF, VIF, VIP, VM
 from jit.layout import (
     ARG,
@@ -13,7 +13,6 @@ from jit.layout import (
     CR0,
     CS,
     CSTAR,
-    DR6,
     EFER,
     LSTAR,
     MODE,
@@ -47,7 +46,6 @@ DPL3 = 0x60
 LOW = 0xFFFFFFFF
 SYSRET_FLAGS = STATUS | TF | IF | DF | IOPL | NT | AC | VIF | VIP | ID
 RCX, RDX, R11, RSP = gpr(1), gpr(2), gpr(11), gpr(4)
-DR6_SINGLE_STEP = 1 << 14
 
 
 @inline
@@ -141,7 +139,7 @@ def sysret(st: State, size: int) -> int:
         wr64(st, RIP, target & LOW)
         enter_user(st, selector, selector + 8, CODE32)
     if rd64(st, RFL) & TF:              # as if the SYSCALL had just ended
-        wr64(st, DR6, rd64(st, DR6) | DR6_SINGLE_STEP)
+        debug_status(st, DR6_BS)
         wr64(st, NO_TRAP, 1)
         pend_trap(st, DB)
     return OK

@@ -1,11 +1,20 @@
 """Recording an exception for the run loop to deliver (SDM Vol. 3A 6.15). Every function returns FAULT."""
 
 from jit.exits import FAULT, KIND_TRAP
-from jit.layout import FAULT_ERROR, FAULT_EXT, FAULT_HAS_ERROR, FAULT_KIND, FAULT_PENDING, FAULT_VECTOR
+from jit.layout import DR6, FAULT_ERROR, FAULT_EXT, FAULT_HAS_ERROR, FAULT_KIND, FAULT_PENDING, FAULT_VECTOR
 from jit.native import State, inline, rd64, wr64
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19)
+
+DR6_HITS, DR6_BS = 0xF, 1 << 14         # SDM Vol. 3B 17.2.3
+
+
+@inline
+def debug_status(st: State, conditions: int) -> None:
+    """DR6 for a debug exception: B3 to B0 are those of this one, everything else only accumulates until software clears
+    it (SDM Vol. 3B 17.2.3)."""
+    wr64(st, DR6, (rd64(st, DR6) & ~DR6_HITS) | conditions)
 
 
 @inline

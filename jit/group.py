@@ -10,7 +10,7 @@ from numba import types
 from jit import exits, vsm_call
 from jit.exits import OK
 from jit.flags import IF
-from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, FORCED, INTERFACE, INTERFACE_NONE, NOTIFY
+from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, FORCED, INTERFACE, INTERFACE_OTHER, INTERFACE_VSM, NOTIFY
 from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, RFL, SHADOW
 from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
 from jit.probe import SWITCH_BIT, SWITCHES, hit
@@ -83,7 +83,9 @@ def hypercall(group: State, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
     status = REFUSED
-    if interface != INTERFACE_NONE:
+    if interface == INTERFACE_OTHER:
+        return exits.HYPERCALL
+    if interface == INTERFACE_VSM:
         status = vsm_call.hypercall(group, st, active)
     if status == REFUSED:
         refuse(st)

@@ -37,7 +37,7 @@ SHARED_COUNT = _words()
 SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of what a switch carries over
 GROUP_BYTES = (_end + 63) // 64 * 64
 
-INTERFACE_NONE, INTERFACE_VSM = 0, 1
+INTERFACE_NONE, INTERFACE_VSM, INTERFACE_OTHER = 0, 1, 2      # OTHER: whatever Python says
 
 # --- a switch record -------------------------------------------------------------------------------------------------
 RECORD_BYTES, RECORD_SHIFT = 64, 6

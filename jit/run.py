@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
 from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
-from jit.fault import DB, fault, general_protection, pend_trap
+from jit.fault import DB, DR6_BS, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
 from jit.heat import note_heat, slice_length
@@ -65,6 +65,8 @@ from jit.layout import (
     TSC_BASE,
     TSC_OFFSET,
     TSC_SCALE,
+    VENDOR,
+    VENDOR_INTEL,
     WALK_GPA,
     seg,
 )
@@ -77,7 +79,6 @@ from jit.tlb import set_address
 from jit.watch import break_at, instruction_breakpoints, report_hits
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
-DR6_SINGLE_STEP = 1 << 14
 SHADOW_STI, SHADOW_STACK = 1, 2
 STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
 
@@ -248,8 +249,9 @@ def timestamp(st: State, budget: int) -> int:
 
 @inline
 def instruction_breakpoint(st: State, shadow: int) -> bool:
-    """Whether an instruction breakpoint faults at RIP: not while RF is set, nor after MOV SS (SDM Vol. 3B 17.3.1.1)."""
-    if rd64(st, RFL) & RF or shadow == SHADOW_STACK:
+    """Whether an instruction breakpoint faults at RIP: not while RF is set (SDM Vol. 3B 17.3.1.1), nor, as Intel does
+    it, after MOV SS (SDM Vol. 3A 6.8.3); AMD's processors hold back traps only."""
+    if rd64(st, RFL) & RF or (shadow == SHADOW_STACK and rd64(st, VENDOR) == VENDOR_INTEL):
         return False
     return break_at(st, linear_rip(st, rd64(st, RIP)))
 
@@ -260,7 +262,7 @@ def trap_after(st: State, stepped: int) -> None:
     the next instruction is complete (SDM Vol. 3A 6.8.3)."""
     stepped = stepped and rd64(st, NO_TRAP) == 0
     if (stepped or rd64(st, DEBUG_HITS) != 0) and rd64(st, SHADOW) != SHADOW_STACK and rd64(st, FAULT_PENDING) == 0:
-        report_hits(st, DR6_SINGLE_STEP if stepped else 0)
+        report_hits(st, DR6_BS if stepped else 0)
         pend_trap(st, DB)
 
 

@@ -1,12 +1,14 @@
 """Fused multiply-add, exact in every mode; companion of jit/simd_float.py (SDM Vol. 1 14.5; Vol. 2C VFMADD*)."""
 
 from jit.fpu_layout import MXCSR, SLOW_RESULT
-from jit.native import ctlz, inline, ld64, shr, ult, umulh
+from jit.native import ctlz, inline, ld32, ld64, shr, st32, ult, umulh
 from jit.semantics.wiring import FMA_ALTERNATE, FMA_NEGATE_ADDEND, FMA_NEGATE_PRODUCT
 from jit.simd_float import add_zeros, deliver, element, flushed, set_element
 from jit.softfloat import (
+    DAZ,
     DE,
     DOWN,
+    FTZ,
     IE,
     INFINITE,
     QUIET,
@@ -23,6 +25,8 @@ from jit.softfloat import (
     signed_zero,
     unpack,
 )
+
+BFLOAT_MODE = 0x1F80 | DAZ | FTZ
 
 
 @inline
@@ -153,3 +157,15 @@ def pure_fma(fpu: int, code: int, d: int, a: int, b: int, c: int) -> int:
         total |= flags
         set_element(fpu + SLOW_RESULT + at, width, bits)
     return deliver(fpu, code, d, d, total, mxcsr)
+
+
+def pure_dot_bfloat(fpu: int, count: int, d: int, a: int, b: int) -> int:
+    """VDPBF16PS: to each single-precision element of D the product of the odd, then of the even 16-bit elements of A
+    and B is added, each rounded to nearest; denormals are zeros, and no flags are set."""
+    for number in range(count):
+        at = 4 * number
+        x, y, total = ld32(fpu + a + at), ld32(fpu + b + at), ld32(fpu + d + at)
+        total, _ = fused(x & 0xFFFF0000, y & 0xFFFF0000, total, 0, 0, 23, 255, BFLOAT_MODE)
+        total, _ = fused((x << 16) & 0xFFFF0000, (y << 16) & 0xFFFF0000, total, 0, 0, 23, 255, BFLOAT_MODE)
+        st32(fpu + d + at, total)
+    return 0

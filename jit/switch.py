@@ -2,7 +2,7 @@
 
 from jit import watch
 from jit.exits import KIND_FAULT
-from jit.fault import DB, pend_trap, undefined_opcode
+from jit.fault import DB, DR6_BS, debug_status, pend_trap, undefined_opcode
 from jit.flags import TF
 from jit.group_layout import (
     ACTIVE,
@@ -23,7 +23,6 @@ from jit.group_layout import (
 )
 from jit.layout import (
     BUDGET,
-    DR6,
     FAULT_KIND,
     FAULT_PENDING,
     IDLE_FAULTS,
@@ -33,16 +32,17 @@ from jit.layout import (
     SAMPLE,
     TSC_BASE,
 )
+from jit.monitor import disarm
 from jit.native import State, inline, rd64, st64, state_at, wr64
 from jit.tlb import flush_all
 
 DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
-DR6_SINGLE_STEP = 1 << 14
 
 
 @inline
 def carry_over(group: State, old: State, new: State) -> None:
     """Take the time slice and the shared registers along."""
+    disarm(old)
     wr64(new, BUDGET, rd64(old, BUDGET))
     wr64(new, TSC_BASE, rd64(old, TSC_BASE))
     wr64(new, SAMPLE, rd64(old, SAMPLE))
@@ -86,7 +86,7 @@ def retire(st: State) -> None:
     wr64(st, BUDGET, rd64(st, BUDGET) - 1)
     wr64(st, IDLE_FAULTS, 0)
     if rd64(st, RFL) & TF:
-        wr64(st, DR6, rd64(st, DR6) | DR6_SINGLE_STEP)
+        debug_status(st, DR6_BS)
         pend_trap(st, DB)
 
 

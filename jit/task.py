@@ -35,7 +35,7 @@ from jit.descriptor import (
 from jit.eflags import get_flags, put_flags
 from jit.enter import ENTER_ERROR, ENTER_RESUME
 from jit.exits import FAULT, KIND_FAULT, OK
-from jit.fault import DB, GP, NP, TS, general_protection, pend_trap, selector_fault
+from jit.fault import DB, GP, NP, TS, debug_status, general_protection, pend_trap, selector_fault
 from jit.fault import SS as STACK_EXCEPTION
 from jit.flags import NT, RF, VM
 from jit.frame import enter_privilege, load_stack_pointer, push_words, use_current_stack
@@ -48,7 +48,6 @@ from jit.layout import (
     CS,
     DESC,
     DESC_AT,
-    DR6,
     DR7,
     EFER,
     FAULT_KIND,
@@ -275,7 +274,7 @@ def finish(st: State, how: int, wide: int) -> int:
         wr64(st, FAULT_PENDING, 1)
         return OK
     if status == OK and rd64(st, FRAME + 8 * TRAP_WORD):
-        wr64(st, DR6, rd64(st, DR6) | DR6_BT)
+        debug_status(st, DR6_BT)
         pend_trap(st, DB)
     return status
 

@@ -10,33 +10,24 @@ pieces are the elements that it selects: the others are not accessed, and so rai
 
 from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store, store_host
 from jit.exits import AGAIN, OK
+from jit.fault import PF
 from jit.fpu_layout import OPMASK, VECTOR_BUFFER, VECTOR_BYTES
-from jit.layout import FPU, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
-from jit.native import State, inline, ld8, ld64, memmove, memset, rd64, shr, st64, wr64
+from jit.layout import FAULT_ADDRESS, FAULT_VECTOR, FPU, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_WRITE
+from jit.native import State, ctlz, cttz, inline, ld8, ld64, memmove, memset, rd64, shr, st64, wr64
 from jit.paging import READ, WRITE
 from jit.region_access import fill
-from jit.semantics.wiring import BROADCAST_BIT, ELEMENT_SHIFT, LANES_SHIFT, OPMASK_NUMBER, OPMASK_SHIFT
+from jit.semantics.wiring import ELEMENT_SHIFT, OPMASK_NUMBER, OPMASK_SHIFT
 from jit.slow import check_address, wrap
 
 MASK_FLAGS_SHIFT = 12                       # where operand word D's mask bits are in `size_and_flags`
 OPMASK_BITS = OPMASK_NUMBER << MASK_FLAGS_SHIFT         # register 0 is no mask
-ELEMENT_AT, LANES_AT = (MASK_FLAGS_SHIFT + shift - OPMASK_SHIFT for shift in (ELEMENT_SHIFT, LANES_SHIFT))
-BROADCAST_FLAG = BROADCAST_BIT >> OPMASK_SHIFT << MASK_FLAGS_SHIFT
+ELEMENT_AT = MASK_FLAGS_SHIFT + ELEMENT_SHIFT - OPMASK_SHIFT
 
 
 @inline
 def mask_of(st: State, flags: int) -> int:
     """The opmask register that `flags` name."""
     return ld64(rd64(st, FPU) + OPMASK + ((shr(flags, MASK_FLAGS_SHIFT) & OPMASK_NUMBER) << 3))
-
-
-@inline
-def reads_nothing(st: State, flags: int) -> bool:
-    """Whether the memory operand is one element for all, and all are masked off."""
-    if flags & BROADCAST_FLAG == 0 or flags & OPMASK_BITS == 0:
-        return False
-    lanes = 1 << (shr(flags, LANES_AT) & 7)
-    return mask_of(st, flags) & ((1 << lanes) - 1) == 0
 
 
 @inline
@@ -79,6 +70,18 @@ def load_elements(st: State, linear: int, size: int, flags: int, host: int) -> i
 
 
 @inline
+def name_last_byte(st: State, linear: int, size: int, flags: int) -> None:
+    """Of a store that writes to two pages, the second of which faults, Intel processors report the last byte (SDM Vol.
+    3A 4.7 leaves open which of the page's it is)."""
+    log, lanes = shr(flags, ELEMENT_AT) & 3, shr(size, shr(flags, ELEMENT_AT) & 3)
+    mask = mask_of(st, flags) << (64 - lanes)
+    first = linear + ((cttz(mask) - (64 - lanes)) << log)
+    last = linear + ((lanes - ctlz(mask)) << log) - 1
+    if rd64(st, FAULT_VECTOR) == PF and (rd64(st, FAULT_ADDRESS) ^ wrap(st, first, flags)) & PAGE_MASK:
+        wr64(st, FAULT_ADDRESS, wrap(st, last, flags))
+
+
+@inline
 def store_elements(st: State, linear: int, size: int, flags: int, host: int) -> int:
     """Write the elements that the mask selects, once all of them are known to be writable."""
     width = 1 << (shr(flags, ELEMENT_AT) & 3)
@@ -91,6 +94,7 @@ def store_elements(st: State, linear: int, size: int, flags: int, host: int) -> 
         if mask & 1:
             status = slow_probe(st, linear + at, access)
             if status != OK:
+                name_last_byte(st, linear, size, flags)
                 return status
         mask = shr(mask, 1)
         at += width
@@ -114,10 +118,7 @@ def slow_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     size = size_and_flags & 0xFF
     flags = size_and_flags & 0xF00
     if size_and_flags & OPMASK_BITS:
-        if reads_nothing(st, size_and_flags):
-            return OK
-        if size_and_flags & BROADCAST_FLAG == 0:
-            return load_elements(st, linear, size, size_and_flags, host)
+        return load_elements(st, linear, size, size_and_flags, host)
     status = check_address(st, wrap(st, linear, size_and_flags), size, size_and_flags)
     if status != OK:
         return status

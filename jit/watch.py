@@ -9,8 +9,8 @@ instruction is complete. That works only when nothing follows the instruction in
 from numba import types
 
 from jit.exits import AGAIN, KIND_BREAKPOINT, OK
-from jit.fault import DB, fault
-from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR6, DR7, FAULT_KIND, FAULT_PENDING
+from jit.fault import DB, debug_status, fault
+from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR7, FAULT_KIND, FAULT_PENDING
 from jit.native import State, inline, rd64, shr, ult, wr64
 
 ENABLED = 0xFF                          # DR7: L0 to G3
@@ -67,7 +67,7 @@ def break_at(st: State, linear: int) -> bool:
     hits = _matching(st, linear, 1, ON_EXECUTE)
     if hits == 0:
         return False
-    wr64(st, DR6, rd64(st, DR6) | hits)
+    debug_status(st, hits)
     fault(st, DB)
     wr64(st, FAULT_KIND, KIND_BREAKPOINT)
     wr64(st, FAULT_PENDING, 1)
@@ -105,5 +105,5 @@ def note_port(st: State, port: int, size: int) -> int:
 @inline
 def report_hits(st: State, more: int) -> None:
     """DR6 takes the hits noted, and the bits `more`."""
-    wr64(st, DR6, rd64(st, DR6) | rd64(st, DEBUG_HITS) | more)
+    debug_status(st, rd64(st, DEBUG_HITS) | more)
     wr64(st, DEBUG_HITS, 0)

@@ -1,42 +1,62 @@
-"""Moves that only AVX and AVX2 have (jit/semantics/vector_wide.py)."""
+"""Moves that SSE does not have (jit/semantics/vector_wide.py, vector_permute.py)."""
 
 from iced_x86 import Instruction, Mnemonic
 
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
-from emu.decode.vector_operands import IMMEDIATE, RESULT, Form
+from emu.decode.operands import GPR_SLOT, REGISTER
+from emu.decode.vector_operands import IMMEDIATE, LETTERS, RESULT, Form
 from jit import fpu_layout
+
+BYTES = {letter: size for size, letter in LETTERS.items()}
+
+
+def _parts(prefix: str) -> dict[int, str]:
+    """Mnemonics that move parts of a vector -> bytes of a part, as text."""
+    sizes = {"128": 16, "32X2": 8, "32X4": 16, "32X8": 32, "64X2": 16, "64X4": 32}
+    return {getattr(Mnemonic, prefix + kind + suffix): str(size) for suffix, size in sizes.items() for kind in "FI"
+            if hasattr(Mnemonic, prefix + kind + suffix)}
+
 
 BROADCAST = {Mnemonic.VPBROADCASTB: "b", Mnemonic.VPBROADCASTW: "w", Mnemonic.VPBROADCASTD: "d",
              Mnemonic.VPBROADCASTQ: "q", Mnemonic.VBROADCASTSS: "d", Mnemonic.VBROADCASTSD: "q",
-             Mnemonic.VBROADCASTF128: "x", Mnemonic.VBROADCASTI128: "x"}
+             **_parts("VBROADCAST")}
+INSERT, EXTRACT = _parts("VINSERT"), _parts("VEXTRACT")
 
 
 @lowers(*BROADCAST)
 def broadcast(e: Emitter, insn: Instruction) -> None:
+    """A general register goes through a temporary. Under a mask, what no selected element needs is not read."""
     f = Form(e, insn)
-    a = f.source(1)
-    e.op(f"broadcast{BROADCAST[insn.mnemonic]}.{f.size(0)}", f.slot(0), a)
-    f.finish(f.slot(0), f.size(0))
+    part = BROADCAST[insn.mnemonic]
+    size = f.size(0)
+    if insn.op_kind(1) == REGISTER and insn.op1_register in GPR_SLOT:
+        a = fpu_layout.tmpv(0)
+        e.op(f"gpr_to_element.{BYTES[part]}", a, GPR_SLOT[insn.op1_register][0])
+    else:
+        a = f.source(1)
+    e.op(f"broadcast{part}.{size}", f.target, a)
+    f.finish(f.target, size)
 
 
-@lowers(Mnemonic.VINSERTF128, Mnemonic.VINSERTI128)
-def insert_half(e: Emitter, insn: Instruction) -> None:
+@lowers(*INSERT)
+def insert(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     d, a, b = f.binary()
-    e.op("insert_half.32", d, a, b, f.immediate)
-    f.finish(d, 32)
+    e.op(f"insert{INSERT[insn.mnemonic]}.{f.size(0)}", d, a, b, f.immediate)
+    f.finish(d, f.size(0))
 
 
-@lowers(Mnemonic.VEXTRACTF128, Mnemonic.VEXTRACTI128)
-def extract_half(e: Emitter, insn: Instruction) -> None:
+@lowers(*EXTRACT)
+def extract(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
+    part = int(EXTRACT[insn.mnemonic])
+    d = fpu_layout.tmpv(0) if f.is_memory(0) else f.target
+    e.op(f"extract{part}.{f.size(1)}", d, f.slot(1), imm=f.immediate)
     if f.is_memory(0):
-        e.op("extract_half.32", fpu_layout.tmpv(0), f.slot(1), imm=f.immediate)
-        f.store(fpu_layout.tmpv(0), 16)
-        return
-    e.op("extract_half.32", f.slot(0), f.slot(1), imm=f.immediate)
-    f.finish(f.slot(0), 16)
+        f.store(d, part)
+    else:
+        f.finish(d, part)
 
 
 @lowers(Mnemonic.VCVTPH2PS)
@@ -76,7 +96,7 @@ def permute_in_lanes(e: Emitter, insn: Instruction) -> None:
     """By a vector, or by an immediate."""
     f = Form(e, insn)
     single = insn.mnemonic == Mnemonic.VPERMILPS
-    size, d = f.size(0), f.slot(0)
+    size, d = f.size(0), f.target
     if insn.op_kind(2) == IMMEDIATE:
         a = f.source(1)
         e.op(f"{'pshufd' if single else 'permilpd_imm'}.{size}", d, a, imm=f.immediate)
@@ -91,13 +111,18 @@ def permute_words(e: Emitter, insn: Instruction) -> None:
     """The indices come first."""
     f = Form(e, insn)
     source = f.source(2)
-    e.op("permd.32", f.slot(0), source, f.slot(1))
-    f.finish(f.slot(0), 32)
+    e.op(f"permd.{f.size(0)}", f.target, f.slot(1), source)
+    f.finish(f.target, f.size(0))
 
 
 @lowers(Mnemonic.VPERMQ, Mnemonic.VPERMPD)
 def permute_quads(e: Emitter, insn: Instruction) -> None:
+    """By an immediate, or by a vector, which comes first."""
     f = Form(e, insn)
-    a = f.source(1)
-    e.op("permute_quads.32", f.slot(0), a, imm=f.immediate)
-    f.finish(f.slot(0), 32)
+    size = f.size(0)
+    if insn.op_kind(2) == IMMEDIATE:
+        e.op(f"permute_quads.{size}", f.target, f.source(1), imm=f.immediate)
+    else:
+        source = f.source(2)
+        e.op(f"permq.{size}", f.target, f.slot(1), source)
+    f.finish(f.target, size)

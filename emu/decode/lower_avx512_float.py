@@ -57,3 +57,27 @@ def classify(e: Emitter, insn: Instruction) -> None:
     scalar = name.endswith(("ss", "sd"))
     packed = "fpclassp" + name[-1]
     into_opmask(f, name, f"{packed}.{16 if scalar else f.whole(1)}", a, a, f.immediate)
+
+
+@lowers(Mnemonic.VCVTNEPS2BF16)
+def shorten(e: Emitter, insn: Instruction) -> None:
+    f = Form(e, insn)
+    a, size = f.source(1), f.whole(1)
+    e.op(f"cvtneps2bf16.{size}", f.target, a)
+    f.finish(f.target, size // 2 if f.mask else max(16, size // 2))
+
+
+@lowers(Mnemonic.VCVTNE2PS2BF16)
+def shorten_two(e: Emitter, insn: Instruction) -> None:
+    f = Form(e, insn)
+    d, a, b = f.binary()
+    e.op(f"cvtne2ps2bf16.{f.size(0)}", d, a, b)
+    f.finish(d, f.size(0))
+
+
+@lowers(Mnemonic.VDPBF16PS)
+def dot(e: Emitter, insn: Instruction) -> None:
+    f = Form(e, insn)
+    b, d = f.source(2), f.accumulator()
+    e.op(f"dpbf16ps.{f.size(0)}", d, f.slot(1), b)
+    f.finish(d, f.size(0))

@@ -1,9 +1,10 @@
-"""Moves under a mask of elements, and gathers (jit/semantics/vector_masked.py)."""
+"""Moves under a mask of elements, gathers and scatters (jit/semantics/vector_masked.py, vector_gather.py)."""
 
 from iced_x86 import Instruction, Mnemonic, Register
 
 from emu.decode.emitter import Emitter, address_bits
 from emu.decode.lowering import lowers
+from emu.decode.names import mnemonic_name
 from emu.decode.operands import ADDRESS, GPR_SLOT, OFFSET, SEGMENT_NUMBER
 from emu.decode.vector_operands import VECTOR_SLOT, Form
 from jit import layout
@@ -24,6 +25,8 @@ ELEMENT = {Mnemonic.VMASKMOVPS: 4, Mnemonic.VPMASKMOVD: 4, Mnemonic.VMASKMOVPD: 
 GATHERS = {Mnemonic.VGATHERDPS: (4, 4), Mnemonic.VGATHERDPD: (8, 4), Mnemonic.VGATHERQPS: (4, 8),
            Mnemonic.VGATHERQPD: (8, 8), Mnemonic.VPGATHERDD: (4, 4), Mnemonic.VPGATHERDQ: (8, 4),
            Mnemonic.VPGATHERQD: (4, 8), Mnemonic.VPGATHERQQ: (8, 8)}
+
+SCATTERS = {getattr(Mnemonic, mnemonic_name(m).replace("GATHER", "SCATTER")): sizes for m, sizes in GATHERS.items()}
 
 
 @lowers(*ELEMENT)
@@ -46,23 +49,29 @@ def masked_move(e: Emitter, insn: Instruction) -> None:
         f.finish(vector, size)
 
 
-@lowers(*GATHERS)
+@lowers(*GATHERS, *SCATTERS)
 def gather(e: Emitter, insn: Instruction) -> None:
-    """The destination, the indices and the mask must be three registers (SDM Vol. 2C VGATHERDPS)."""
+    """The destination, the indices and the mask must be three registers; EVEX-encoded, the mask is an opmask register,
+    and the operand of a scatter may be the indices (SDM Vol. 2C VGATHERDPS, VPGATHERDD, VPSCATTERDD)."""
     f = Form(e, insn)
-    element, index = GATHERS[insn.mnemonic]
+    name = "scatter" if f.is_memory(0) else "gather"
+    element, index = (SCATTERS if f.is_memory(0) else GATHERS)[insn.mnemonic]
     indices, width = VECTOR_SLOT[insn.memory_index]
-    d, mask = f.slot(0), f.slot(2)
-    if len({d, mask, indices}) < 3:
+    d = f.slot(1 if f.is_memory(0) else 0)
+    size = f.size(1 if f.is_memory(0) else 0)
+    mask = f.mask_slot if f.evex else f.slot(2)
+    if (name == "gather" and d == indices) or mask in (d, indices):
         e.op("undefined")
         e.end()
         return
-    count = min(f.size(0) // element, width // index)
+    count = min(size // element, width // index)
+    if f.evex:
+        name = f"{name}k"
     b = (indices | mask << GATHER_MASK | (insn.memory_index_scale.bit_length() - 1) << GATHER_SCALE
          | count << GATHER_COUNT)
     a, segment, form = _base(e, insn)
     stack = STACK_SEGMENT if e.in_stack_segment(insn) else 0
-    e.op(f"gather.{element}.{index}.{form}", d | stack | segment << GATHER_SEGMENT, a, b, insn.memory_displacement)
+    e.op(f"{name}.{element}.{index}.{form}", d | stack | segment << GATHER_SEGMENT, a, b, insn.memory_displacement)
 
 
 def _base(e: Emitter, insn: Instruction) -> tuple[int, int, str]:

@@ -36,7 +36,7 @@ def unary(e: Emitter, insn: Instruction) -> None:
 def accumulate(e: Emitter, insn: Instruction) -> None:
     """The destination is what is added to."""
     f = Form(e, insn)
-    _, a, b = f.binary()
-    d, size = f.accumulator(), f.size(0)
-    e.op(f"{mnemonic_name(insn.mnemonic)[1:].lower()}.{size}", d, a, b)
+    b, d = f.source(2), f.accumulator()
+    size = f.size(0)
+    e.op(f"{mnemonic_name(insn.mnemonic)[1:].lower()}.{size}", d, f.slot(1), b)
     f.finish(d, size)

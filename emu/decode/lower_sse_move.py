@@ -7,15 +7,18 @@ from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers, lowers_code
 from emu.decode.operands import GPR_SLOT, REGISTER
 from emu.decode.vector_operands import Form, mnemonics
+from jit import fpu_layout
 from jit.semantics.wiring import MMX_UD
 
 
-@lowers(*mnemonics("MOVAPS", "MOVAPD", "MOVDQA", "MOVNTPS", "MOVNTPD", "MOVNTDQ", "MOVNTDQA"))
+@lowers(*mnemonics("MOVAPS", "MOVAPD", "MOVDQA", "MOVNTPS", "MOVNTPD", "MOVNTDQ", "MOVNTDQA"), Mnemonic.VMOVDQA32,
+        Mnemonic.VMOVDQA64)
 def move_aligned(e: Emitter, insn: Instruction) -> None:
     move(Form(e, insn, aligned=True))
 
 
-@lowers(*mnemonics("MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"), Mnemonic.MOVNTQ)
+@lowers(*mnemonics("MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"), Mnemonic.MOVNTQ, Mnemonic.VMOVDQU8, Mnemonic.VMOVDQU16,
+        Mnemonic.VMOVDQU32, Mnemonic.VMOVDQU64)
 def move_unaligned(e: Emitter, insn: Instruction) -> None:
     move(Form(e, insn, unaligned=True))
 
@@ -26,7 +29,7 @@ def move(f: Form) -> None:
         f.store(f.slot(1), f.size(1))
         f.finish()
         return
-    d, size = f.slot(0), f.size(0)
+    d, size = f.target, f.size(0)
     if f.is_memory(1):
         f.load(d, size)
     else:
@@ -88,8 +91,10 @@ def _move_scalar(f: Form, size: int) -> None:
     if f.is_memory(0):
         f.store(f.slot(1), size)
         return
-    d = f.slot(0)
+    d = f.target
     if f.is_memory(1):
+        if f.mask:
+            e.op("movv.16", d, fpu_layout.VECTOR_ZERO)
         f.load(d, size, "loadz")
     elif f.vex:
         e.op(f"merge.{size}", d, f.slot(1), f.slot(2))
@@ -100,7 +105,7 @@ def _move_scalar(f: Form, size: int) -> None:
 
 def _double_codes() -> list[int]:
     from iced_x86 import Code
-    return [getattr(Code, n) for n in dir(Code) if n.startswith(("MOVSD_XMM", "VEX_VMOVSD_"))]
+    return [getattr(Code, n) for n in dir(Code) if n.startswith(("MOVSD_XMM", "VEX_VMOVSD_", "EVEX_VMOVSD_"))]
 
 
 @lowers_code(*_double_codes())

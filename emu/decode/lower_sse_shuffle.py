@@ -18,8 +18,8 @@ def extend(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     size = f.size(0)
     a = f.source(1)
-    e.op(f"{operation(insn)}.{size}", f.slot(0), a)
-    f.finish(f.slot(0), size)
+    e.op(f"{operation(insn)}.{size}", f.target, a)
+    f.finish(f.target, size)
 
 
 @lowers(*mnemonics("MOVDDUP"))
@@ -27,8 +27,8 @@ def move_duplicate(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     size = f.size(0)
     a = f.source(1)
-    e.op(f"movddup.{size}", f.slot(0), a)
-    f.finish(f.slot(0), size)
+    e.op(f"movddup.{size}", f.target, a)
+    f.finish(f.target, size)
 
 
 @lowers(*mnemonics("PBLENDVB", "BLENDVPS", "BLENDVPD"))

@@ -8,16 +8,14 @@ its result in a temporary, `target`, from which `finish` takes what the mask sel
 
 from iced_x86 import EncodingKind, Instruction, OpKind, Register, RegisterExt
 
-from emu.decode.emitter import Emitter
+from emu.decode.emitter import Address, Emitter
 from emu.decode.evex import Evex
 from emu.decode.operands import GPR_SLOT, MEMORY, MEMORY_BITS, REGISTER, TMP
 from jit import fpu_layout
 from jit.semantics.wiring import (
     AVX512_UD,
     AVX_UD,
-    BROADCAST_BIT,
     ELEMENT_SHIFT,
-    LANES_SHIFT,
     MASKED_ALIGNED,
     MMX_UD,
     OPMASK_SHIFT,
@@ -140,25 +138,28 @@ class Form:
             self.e.op(f"broadcast{LETTERS[self.evex.loaded]}.{max(16, self.evex.facts.memory)}", into, into)
         return into
 
-    def _masked(self, slot: int, size: int, lanes: int) -> int:
+    def _masked(self, slot: int, size: int, lanes: int, mask: int) -> int:
         """Operand word D of a masked access of `size` bytes."""
-        assert self.evex
-        if self.evex.broadcast:
-            element, wide = size, BROADCAST_BIT | (lanes.bit_length() - 1) << LANES_SHIFT
-        else:
-            element, wide = size // lanes, MASKED_ALIGNED if self.must_align else 0
-        return slot | self.mask << OPMASK_SHIFT | (element.bit_length() - 1) << ELEMENT_SHIFT | wide
+        aligned = MASKED_ALIGNED if self.must_align else 0
+        return slot | mask << OPMASK_SHIFT | ((size // lanes).bit_length() - 1) << ELEMENT_SHIFT | aligned
 
-    def lanes(self, size: int) -> int:
-        """How many bits of the mask a memory operand of `size` bytes has."""
+    def _masked_address(self, size: int, mask: int, lanes: int, write: bool = False) -> Address:
+        """Operand words for an access under an opmask register of which `lanes` bits count. Outside 64-bit mode the
+        segment is not asked where none of them is set."""
+        if self.e.bits == 64:
+            return self.e.address(self.insn, size, write)
+        if mask != fpu_layout.TEMPORARY_MASK:
+            self.e.op("fold_mask.1", 0, fpu_layout.opmask(mask), imm=(1 << lanes) - 1)
+        return self.e.address(self.insn, size, write, masked=True)
+
+    def lanes(self) -> int:
+        """How many bits of the mask count."""
         assert self.evex
         facts = self.evex.facts
         if facts.scalar:
             return 1
         if facts.lanes:
             return facts.lanes
-        if self.evex.broadcast:
-            return facts.memory // size
         widest = max(self.size(i) for i in range(self.insn.op_count)
                      if self.insn.op_kind(i) == REGISTER
                      and RegisterExt.is_vector_register(self.insn.op_register(i)))
@@ -167,20 +168,36 @@ class Form:
     def _suffix(self, size: int) -> str:
         return f"{size}.a" if self.must_align and size >= 16 else str(size)
 
-    def load(self, into: int, size: int, op: str = "loadv") -> None:
-        """Load the memory operand to an offset of the FPU file."""
-        if self.evex and self.mask and self.evex.facts.suppresses:
-            word = self._masked(into, size, self.lanes(size))
-            self.e.op(f"loadm.{size}", word, *self.e.address(self.insn, size))
+    def load(self, into: int, size: int, op: str = "loadv", mask: int = 0) -> None:
+        """Load the memory operand to an offset of the FPU file, under the instruction's mask or opmask register `mask`
+        where masked-off elements are not to be accessed."""
+        mask = mask or self.mask
+        if self.evex and mask and self.evex.facts.suppresses:
+            lanes = self.lanes()
+            if self.evex.broadcast or self.evex.facts.repeated:
+                # An element is accessed where one of its copies is selected.
+                whole = (1 << lanes) - 1
+                lanes = 1 if self.evex.broadcast else max(1, size // self.evex.facts.element)
+                self.e.op(f"fold_mask.{lanes}", 0, self.mask_slot, imm=whole)
+                mask = fpu_layout.TEMPORARY_MASK
+            word = self._masked(into, size, lanes, mask)
+            self.e.op(f"loadm.{size}", word, *self._masked_address(size, mask, lanes))
         else:
             self.e.op(f"{op}.{self._suffix(size)}", into, *self.e.address(self.insn, size))
 
-    def store(self, slot: int, size: int) -> None:
-        """Store from an offset of the FPU file to the memory operand."""
-        if self.evex and self.mask:
+    def store(self, slot: int, size: int, mask: int = 0) -> None:
+        """Store from an offset of the FPU file to the memory operand, under the instruction's mask or opmask register
+        `mask`."""
+        mask = mask or self.mask
+        if self.evex and mask:
             element = self.evex.facts.element
-            word = self._masked(slot, size, size // element)
-            self.e.op(f"storem.{size}.{element}", word, *self.e.address(self.insn, size, write=True))
+            word = self._masked(slot, size, size // element, mask)
+            if self.evex.facts.suppresses:
+                address = self._masked_address(size, mask, size // element, write=True)
+            else:
+                address = self.e.address(self.insn, size, write=True)
+                self.e.op(f"probev.{size}", 0, *address)
+            self.e.op(f"storem.{size}.{element}", word, *address)
             return
         self.e.op(f"storev.{self._suffix(size)}", slot, *self.e.address(self.insn, size, write=True))
 

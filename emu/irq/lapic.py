@@ -166,6 +166,10 @@ class LocalApic:
         elif rising:
             self._deliver_local(offset)
 
+    def lint0_is_nmi(self) -> bool:
+        """Whether LINT0 is unmasked and delivers an NMI."""
+        return self.lvt[LVT_LINT0] & (LVT_MASKED | 7 << 8) == apicbus.NMI << 8
+
     def _sample_level_lint0(self) -> None:
         entry = self.lvt[LVT_LINT0]
         if self._lint[0] and not entry & (LVT_MASKED | LVT_REMOTE_IRR) and entry & LVT_LEVEL and not entry >> 8 & 7:
@@ -339,10 +343,12 @@ class LocalApic:
 
     # -- the xAPIC page --
 
+    def covers(self, gpa: int) -> bool:
+        """Whether the page is there: it is not while the APIC is disabled or in x2APIC mode."""
+        return self.base & (BASE_EN | BASE_EXTD) == BASE_EN and gpa >> 12 == self.base >> 12
+
     def mmio_read(self, offset: int, size: int) -> int:
         """A load from the page. Only the low dword of each 16 bytes holds a register (SDM 11.4.1)."""
-        if not self.enabled or self.x2apic:
-            return (1 << size * 8) - 1
         value = self.read_register(offset & ~0xF)
         if value is None:
             self._error(ESR_ILLEGAL_REGISTER)
@@ -351,7 +357,7 @@ class LocalApic:
 
     def mmio_write(self, offset: int, size: int, value: int) -> None:
         """A store to the page. Anything but an aligned dword is "undefined" (SDM 11.4.1) and is dropped here."""
-        if not self.enabled or self.x2apic or offset & 0xF or size < 4:
+        if offset & 0xF or size < 4:
             return
         if not self.write_register(offset, value & 0xFFFFFFFF):
             self._error(ESR_ILLEGAL_REGISTER)

@@ -33,10 +33,11 @@ class GeneralProtection(Exception):
 
 
 class LapicMsrs:
-    """The MSR view of one local APIC. `address_bits` is MAXPHYADDR."""
+    """The MSR view of one local APIC. `address_bits` is MAXPHYADDR; `x2apic`: the processor has that mode."""
 
-    def __init__(self, lapic: LocalApic, address_bits: int = 48) -> None:
+    def __init__(self, lapic: LocalApic, address_bits: int = 48, x2apic: bool = True) -> None:
         self._lapic = lapic
+        self._modes = regs.BASE_EN | (regs.BASE_EXTD if x2apic else 0)
         self._base_mask = (1 << address_bits) - 0x1000
 
     @staticmethod
@@ -96,7 +97,7 @@ class LapicMsrs:
 
     def _write_base(self, value: int) -> None:
         lapic = self._lapic
-        if value & ~(self._base_mask | regs.BASE_BSP | regs.BASE_EXTD | regs.BASE_EN):
+        if value & ~(self._base_mask | regs.BASE_BSP | self._modes):
             raise GeneralProtection
         was, becomes = lapic.base, value
         enabled, extended = bool(becomes & regs.BASE_EN), bool(becomes & regs.BASE_EXTD)

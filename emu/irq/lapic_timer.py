@@ -84,6 +84,12 @@ class ApicTimer:
             self._deadline = tsc
             self._schedule()
 
+    def set_tsc_offset(self, offset: int) -> None:
+        """This vCPU's TSC is now the clock's plus `offset`, modulo 2**64; an armed deadline comes sooner or later."""
+        self.tsc_offset = offset - (1 << 64) if offset >> 63 else offset
+        if self.mode == TSC_DEADLINE:
+            self._schedule()
+
     def _load(self, count: int) -> None:
         self._loaded, self._loaded_at = count, self._clock.now
         self._schedule()

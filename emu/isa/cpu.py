@@ -60,17 +60,20 @@ class Cpu:
 
 
 def parse(text: str) -> Cpu:
-    """NAME,+EXTENSION,-EXTENSION,... as QEMU takes it. ValueError: one line that names what is wrong."""
+    """NAME,+EXTENSION,-EXTENSION,vendor=... as QEMU takes it. ValueError: one line that names what is wrong."""
     name, *changes = text.split(",")
     model = MODELS.get(name)
     if model is None:
         raise ValueError(f"no CPU model named {name!r}; there are: {', '.join(MODELS)}")
     wanted = set(extensions.supported(OFFERABLE) if model.extensions is None else model.extensions.split())
     for change in changes:
+        if change in (f"vendor={INTEL}", f"vendor={AMD}"):
+            model = model._replace(vendor=change.removeprefix("vendor="))
+            continue
         sign, extension = change[:1], change[1:].replace(".", "_").replace("-", "_")
         if sign not in ("+", "-") or extension not in BY_NAME:
-            raise ValueError(f"CPU model {name}: {change!r} is not + or - and the name of an extension; "
-                             "strata info --cpu max lists them")
+            raise ValueError(f"CPU model {name}: {change!r} is not + or - and the name of an extension, or "
+                             f"vendor={AMD}, or vendor={INTEL}; strata info --cpu max lists them")
         if sign == "-":
             wanted.discard(extension)
         elif extension not in OFFERABLE:

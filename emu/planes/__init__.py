@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from emu.planes.model import PlaneModel
 
 AVAILABLE = ("none", "vsm")
-POLICIES = ("ms", "kut")        # for vsm: whose reading of the TLFS counts where its users disagree
+# For vsm: whose reading of the TLFS counts where its users disagree; -vtl2: three levels are offered instead of two.
+POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
 
 
 def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None:
@@ -24,4 +25,5 @@ def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None
     if policy not in (None, *POLICIES):
         raise ValueError(f"policy {policy!r}: for planes vsm one of {', '.join(POLICIES)}")
     from emu.planes.vsm.partition import Partition
-    return Partition(machine, dialect=policy or "ms")
+    dialect, _, levels = (policy or "ms").partition("-")
+    return Partition(machine, dialect=dialect, max_vtl=2 if levels else 1)

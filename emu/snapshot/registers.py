@@ -16,7 +16,7 @@ from emu.plane import Plane
 from jit import fpu_layout, group_layout, layout
 
 HOST = ("self", "tlb", "jumps", "fpu", "tlb_sets", "pmap", "pmap_pages", "code", "code_map", "runtime", "handlers",
-        "probes", "vcpu", "plane", "denials")
+        "probes", "vcpu", "plane", "denials", "monitors")
 INSIDE = ("tmp", "page_rip", "slow_value", "exit", "exit_uop", "next_rip", "resume", "alone", "probe_hits", "walk_gpa",
           "walk_rights", "io_kind", "io_address", "io_size", "io_value", "io_done", "io_next", "io_log", "smc_pass",
           "smc_gpa", "smc_second", "arg", "desc", "desc_at", "frame", "stk_sp", "stk_width", "stk_selector", "stk_base",

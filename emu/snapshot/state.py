@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from emu.mem.ram import PAGE
 from emu.snapshot.fields import ObjectState
 from emu.snapshot.registers import load_group, load_plane, save_group, save_plane
-from jit import group_layout
+from jit import group_layout, pmap
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -29,7 +30,7 @@ def _save_vcpu(vcpu: VCpu) -> dict[str, Any]:
         "icount": vcpu.icount, "enabled": vcpu.group.get(group_layout.ENABLED), "group": save_group(vcpu.group),
         "msrs": sorted(vcpu.msrs.values.items()),
         "planes": [save_plane(plane, vcpu.planes) for plane in vcpu.planes],
-        "lapics": [lapic.save() for lapic in vcpu.lapics[1:]],
+        "waiting": vcpu.waiting.save(), "lapics": [lapic.save() for lapic in vcpu.lapics[1:]],
     }
 
 
@@ -38,7 +39,8 @@ def save(machine: Machine) -> dict[str, Any]:
     return {
         "pc": machine.pc.save(), "vcpus": [_save_vcpu(vcpu) for vcpu in machine.vcpus],
         "model": None if machine.plane_model is None else _objects(machine).save(),
-        "machine": {"turn": machine.turn, "quantum": machine.quantum, "input": machine.input.save()},
+        "machine": {"turn": machine.turn, "turn_left": machine.turn_left, "input": machine.input.save(),
+                    "monitors": machine.engine.monitors.save()},
         "events": machine.clock.order(),
     }
 
@@ -56,7 +58,8 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
     for vcpu, saved in zip(machine.vcpus, state["vcpus"], strict=True):
         for lapic, data in zip(vcpu.lapics[1:], saved["lapics"], strict=True):
             lapic.load(data)
-        vcpu.msrs.values = dict(saved["msrs"])
+        vcpu.msrs.values.clear()
+        vcpu.msrs.values.update(saved["msrs"])
     if machine.plane_model is not None:
         _objects(machine).load(state["model"])
     for vcpu, saved in zip(machine.vcpus, state["vcpus"], strict=True):
@@ -64,10 +67,13 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
         vcpu.group.now = machine.clock.icount
         for plane, data in zip(vcpu.planes, saved["planes"], strict=True):
             load_plane(plane, vcpu.planes, data)
+        vcpu.waiting.load(saved["waiting"])
         load_group(vcpu.group, saved["group"])
     if machine.plane_model is not None:
         machine.plane_model.restored()
-    machine.turn, machine.quantum = state["machine"]["turn"], state["machine"]["quantum"]
+    machine.turn, machine.turn_left = state["machine"]["turn"], state["machine"]["turn_left"]
+    for gpa in machine.engine.monitors.load(state["machine"]["monitors"]):
+        machine.memory.map[gpa // PAGE] |= pmap.WATCHED
     machine.input.load(state["machine"]["input"])
     machine.clock.reorder(state["events"])
 

@@ -6,11 +6,12 @@ from jit.enter import ENTER_SOFTWARE, enter
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import IF, VM, get_of
-from jit.layout import CPL, FAULT_EXT, RFL, SHADOW
+from jit.layout import CPL, DEBUG_HITS, FAULT_EXT, RFL, SHADOW
 from jit.native import Handler, State, rd64, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STI
 from jit.slots import call_with
+from jit.watch import report_hits
 
 
 @op("int", kind=END)
@@ -35,10 +36,13 @@ def into(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("int1", kind=END)
 def int1(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """INT1 is delivered as a hardware event: no DPL check, and EXT is set in error codes."""
+    """INT1 is delivered as a hardware event: no DPL check, and EXT is set in error codes. Breakpoints that MOV SS held
+    back until now are part of the same #DB."""
     wr64(st, FAULT_EXT, 1)
     status = enter(st, imm, 0, 0)
     wr64(st, FAULT_EXT, 0)
+    if status == OK and rd64(st, DEBUG_HITS) != 0:
+        report_hits(st, 0)
     return status
 
 

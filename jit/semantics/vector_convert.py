@@ -9,9 +9,11 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from jit.fpu_layout import MXCSR, SLOW_RESULT
+from jit.host_features import host_has
 from jit.semantics import wiring
 from jit.semantics.vector_float import Lanes, otherwise, raise_fault, usual_mode
-from jit.semantics.wiring import CONVERT_FILL, FLOAT_SCALAR
+from jit.semantics.wiring import BY_MXCSR, CONVERT_FILL, FLOAT_SCALAR, SUPPRESS_INEXACT
+from jit.softfloat import ROUND_SHIFT
 from jit.vector import F32, F64, I1, I32, I64, Kernel, define, vector
 
 KIND = {F32: wiring.F32, F64: wiring.F64, I32: wiring.I32, I64: wiring.I64}
@@ -158,11 +160,30 @@ def change_format(source: ir.Type, to: ir.Type, scalar: bool) -> Callable[[Kerne
 
 
 def round_integral(real: ir.Type, scalar: bool) -> Callable[[Kernel], None]:
-    """ROUNDPS and the like: the exact function does it all."""
+    """ROUNDPS, VRNDSCALEPS and the like. The host rounds normal numbers to integers where inexactness needs no note."""
     def emit(k: Kernel) -> None:
-        lanes = Lanes(k, real, scalar)
-        otherwise(k, I1(0), lambda: None, "pure_round", lanes.code(0), k.d, k.a, k.c, k.imm)
+        lanes, b = Lanes(k, real, scalar), k.b
+        if not host_has("sse4.1"):
+            otherwise(k, I1(0), lambda: None, "pure_round", lanes.code(0), k.d, k.a, k.c, k.imm)
+            return
+        x, bits = lanes.load(k.c)
+        mxcsr = k.scalar(I64(MXCSR), I64)
+        mode = b.select(truth(b, k.imm, BY_MXCSR), b.lshr(mxcsr, I64(ROUND_SHIFT)), k.imm)
+        value = lanes.bits(k.intrinsic("rint", x))
+        for number, name in ((1, "floor"), (2, "ceil"), (3, "trunc")):
+            wanted = b.icmp_unsigned("==", b.and_(mode, I64(3)), I64(number))
+            value = b.select(wanted, lanes.bits(k.intrinsic(name, x)), value)
+        quiet = b.or_(truth(b, k.imm, SUPPRESS_INEXACT), inexact_noted(k))
+        whole = b.icmp_unsigned("==", b.and_(k.imm, I64(0xF0)), I64(0))
+        good = lanes.all(b.or_(lanes.normal(bits), lanes.zero(bits)))
+        otherwise(k, b.and_(b.and_(quiet, whole), good), lambda: lanes.store(value), "pure_round", lanes.code(0), k.d,
+                  k.a, k.c, k.imm)
     return emit
+
+
+def truth(b: ir.IRBuilder, word: ir.Value, bit: int) -> ir.Value:
+    """Whether a word has a bit."""
+    return b.icmp_unsigned("!=", b.and_(word, I64(bit)), I64(0))
 
 
 def mmx_to_packed(k: Kernel) -> None:

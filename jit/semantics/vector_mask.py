@@ -5,6 +5,7 @@ from it what the mask lets through. Their operand B is the offset of the mask's 
 
     loadm.N     N bytes to the FPU file; masked-off elements are not accessed. D: jit/semantics/wiring.py
     storem.N.E  the elements of E bytes that the mask selects to memory
+    probev.N    whether N bytes may be written, whatever the mask
     mergeE.N    D's elements of E bytes from A where the mask says so, D cleared from byte N up
     zeroE.N     the same, other elements become 0
     merge_lowE.16, zero_lowE.16     the lowest element under mask bit 0, the rest of the 16 bytes from A
@@ -12,6 +13,7 @@ from it what the mask lets through. Their operand B is the offset of the mask's 
     neutral_lowE.16     the same for the lowest element alone
     signsE.N    opmask register D = signs of A's elements, under the mask
     sign_lowE.16    the same for the lowest element alone
+    fold_mask.N K8 = mask A for a memory operand of N elements that is repeated
     round_static, round_restore     MXCSR for one instruction without exceptions
 """
 
@@ -22,16 +24,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from jit.access import PAGE_MASK, data_entry
+from jit.access import PAGE_MASK, data_entry, probe
 from jit.exits import OK
 from jit.fault import general_protection
-from jit.fpu_layout import KEPT_MXCSR, MXCSR, OPMASK
+from jit.fpu_layout import KEPT_MXCSR, MXCSR, OPMASK, TEMPORARY_MASK, opmask
 from jit.layout import FPU, TLB_ADDEND, TLB_READ, TLB_WRITE
-from jit.native import Handler, State, ld64, memmove, rd64, shr
+from jit.native import Handler, State, inline, ld64, memmove, rd64, shr
 from jit.registry import op
 from jit.semantics.operands import effective, hint
 from jit.semantics.vector_move import clear_above, slow_loadv, slow_storev
-from jit.semantics.wiring import MASKED_ALIGNED, MASKED_OFFSET, OPMASK_NUMBER, OPMASK_SHIFT
+from jit.semantics.wiring import ELEMENT_SHIFT, MASKED_ALIGNED, MASKED_OFFSET, OPMASK_NUMBER, OPMASK_SHIFT
 from jit.vector import I1, I8, I16, I32, I64, Kernel, constant, define, vector
 from jit.vector_access import MASK_FLAGS_SHIFT
 
@@ -61,11 +63,19 @@ def _bits(b: ir.IRBuilder, mask: ir.Value, count: int) -> ir.Value:
     return mask if count == 64 else b.trunc(mask, ir.IntType(count))
 
 
+@inline
+def selects(st: State, d: int, size: int) -> bool:
+    """Whether the mask selects any of an operand's elements; if none, processors do not look at its alignment."""
+    lanes = shr(size, shr(d, ELEMENT_SHIFT) & 3)
+    mask = ld64(rd64(st, FPU) + OPMASK + ((shr(d, OPMASK_SHIFT) & OPMASK_NUMBER) << 3))
+    return mask << (64 - lanes) != 0
+
+
 @op("loadm", 1, 2, 4, 8, 16, 32, 64)
 def load_masked(size: int) -> Handler:
     def load_masked(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
-        if d & MASKED_ALIGNED and linear & (size - 1):
+        if d & MASKED_ALIGNED and linear & (size - 1) and selects(st, d, size):
             return general_protection(st, 0)
         to = rd64(st, FPU) + (d & MASKED_OFFSET)
         entry = data_entry(st, linear)
@@ -82,7 +92,7 @@ def store_masked(size: int, element: int) -> Handler:
 
     def store_masked(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, imm)
-        if d & MASKED_ALIGNED and linear & (size - 1):
+        if d & MASKED_ALIGNED and linear & (size - 1) and selects(st, d, size):
             return general_protection(st, 0)
         fpu = rd64(st, FPU)
         origin = fpu + (d & MASKED_OFFSET)
@@ -93,6 +103,13 @@ def store_masked(size: int, element: int) -> Handler:
             return OK
         return slow_storev(st, linear, size | hint(b) | shr(d, OPMASK_SHIFT) << MASK_FLAGS_SHIFT, origin)
     return store_masked
+
+
+@op("probev", *WIDE)
+def probe_vector(size: int) -> Handler:
+    def probe_vector(st: State, d: int, a: int, b: int, imm: int) -> int:
+        return probe(st, effective(st, a, b, imm), size, hint(b))
+    return probe_vector
 
 
 def mask_bits(k: Kernel, word: ir.Value, count: int) -> ir.Value:
@@ -117,6 +134,17 @@ def select_lowest(element: ir.IntType, zeroing: bool) -> Callable[[Kernel], None
         k.store(k.d, k.b.insert_element(x, k.b.select(bit, k.b.extract_element(x, I32(0)), other), I32(0)))
         clear_above(k)
     return emit
+
+
+def fold_mask(k: Kernel) -> None:
+    """K8: bit n says whether mask A selects an element whose number modulo the operation's width is n. The immediate
+    has a one for each element."""
+    value = k.b.and_(k.scalar(k.a, I64), k.imm)
+    half = 32
+    while half >= k.size:
+        value = k.b.or_(value, k.b.lshr(value, I64(half)))
+        half //= 2
+    k.store_scalar(I64(opmask(TEMPORARY_MASK)), k.b.and_(value, I64((1 << k.size) - 1)))
 
 
 def neutral(element: ir.IntType) -> Callable[[Kernel], None]:
@@ -184,5 +212,6 @@ for _bytes, _type in ELEMENTS.items():
     define(f"neutral_low{_bytes}", neutral_lowest(_type), 16)
     define(f"signs{_bytes}", signs(_type), *WIDE)
     define(f"sign_low{_bytes}", sign_lowest(_type), 16)
+define("fold_mask", fold_mask, 1, 2, 4, 8)
 define("round_static", round_static, 8)
 define("round_restore", round_restore, 8)

@@ -94,6 +94,22 @@ def fill_mask(mask: int, element: int, size: int) -> None:
     memset(mask + size, 0, VECTOR_BYTES - size)
 
 
+@inline
+def indexed_address(st: State, start: int, indices: int, index: int, scale: int, segment: int, size: int, form: str,
+                    access: int) -> tuple[int, int]:
+    """(linear address, status) of the element of `size` bytes whose index of `index` bytes is at host address
+    `indices`."""
+    number = load_host(indices, index)
+    linear = start + ((sx32(number) if index == 4 else number) << scale)
+    if form == NARROW:
+        linear = linear & 0xFFFFFFFF
+        if segment < 8:
+            linear += rd64(st, SEG + SEG_BYTES * segment + SEG_BASE)
+    elif form == SEGMENTED:
+        return linear_address(st, segment, linear & 0xFFFFFFFF, size, access)
+    return linear, OK
+
+
 @op("gather", *((e, i, form) for e in (4, 8) for i in (4, 8) for form in (FLAT, NARROW, SEGMENTED)))
 def gather(element: int, index: int, form: str) -> Handler:
     """Elements of `element` bytes at base + index * scale + displacement, the lowest first. What was loaded before one
@@ -113,14 +129,8 @@ def gather(element: int, index: int, form: str) -> Handler:
         done, loaded, status = 0, 0, OK
         while done < count:
             if chosen(mask + done * element, element):
-                number = load_host(indices + done * index, index)
-                linear = start + ((sx32(number) if index == 4 else number) << scale)
-                if form == NARROW:
-                    linear = linear & 0xFFFFFFFF
-                    if segment < 8:
-                        linear += rd64(st, SEG + SEG_BYTES * segment + SEG_BASE)
-                elif form == SEGMENTED:
-                    linear, status = linear_address(st, segment, linear & 0xFFFFFFFF, element, READ)
+                linear, status = indexed_address(st, start, indices + done * index, index, scale, segment, element,
+                                                 form, READ)
                 value = 0
                 if status == OK:
                     value, status = load(st, linear, element, ((d & STACK_SEGMENT) >> 6) | ALIGNED)

@@ -46,7 +46,10 @@ def mmx_written(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("emms")
 def emms(st: State, d: int, a: int, b: int, imm: int) -> int:
-    st64(rd64(st, FPU) + FTW, 0)
+    """As every MMX instruction, it sets TOP to 0 (SDM Vol. 3A table 12-1)."""
+    fpu = rd64(st, FPU)
+    st64(fpu + FTW, 0)
+    st64(fpu + FSW, ld64(fpu + FSW) & ~TOP)
     return OK
 
 

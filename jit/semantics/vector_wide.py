@@ -1,4 +1,4 @@
-"""Moves that only 256-bit vectors have (SDM Vol. 2C: VBROADCAST*, VINSERT*128, VEXTRACT*128, VPERM*)."""
+"""Moves that only VEX and EVEX encodings have (SDM Vol. 2C: VBROADCAST*, VPERM2*128, VPERMIL*, VPERMQ)."""
 
 from collections.abc import Callable
 
@@ -16,18 +16,6 @@ def broadcast(element: ir.IntType) -> Callable[[Kernel], None]:
     return emit
 
 
-def insert_half(k: Kernel) -> None:
-    """VINSERTF128: A with the half that the immediate names replaced by B."""
-    x, half = k.load(k.a, I128), k.scalar(k.c, I128)
-    k.store(k.d, k.b.insert_element(x, half, k.b.trunc(k.b.and_(k.imm, I64(1)), I32)))
-
-
-def extract_half(k: Kernel) -> None:
-    """VEXTRACTF128 to a register or temporary."""
-    at = k.b.shl(k.b.and_(k.imm, I64(1)), I64(4))
-    k.store_scalar(k.d, k.scalar(k.b.add(k.a, at), I128))
-
-
 def permute_halves(k: Kernel) -> None:
     """VPERM2F128: each half one of four, or zero."""
     choices = k.b.shuffle_vector(k.load(k.a, I128), k.load(k.c, I128), constant(I32, [0, 1, 2, 3]))
@@ -41,7 +29,7 @@ def permute_halves(k: Kernel) -> None:
 
 
 def permute_by(element: ir.IntType, per: int, at: int) -> Callable[[Kernel], None]:
-    """VPERMILPS, VPERMILPD, VPERMD: elements of A, by the bits of B from bit `at` up, in groups of `per`."""
+    """VPERMILPS, VPERMILPD: elements of A, by the bits of B from bit `at` up, in groups of `per`."""
     def emit(k: Kernel) -> None:
         x, y = k.load(k.a, element), k.load(k.c, element)
         result = x
@@ -55,11 +43,11 @@ def permute_by(element: ir.IntType, per: int, at: int) -> Callable[[Kernel], Non
 
 
 def permute_quads(k: Kernel) -> None:
-    """VPERMQ, VPERMPD: any of four for each."""
+    """VPERMQ, VPERMPD by the immediate: any of the four of its 256 bits for each."""
     x = k.load(k.a, I64)
     result = x
-    for i in range(4):
-        result = k.b.insert_element(result, chosen(k, x, 0, 2, 2 * i), I32(i))
+    for i in range(x.type.count):
+        result = k.b.insert_element(result, chosen(k, x, i & -4, 2, 2 * (i & 3)), I32(i))
     k.store(k.d, result)
 
 
@@ -72,13 +60,10 @@ def permute_pairs(k: Kernel) -> None:
     k.store(k.d, result)
 
 
-for _suffix, _element in (("b", I8), ("w", I16), ("d", I32), ("q", I64), ("x", I128)):
+for _suffix, _element in (("b", I8), ("w", I16), ("d", I32), ("q", I64)):
     define("broadcast" + _suffix, broadcast(_element), *VECTOR)
-define("insert_half", insert_half, 32)
-define("extract_half", extract_half, 32)
 define("permute_halves", permute_halves, 32)
 define("permilps", permute_by(I32, 4, 0), *VECTOR)
 define("permilpd", permute_by(I64, 2, 1), *VECTOR)
-define("permd", permute_by(I32, 8, 0), 32)
-define("permute_quads", permute_quads, 32)
+define("permute_quads", permute_quads, 32, 64)
 define("permilpd_imm", permute_pairs, *VECTOR)

@@ -28,11 +28,9 @@ PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHERE = "linear", "virtual", "anywhere"
 PROBE_HOT, PROBE_FILE = "hot", "file"
 
 # Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
-# of an element, whether the memory is one element for all (then log2 of how many), and whether it must be aligned.
+# of an element, and whether the address must be aligned.
 MASKED_OFFSET = 0xFFFF
-OPMASK_SHIFT, ELEMENT_SHIFT, BROADCAST_BIT, LANES_SHIFT = 16, 20, 1 << 22, 23
-OPMASK_NUMBER = 15
-MASKED_ALIGNED = 1 << 26
+OPMASK_SHIFT, OPMASK_NUMBER, ELEMENT_SHIFT, MASKED_ALIGNED = 16, 15, 20, 1 << 22
 
 # Operations of jit/simd_float.py, and the bit of its code that says the rest of the register comes from operand A
 ADD, SUB, MUL, DIV, MIN, MAX, ROOT = range(7)
@@ -54,3 +52,9 @@ XSAVE_FORM, XSAVE_WIDE, XSAVE_LONG, XSAVE_COMPACTS = 3, 4, 8, 16
 
 # Operations of jit/simd_parts.py
 GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)
+
+# Families of waiting instructions, each of which waits for a line only if it has armed it itself (jit/monitor.py)
+BY_MWAIT, BY_UMWAIT, BY_MWAITX = 1, 2, 3
+# How an instruction waits (jit/semantics/wait.py): not at all for a line; an interrupt ends it whatever RFLAGS.IF is;
+# there is a deadline; IA32_UMWAIT_CONTROL may bring that forward, and CF says so
+WAITS_UNMONITORED, WAITS_MASKED, WAITS_DEADLINE, WAITS_LIMITED = 1, 2, 4, 8

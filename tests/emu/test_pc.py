@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from emu.dev.i440fx import ShadowSegment
+from emu.irq.lapic_msr import GeneralProtection
 from emu.pc import PC, PcHooks
 from emu.pc_config import GIB, MIB, ram_layout
 
@@ -95,7 +96,7 @@ def test_timer_interrupt_reaches_vcpu_0_through_the_8259(r: Rig) -> None:
 
 
 def test_timer_interrupt_through_ioapic_pin_2(r: Rig) -> None:
-    r.bus.mmio_write(0xFEE000F0, 4, 0x1FF)
+    r.pc.mmio_write(r.pc.lapics[0], 0xFEE000F0, 4, 0x1FF)
     r.ioapic(2, 0x51)
     r.pit(1193)
     r.wait(1_100_000)
@@ -124,32 +125,47 @@ def test_rtc_irq_8_and_keyboard_irq_1(r: Rig) -> None:
 
 
 def test_level_interrupt_is_ended_by_the_lapic_eoi(r: Rig) -> None:
-    r.bus.mmio_write(0xFEE000F0, 4, 0x1FF)
+    r.pc.mmio_write(r.pc.lapics[0], 0xFEE000F0, 4, 0x1FF)
     r.ioapic(9, 0x8061)
     r.pc.acpi_pm.enable_acpi(True)
     r.pc.acpi_pm.base = 0x600
     r.pc.acpi_pm.port_write(0x602, 2, 0x0100)
     r.pc.acpi_pm.press_power_button()
     assert r.pc.lapics[0].acknowledge() == 0x61
-    r.bus.mmio_write(0xFEE000B0, 4, 0)
+    r.pc.mmio_write(r.pc.lapics[0], 0xFEE000B0, 4, 0)
     assert r.pc.lapics[0].acknowledge() == 0x61, "the line is still asserted"
     r.pc.acpi_pm.port_write(0x600, 2, 0x0100)
-    r.bus.mmio_write(0xFEE000B0, 4, 0)
+    r.pc.mmio_write(r.pc.lapics[0], 0xFEE000B0, 4, 0)
     assert not r.pc.lapics[0].pending()
 
 
 def test_each_vcpu_sees_its_own_lapic() -> None:
     r = Rig(cpus=3)
-    r.pc.lapic_window.lapic = r.pc.lapics[2]
-    assert r.bus.mmio_read(0xFEE00020, 4) == 2 << 24
-    r.bus.mmio_write(0xFEE00300, 4, 0xC4500)
+    assert r.pc.mmio_read(r.pc.lapics[2], 0xFEE00020, 4) == 2 << 24
+    r.pc.mmio_write(r.pc.lapics[2], 0xFEE00300, 4, 0xC4500)
     assert r.signals == [(0, "init", 0), (1, "init", 0)]
 
 
-def test_relocated_lapic_is_reported(r: Rig) -> None:
-    r.pc.lapic_msrs[0].msr_write(0x1B, 0xFED00900)
-    assert r.bus.mmio_read(0xFEE00020, 4) == 0xFFFFFFFF
-    assert any("moved" in line for line in r.reports)
+def test_a_local_apic_can_be_moved(r: Rig) -> None:
+    """SDM Vol. 3A 11.4.5; there it covers what the chipset has."""
+    r.pc.lapic_msrs[0].msr_write(0x1B, 0xFEC00900)
+    assert r.pc.mmio_read(r.pc.lapics[0], 0xFEE00030, 4) == 0xFFFFFFFF
+    assert r.pc.mmio_read(r.pc.lapics[0], 0xFEC00030, 4) == r.pc.lapics[0].read_register(0x30)
+    assert r.reports == []
+
+
+def test_the_page_is_gone_while_disabled_and_in_x2apic_mode(r: Rig) -> None:
+    for base in (0xFEE00100, 0xFEE00900, 0xFEE00D00):
+        r.pc.lapic_msrs[0].msr_write(0x1B, base)
+        present = base == 0xFEE00900
+        assert (r.pc.mmio_read(r.pc.lapics[0], 0xFEE00030, 4) != 0xFFFFFFFF) is present
+
+
+def test_a_processor_without_x2apic_refuses_the_mode() -> None:
+    """SDM Vol. 3A 11.12.1: the bit is reserved then."""
+    r = Rig(x2apic=False)
+    with pytest.raises(GeneralProtection):
+        r.pc.lapic_msrs[0].msr_write(0x1B, 0xFEE00D00)
 
 
 def test_nmi_line(r: Rig) -> None:

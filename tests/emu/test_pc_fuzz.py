@@ -8,7 +8,7 @@ from emu.irq.lapic_msr import GeneralProtection
 from emu.pc import PC, PcHooks
 from emu.pc_config import MIB
 
-MMIO = (0xFEE00000, 0xFEC00000, 0xB8000, 0xFED00000, 0xBFFF8)
+MMIO = (0xFEC00000, 0xB8000, 0xFED00000, 0xBFFF8)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -357,3 +357,45 @@ def test_int1_sets_no_bits() -> None:
     rig = Rig()
     rig.run("f1")
     assert (rig.vector(), hits(rig)) == (DB, 0)
+
+
+# --- DR6 over several exceptions ---------------------------------------------
+
+
+def test_b3_to_b0_are_those_of_the_last_debug_exception() -> None:
+    """SDM Vol. 3B 17.2.3: the processor clears B3-B0 that do not apply, and nothing else."""
+    rig = Rig()
+    rig.set("dr6", 0xFFFF0FF0 | BS | 0b1010)
+    watch(rig, CODE, EXECUTE, number=2)
+    rig.run("90")
+    assert rig.vector() == DB
+    assert rig.get("dr6") == 0xFFFF0FF0 | BS | 0b0100
+
+
+def test_a_single_step_clears_old_hits() -> None:
+    rig = Rig()
+    rig.set("dr6", 0xFFFF0FF0 | 0b0010)
+    rig.set("flags", TF | 2)
+    rig.run("90 90")
+    assert trapped(rig, CODE + 1, BS)
+
+
+def test_int1_after_mov_ss_takes_the_held_back_hit_along() -> None:
+    """One #DB, for both."""
+    rig = Rig()
+    watch(rig, DATA, ACCESS, 2)
+    rig.write(DATA, 0x10, 2)
+    rig.set("rbx", DATA)
+    rig.code("8e13 f1 90")                      # MOV SS, [RBX]; INT1
+    rig.run(budget=3)
+    assert trapped(rig, CODE + 3, 1)
+    assert rig.get("rsp") == STACK_TOP - 40
+
+
+def test_an_instruction_breakpoint_after_mov_ss_hits_on_amd() -> None:
+    rig = Rig()
+    rig.set("vendor", layout.VENDOR_AMD)
+    watch(rig, CODE + 2, EXECUTE)
+    rig.set("rax", 0x10)
+    rig.run("8ed0 90 90")
+    assert trapped(rig, CODE + 2, 1)

@@ -298,3 +298,13 @@ def test_tss_without_room_for_the_inner_stack() -> None:
     rig.write(0x3000 + 8 * SS, gate(SECOND, 0x30000 + 16 * SS, 0x8E))
     rig.run(lcall(SPARE))
     assert rig.words(STACK_TOP - 16, 2, 4) == [KDATA, CODE]
+
+
+def test_segments_dropped_by_a_return_keep_their_base() -> None:
+    """FS and GS go on working with a base that an MSR gave them, under the null selector (SDM Vol. 3A 3.4.4.1)."""
+    rig = Rig("long")
+    rig.set("gs.base", 0x12345000)
+    for i, word in enumerate((TARGET, UCODE | 3, 0x202, 0x9000, UDATA | 3)):
+        rig.write(STACK_TOP + 8 * i, word)
+    rig.step("48cf")
+    assert (rig.get("cpl"), rig.get("gs"), rig.get("gs.base"), rig.get("ds")) == (3, 0, 0x12345000, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from jit import layout
 from jit.xsave_layout import COMPONENTS, HEADER, SSE, align
-from tools.oracle.arena import ARENA_BYTES, CODE, DATA, offset_of
+from tools.oracle.arena import ARENA_BYTES, DATA, offset_of
 from tools.oracle.case import Case
 from tools.oracle.guest import Guest
 from tools.oracle.host import Host, HostUnavailable, cpu_flags
@@ -84,7 +84,7 @@ def execute(sides, code, bits, mask):
     for side in (host, guest):
         side.write_code(0, data)
     guest.forget()
-    outcomes = [side.run(case, CODE.address) for side in (host, guest)]
+    outcomes = [side.run(case) for side in (host, guest)]
     return outcomes[0].fault, outcomes[1].fault
 
 

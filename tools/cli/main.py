@@ -17,6 +17,7 @@ COMMANDS = {
     "gdb": ("tools.cli.gdb", "serve a guest to GDB, forwards and backwards"),
     "oracle": ("tools.cli.oracle", "compare instructions with the host CPU"),
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
+    "kut": ("tools.cli.kut", "run kvm-unit-tests and compare with what is known"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
     "initramfs": ("tools.cli.initramfs", "write an initial RAM disk for a Linux guest"),
 }

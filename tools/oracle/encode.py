@@ -94,7 +94,7 @@ def _legacy(info: OpCodeInfo, bits: int, rng: Random) -> bytes:
     prefixes = []
     if info.mandatory_prefix in _MANDATORY:
         prefixes.append(_MANDATORY[info.mandatory_prefix])
-    if info.mandatory_prefix == MandatoryPrefix.NONE and rng.random() < 0.4:
+    if info.mandatory_prefix != MandatoryPrefix.P66 and rng.random() < (0.5 if info.operand_size == 16 else 0.3):
         prefixes.append(0x66)
     if rng.random() < 0.1:
         prefixes.append(ADDRESS_SIZE)

@@ -26,6 +26,7 @@ DOUBLES = (0, 1 << 63, 1, 0x800FFFFFFFFFFFFF, 0x000FFFFFFFFFFFFF, 0x001000000000
            0x3810000000000000, 0x380FFFFFFFFFFFFF, 0x36A0000000000000, 0x3690000000000000, 0x3800000000000001)
 ROUNDING, DAZ, FLUSH, MASKS = 13, 0x40, 0x8000, 0x1F80
 ALIGNED = -64
+FCW_DEFAULT, TOP_AND_CONDITIONS, PENDING_INVALID = 0x37F, 0x7F00, 0x8081
 POOL = 1024                     # registers made of each kind
 
 
@@ -155,7 +156,11 @@ class VectorBuilder(Builder):
         pokes = case.pokes
         if self.operand and DATA.address <= self.operand and self.operand + 64 <= DATA.end:
             pokes = (*pokes, (self.operand, vector(rng, 64, kind)))
-        state = VectorState(mxcsr(rng), zmm, st, ftw=rng.choice((0, 0xFF, rng.getrandbits(8))),
+        word, fsw = mxcsr(rng), rng.choice((0, rng.getrandbits(16) & TOP_AND_CONDITIONS))
+        fcw = FCW_DEFAULT
+        if rng.random() < 0.02:                         # an x87 exception is pending, of which MMX hears, but not SSE
+            fcw, fsw, word = fcw & ~1, fsw | PENDING_INVALID, MASKS
+        state = VectorState(word, zmm, st, fcw, fsw, rng.choice((0, 0xFF, rng.getrandbits(8))),
                             opmask=b"".join(opmask(rng) for _ in range(OPMASKS)))
         return case._replace(vector=state, pokes=pokes)
 

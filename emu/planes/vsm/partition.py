@@ -3,6 +3,7 @@ need."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
@@ -38,6 +39,7 @@ from jit import group_layout, layout, pmap
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.plane import Plane
+    from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
 
 # Imported for the hypercalls that they register.
@@ -93,6 +95,11 @@ class Partition(PlaneModel):
 
     # --- what the machine asks (emu/planes/model.py) -------------------------------------------------------------
 
+    @property
+    def intercepts_seen(self) -> Sequence[Intercept]:
+        """The last secure intercepts."""
+        return tuple(self.intercepts.journal)
+
     def plane_name(self, number: int) -> str:
         """VTL0 and so on."""
         return f"VTL{number}"
@@ -115,6 +122,7 @@ class Partition(PlaneModel):
     def restored(self) -> None:
         """The planes use the tables that follow from the masks."""
         self.protect()
+        self.intercepts.forget_future(self.machine.clock.icount)
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """INIT and SIPI to VTL0 are dropped once a higher VTL is enabled there (TLFS, "VTL interrupts") or has set

@@ -35,10 +35,12 @@ class Rig:
         self.notified += 1
 
     def write(self, offset: int, value: int, cpu: int = 0) -> None:
-        self.apics[cpu].mmio_write(offset, 4, value)
+        if self.apics[cpu].covers(0xFEE00000 + offset):
+            self.apics[cpu].mmio_write(offset, 4, value)
 
     def read(self, offset: int, cpu: int = 0) -> int:
-        return self.apics[cpu].mmio_read(offset, 4)
+        apic = self.apics[cpu]
+        return apic.mmio_read(offset, 4) if apic.covers(0xFEE00000 + offset) else 0xFFFFFFFF
 
     def enable(self) -> None:
         for cpu in range(len(self.apics)):

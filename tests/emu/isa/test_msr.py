@@ -1,13 +1,115 @@
-"""MSRs that depend on the CPU model."""
+"""MSRs that are state: reserved bits, memory types, machine-check registers, the TSC and its adjustment."""
+
+from types import SimpleNamespace
+
 import pytest
 
+from emu.clock import Clock
 from emu.irq.lapic_msr import GeneralProtection
+from emu.irq.lapic_timer import TSC_DEADLINE, ApicTimer
+from emu.isa.msr import Msrs
+from emu.isa.msr_table import MCA_BANKS
+from emu.isa.tsc import TimeStampCounter
 from emu.machine import Machine
+from jit import layout
 
+MTRRCAP, DEF_TYPE, PHYSBASE0, PHYSMASK0, FIX4K = 0xFE, 0x2FF, 0x200, 0x201, 0x268
+MCG_CAP, MCG_STATUS, MC0_CTL, MC0_STATUS, MC0_ADDR, MC0_MISC = 0x179, 0x17A, 0x400, 0x401, 0x402, 0x403
+MISC_ENABLE, PERF_CTL0, PERF_CTR0, FEATURE_CONTROL = 0x1A0, 0xC0010000, 0xC0010004, 0x3A
+TSC, TSC_ADJUST = 0x10, 0x3B
 IA32_XSS = 0xDA0
+ONES = (1 << 64) - 1
 
 
-def test_ia32_xss_has_no_bit_to_set():
+@pytest.fixture
+def reports() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def msrs(reports: list[str]) -> Msrs:
+    return Msrs(reports.append)
+
+
+@pytest.mark.parametrize("index, value", [
+    (DEF_TYPE, 0xC06), (PHYSBASE0, 0xFF000006), (PHYSMASK0, 0xFFFFFF000800), (FIX4K, 0x0605040100060504),
+    (MCG_STATUS, 7), (MC0_CTL, 0), (MC0_CTL, ONES), (MC0_STATUS, 0), (MC0_ADDR, ONES), (MC0_MISC, 5 << 60),
+    (PERF_CTR0, 0xFFFFFFFFFFFF)])
+def test_what_may_be_written_is_kept(msrs: Msrs, index: int, value: int) -> None:
+    msrs.write(index, value)
+    assert msrs.read(index) == value
+
+
+@pytest.mark.parametrize("index, value", [
+    (MTRRCAP, 0), (MCG_CAP, 0), (FEATURE_CONTROL, 1),           # read-only, and locked
+    (DEF_TYPE, 0x102), (DEF_TYPE, 1 << 12), (DEF_TYPE, 7),      # reserved bits, reserved type
+    (PHYSBASE0, 0xFF000002), (PHYSBASE0, 0x106), (PHYSBASE0, 1 << 60), (PHYSMASK0, 0x400), (FIX4K, 0x02),
+    (MCG_STATUS, 8), (MC0_CTL, 1), (MC0_STATUS, 1), (PERF_CTL0, 1 << 21)])
+def test_reserved_values_are_general_protection(msrs: Msrs, index: int, value: int) -> None:
+    before = msrs.read(index)
+    with pytest.raises(GeneralProtection):
+        msrs.write(index, value)
+    assert msrs.read(index) == before
+
+
+def test_banks_beyond_those_of_mcg_cap_do_not_exist(msrs: Msrs) -> None:
+    banks = msrs.read(MCG_CAP) & 0xFF
+    assert banks == MCA_BANKS
+    msrs.read(MC0_MISC + 4 * (banks - 1))
+    for index in range(MC0_CTL + 4 * banks, MC0_CTL + 4 * 32):
+        with pytest.raises(GeneralProtection):
+            msrs.read(index)
+
+
+def test_read_only_bits_of_misc_enable_stay(msrs: Msrs) -> None:
+    reset = msrs.read(MISC_ENABLE)
+    msrs.write(MISC_ENABLE, 1 << 18)
+    assert msrs.read(MISC_ENABLE) == 1 << 18 | reset & 0x1880
+
+
+def test_bits_without_an_effect_are_reported_once(msrs: Msrs, reports: list[str]) -> None:
+    msrs.write(PERF_CTL0, 0xC0)
+    assert reports == []
+    msrs.write(PERF_CTL0, 0x4300C0)
+    msrs.write(PERF_CTL0, 0x4300C0)
+    assert len(reports) == 1 and "PERF_CTL0" in reports[0]
+
+
+class Plane(dict[int, int]):
+    def set(self, offset: int, value: int) -> None:
+        self[offset] = value
+
+    def get(self, offset: int) -> int:  # type: ignore[override]
+        return self.__getitem__(offset)
+
+
+def test_tsc_and_its_adjustment_move_together() -> None:
+    """SDM Vol. 3B 17.17.3: each write to one adds the same difference to the other."""
+    clock = Clock()
+    timer = ApicTimer(clock, 1_000_000_000, lambda: None)
+    vcpu = SimpleNamespace(plane=Plane({layout.TSC_OFFSET: 0}), machine=SimpleNamespace(clock=clock),
+                           lapic=SimpleNamespace(timer=timer))
+    tsc = TimeStampCounter(vcpu)        # type: ignore[arg-type]
+    clock.skip_to(1_000)
+    tsc.msr_write(TSC_ADJUST, 500)
+    assert (tsc.msr_read(TSC), tsc.msr_read(TSC_ADJUST)) == (1_500, 500)
+    tsc.msr_write(TSC, 100)
+    assert (tsc.msr_read(TSC), tsc.msr_read(TSC_ADJUST)) == (100, -900 & ONES)
+
+
+def test_an_armed_deadline_follows_the_tsc() -> None:
+    fired: list[int] = []
+    clock = Clock()
+    timer = ApicTimer(clock, 1_000_000_000, lambda: fired.append(clock.now))
+    timer.write_control(TSC_DEADLINE, masked=False)
+    timer.deadline = 10_000
+    timer.set_tsc_offset(-4_000 & ONES)
+    assert clock.next_deadline() == 14_000
+    timer.set_tsc_offset(9_000)
+    assert clock.next_deadline() == 1_000
+
+
+def test_ia32_xss_has_no_bit_to_set() -> None:
     msrs = Machine(memory=1 << 20, engine="interp").vcpus[0].msrs
     msrs.write(IA32_XSS, 0)
     with pytest.raises(GeneralProtection):
@@ -15,8 +117,8 @@ def test_ia32_xss_has_no_bit_to_set():
     assert msrs.read(IA32_XSS) == 0
 
 
-def test_ia32_xss_comes_with_xsaves():
-    reports = []
+def test_ia32_xss_comes_with_xsaves() -> None:
+    reports: list[str] = []
     msrs = Machine(memory=1 << 20, engine="interp", cpu="qemu64", report=reports.append).vcpus[0].msrs
     with pytest.raises(GeneralProtection):
         msrs.read(IA32_XSS)

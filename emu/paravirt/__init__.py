@@ -1,0 +1,3 @@
+"""What a hypervisor offers its guest without planes: `--paravirt`."""
+
+AVAILABLE = ("none", "kvm")
