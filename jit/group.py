@@ -11,8 +11,9 @@ from jit import exits, vsm_call
 from jit.exits import OK
 from jit.flags import IF
 from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, FORCED, INTERFACE, INTERFACE_OTHER, INTERFACE_VSM, NOTIFY
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, RFL, SHADOW
-from jit.native import State, inline, rd64, shr, state_at, wr64
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, RFL, SHADOW
+from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
+from jit.probe import SWITCH_BIT, SWITCHES, hit
 from jit.switch import DONE, REFUSED, refuse
 
 _run = types.ExternalFunction("strata_run", types.int64(types.voidptr))
@@ -69,6 +70,15 @@ def finish_instruction(st: State) -> int:
 
 
 @inline
+def note_switch(group: State) -> None:
+    """A debugger that looks for plane switches learns of one, before the entered plane's first instruction."""
+    st = state_at(rd64(group, FILES + (rd64(group, ACTIVE) << 3)))
+    table = rd64(st, PROBES)
+    if table != 0 and ld64(table + SWITCHES) != 0:
+        hit(st, SWITCH_BIT)
+
+
+@inline
 def hypercall(group: State, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
@@ -101,6 +111,7 @@ def run_group(group: State) -> int:
                     status = vsm_call.preempt(group, st, active, above)
                 if status != OK:
                     return status
+                note_switch(group)
                 if notifies(group, above, active):
                     return exits.NOTIFY
                 continue
@@ -116,5 +127,7 @@ def run_group(group: State) -> int:
         status = hypercall(group, st, active)
         if status != DONE:
             return status
+        if rd64(group, ACTIVE) != active:
+            note_switch(group)
         if notifies(group, rd64(group, ACTIVE), active):
             return exits.NOTIFY
