@@ -32,6 +32,7 @@ HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
 FERR = 50           # an x87 exception is to be signalled outside, as CR0.NE = 0 asks (SDM Vol. 1 8.7.2)
 SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ended
+RDPMC = 45          # ECX names a performance counter; privilege was checked
 DENIED = 52         # a more privileged plane does not allow the access of DENIED_*
 TRAPPED = 53        # a more privileged plane intercepts the register access of TRAPPED
 NOTIFY = 54         # a plane was entered that wants to know of interrupts waiting for those below it
