@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable
 from typing import Any
 
 from emu import boot, firmware_state, stop
-from emu.clock import SECOND, Clock
+from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.isa import cpu as cpus
@@ -21,14 +20,16 @@ from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
+from emu.planes.journal import joined
+from emu.serial_input import SerialInput
 from emu.stop import Stop
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import VCpu
+from emu.waiting import RUNNING, WAIT_FOR_SIPI, could_end
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
-INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
 QUANTUM, MAX_QUANTUM = 10_000, 1_000_000    # instructions of one vCPU before the next one runs
 
@@ -97,8 +98,7 @@ class Machine:
         self.symbols = SymbolTable(())
         self.seconds = 0.0
         self.stopping: Stop | None = None
-        self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
-        self._input_open = False
+        self._input = SerialInput(self.pc.uart.feed)
         self.reschedule = False
         self._next, self._turn = 0, quantum     # vCPU whose turn it is, and instructions left of it
 
@@ -121,6 +121,12 @@ class Machine:
         return [{"icount": s.icount, "vcpu": vcpu, "from": s.source, "to": s.target, "cause": s.cause,
                  "rip_from": s.rip_from, "rip_to": s.rip_to, "registers": saved}
                 for _, vcpu, s in found[-SWITCHES_KEPT:]]
+
+    @property
+    def intercepts(self) -> list[dict[str, Any]]:
+        """The last accesses of planes that others were told of, in order: icount, vcpu, plane, to, kind, what, rip,
+        instruction, and as far as `switches` goes back entered, cause, resumed, rip_after."""
+        return [] if self.plane_model is None else joined(self.plane_model.intercepts_seen, self.switches)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -152,7 +158,7 @@ class Machine:
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
         idle then waits for them instead of ending the run."""
-        self._input.put((data, more))
+        self._input.put(data, more)
 
     def run(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over."""
@@ -196,14 +202,14 @@ class Machine:
         if self.engine.regions.busy:
             self.engine.regions.poll()
             size = min(size, SLICE_COMPILING)
-        self._receive()
+        self._input.receive()
         clock.run_due()
         self._wake()
         running = [v for v in self.vcpus if v.runs()]
         if not running:
             deadline = clock.next_deadline()
-            if self._input_open and self._wakeable():
-                self._idle(deadline)
+            if self._input.open and self._wakeable():
+                self._input.idle(clock, deadline)
             elif deadline is None or not (any(v.listens() for v in self.vcpus) or self.pc.may_raise_nmi()):
                 self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
             else:
@@ -230,35 +236,13 @@ class Machine:
             self._next, self._turn = vcpu.index, self.quantum
         return vcpu
 
-    def _receive(self, wait: float | None = None) -> None:
-        """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""
-        try:
-            while True:
-                data, self._input_open = self._input.get(block=wait is not None, timeout=wait)
-                self.pc.uart.feed(data)
-                wait = None
-        except queue.Empty:
-            return
-
-    def _idle(self, deadline: int | None) -> None:
-        """Nothing to do in an interactive run: time passes as the host's does until input comes or an event is due."""
-        now, started = self.clock.now, time.perf_counter()
-        self._receive(wait=INPUT_WAIT if deadline is None else min(INPUT_WAIT, (deadline - now) / SECOND))
-        if deadline is not None:
-            self.clock.skip_to(min(deadline, now + int((time.perf_counter() - started) * SECOND)))
-
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
-        return any(v.group.active == 0 and v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200
-                   for v in self.vcpus)
+        return any(v.group.active == 0 and could_end(v.plane) for v in self.vcpus)
 
     def _wake(self) -> None:
         for vcpu in self.vcpus:
-            plane = vcpu.plane
-            activity = plane.get(layout.ACTIVITY)
-            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
-                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
-                plane.set(layout.ACTIVITY, RUNNING)
+            vcpu.waiting.poll(vcpu.plane)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
 
@@ -292,6 +276,7 @@ class Machine:
         elif kind == "init":
             self.pc.lapics[index].init()
             boot.reset(plane)
+            self.engine.monitors.disarm(index)
             plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
@@ -309,6 +294,7 @@ class Machine:
         self._shadow = segments
         for gpa in self.map.shadow(segments):
             self.engine.translator.invalidate(gpa)
+        self.engine.monitors.disarm_all()
         self.flush_all()
 
     def _device_read(self, gpa: int, size: int) -> bytes:
@@ -336,6 +322,9 @@ class Machine:
         for page in pages:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
+            if self.memory.map[page // PAGE] & pmap.WATCHED:
+                first, end = max(gpa, page), min(gpa + len(data), page + PAGE)
+                self.engine.note_write(self.vcpus[0].plane.address, first, end - first)
         self.memory.write(gpa, data)
 
     def exists(self, gpa: int) -> bool:

@@ -27,15 +27,18 @@ HYPERCALL = 41
 UNIMPLEMENTED = 42
 INTERRUPT = 43      # INTR is asserted and the guest can take it
 EVENT = 44          # the budget is used up
+RDPMC = 45          # ECX names a performance counter; privilege was checked
 CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
 FERR = 50           # an x87 exception is to be signalled outside, as CR0.NE = 0 asks (SDM Vol. 1 8.7.2)
 SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ended
-RDPMC = 45          # ECX names a performance counter; privilege was checked
 DENIED = 52         # a more privileged plane does not allow the access of DENIED_*
 TRAPPED = 53        # a more privileged plane intercepts the register access of TRAPPED
 NOTIFY = 54         # a plane was entered that wants to know of interrupts waiting for those below it
+WATCH = 55          # page IO_VALUE is to be watched for writes, then the instruction is executed again
+WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
+PAUSE = 57          # a good moment to let others run
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

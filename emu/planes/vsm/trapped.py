@@ -35,6 +35,8 @@ NAMES = {guards.CR0_WRITE: register_names.CR0, guards.CR4_WRITE: register_names.
          guards.XCR0_WRITE: register_names.XCR0, guards.GDTR_WRITE: register_names.GDTR,
          guards.IDTR_WRITE: register_names.IDTR, guards.LDTR_WRITE: register_names.LDTR,
          guards.TR_WRITE: register_names.TR}
+SPELLED = {guards.CR0_WRITE: "CR0", guards.CR4_WRITE: "CR4", guards.XCR0_WRITE: "XCR0", guards.GDTR_WRITE: "GDTR",
+           guards.IDTR_WRITE: "IDTR", guards.LDTR_WRITE: "LDTR", guards.TR_WRITE: "TR"}
 SYSTEM_DESCRIPTOR_BYTES, GRANULAR = 16, 0x8000
 
 
@@ -51,7 +53,7 @@ class Traps:
         if number not in MASKS:
             return True
         if number == guards.MISC_ENABLE_WRITE:
-            changed = vp.vcpu.msrs.values[IA32_MISC_ENABLE] ^ (value or 0)
+            changed = vp.vcpu.msrs.read(IA32_MISC_ENABLE) ^ (value or 0)
         else:
             old = plane.get(layout.CR0 if number == guards.CR0_WRITE else layout.CR4)
             changed = old ^ plane.get(layout.IO_VALUE)
