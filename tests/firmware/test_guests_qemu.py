@@ -49,4 +49,4 @@ def test_vsm_call_names_what_is_missing() -> None:
 
 
 def test_guests_are_all_listed() -> None:
-    assert sorted(path.stem for path in BUILD.glob("*.elf")) == sorted([*GUESTS, "smp", "vsm_call"])
+    assert {path.stem for path in BUILD.glob("*.elf")} - {path.stem for path in BUILD.glob("vsm_*.elf")} == {*GUESTS, "smp"}
