@@ -67,6 +67,7 @@ class VCpu:
             exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
             exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
+            exits.RDPMC: self._rdpmc,
         }
 
     @property
@@ -337,8 +338,17 @@ class VCpu:
         index, model = plane.get(RCX) & MASK32, self.machine.plane_model
         if model is not None and model.intercepts_msr(self, plane, index, None):
             return
+        self._give(plane, self.msrs.read, index)
+
+    def _rdpmc(self, plane: Plane) -> None:
+        """Intel's models have no counters."""
+        self._give(plane, self.msrs.read_counter, plane.get(RCX) & MASK32 if self.machine.cpu.amd else MASK32)
+
+    @staticmethod
+    def _give(plane: Plane, read: Callable[[int], int], index: int) -> None:
+        """EDX:EAX = read(index), or #GP(0)."""
         try:
-            value = self.msrs.read(index)
+            value = read(index)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return

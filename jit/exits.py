@@ -27,6 +27,7 @@ HYPERCALL = 41
 UNIMPLEMENTED = 42
 INTERRUPT = 43      # INTR is asserted and the guest can take it
 EVENT = 44          # the budget is used up
+RDPMC = 45          # ECX names a performance counter; privilege was checked
 CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
