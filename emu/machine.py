@@ -205,7 +205,7 @@ class Machine:
             if deadline is None and self._input_open and self._wakeable():
                 self._receive(wait=INPUT_WAIT)
                 return
-            if deadline is None:
+            if deadline is None or self._asleep_for_good():
                 self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
                 return
             clock.skip_to(deadline)
@@ -221,6 +221,10 @@ class Machine:
         self._turn -= vcpu.run(size)
         if self.reschedule:
             self._turn = 0
+
+    def _asleep_for_good(self) -> bool:
+        """No vCPU takes interrupts, and the timers that go on are not set up to send an NMI."""
+        return self.plane_model is None and not self.pc.sends_nmi() and all(v.deaf() for v in self.vcpus)
 
     def _whose_turn(self, running: list[VCpu]) -> VCpu:
         """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the

@@ -151,6 +151,12 @@ class VCpu:
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
 
+    def deaf(self) -> bool:
+        """Whether it waits for something that no interrupt can be: a start-up IPI, or anything with IF = 0 (SDM Vol. 2A
+        HLT)."""
+        activity = self.plane.get(layout.ACTIVITY)
+        return activity == WAIT_FOR_SIPI or activity == HALTED and not self.plane.get(layout.RFL) & 0x200
+
     def interrupt_changed(self, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed, its TPR too."""
         plane, lapic = self.planes[number], self.lapics[number]

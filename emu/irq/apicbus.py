@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 FIXED, LOWEST_PRIORITY, SMI, REMOTE_READ, NMI, INIT, STARTUP, EXTINT = range(8)
+UNMASKABLE = (SMI, NMI, INIT)       # delivered whatever RFLAGS.IF is
 MODE_NAMES = ("fixed", "lowest priority", "SMI", "remote read", "NMI", "INIT", "start-up", "ExtINT")
 NO_SHORTHAND, TO_SELF, TO_ALL, TO_OTHERS = range(4)
 

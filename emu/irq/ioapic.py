@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from emu.irq.apicbus import EXTINT, FIXED, LOWEST_PRIORITY, ApicMessage
+from emu.irq.apicbus import EXTINT, FIXED, LOWEST_PRIORITY, UNMASKABLE, ApicMessage
 
 IOAPIC_BASE = 0xFEC00000
 PINS = 24
@@ -62,6 +62,10 @@ class IoApic:
         )
         if level and not taken:
             self._table[pin] &= ~REMOTE_IRR  # "set when local APIC(s) accept the level interrupt"
+
+    def sends_nmi(self) -> bool:
+        """Whether an input that is not masked delivers an NMI, SMI or INIT."""
+        return any(not entry & MASKED and entry >> 8 & 7 in UNMASKABLE for entry in self._table)
 
     def eoi(self, vector: int) -> None:
         """An EOI message: entries of that vector drop Remote IRR and, if the line is still asserted, fire again."""
