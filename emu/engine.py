@@ -10,6 +10,7 @@ import numpy as np
 
 from emu.decode.translator import Translator
 from emu.isa.cpu import Cpu, bare
+from emu.mem.monitors import Monitors
 from emu.mem.ram import PhysicalMemory
 from emu.regions import Regions
 from jit import layout, run_slots
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from emu.plane import Plane
 
 _ACCESS_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_ACCESS_NOTE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "run_group",
-          "flush_all", "withdraw_writes", "update_mode")
+          "note_write", "flush_all", "withdraw_writes", "update_mode")
 
 
 class Engine:
@@ -40,11 +42,13 @@ class Engine:
         self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
+        self.monitors = Monitors()
         self._calls: dict[str, ctypes._FuncPointer] = {}
         self.regions = Regions(self)
         self.run = self._callable("run")
         self.run_group = self._callable("run_group")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
+        self.note_write = _ACCESS_NOTE(self.compiler.function("note_write"))
         self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))
 
     def constants(self) -> dict[int, int]:
@@ -53,6 +57,7 @@ class Engine:
         return {
             layout.PMAP: self.memory.map_block.address,
             layout.PMAP_PAGES: self.memory.top >> 12,
+            layout.MONITORS: self.monitors.address,
             layout.CODE: translator.directory_block.address,
             layout.CODE_MAP: translator.decoded_block.address,
             layout.RUNTIME: self.runtime.ctypes.data,

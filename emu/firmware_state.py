@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from emu.acpi import dsdt, tables
 from emu.dev import piix
 from emu.dev.pci_function import INTERRUPT_LINE, INTERRUPT_PIN
 from emu.irq.pic import ELCR_MASTER
-from emu.load.model import Segment
+from emu.load.model import Image, Segment
+from emu.mem.ram import PhysicalMemory
 from emu.pc import IRQ_SCI, PC
 
 KINDS = ("linux", "multiboot", "multiboot2", "pvh")     # boot protocols whose kernels expect a PC
 TABLES_BASE = 0xF0000           # where an RSDP is looked for (ACPI 5.2.5.1), in a range reported as reserved
 ISA_BRIDGE, POWER_MANAGEMENT = (1, 0), (1, 3)           # PCI device and function
+
+
+def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, image: Image, report: Callable[[str], None]) -> None:
+    """Prepare the machine for an image whose boot protocol presumes firmware; others find it as after RESET."""
+    if image.kind not in KINDS:
+        return
+    set_up_chipset(pc)
+    piece = acpi_tables(cpus, image.segments)
+    if piece is None:
+        report("no ACPI tables: the image has a segment where they would be")
+    elif memory.backed(piece.gpa, piece.size):
+        memory.write(piece.gpa, piece.data)
 
 
 def set_up_chipset(pc: PC) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emu import boot, firmware_state, stop
-from emu.clock import Clock
+from emu.clock import SECOND, Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.isa import cpu as cpus
@@ -23,7 +23,8 @@ from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.planes.journal import joined
 from emu.stop import Stop
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import VCpu
+from emu.waiting import RUNNING, WAIT_FOR_SIPI, could_end
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -31,7 +32,7 @@ SLICE = 20_000_000              # instructions without looking at the host: Ctrl
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
-QUANTUM = 10_000                # instructions of one vCPU before the next one runs
+QUANTUM, MAX_QUANTUM = 10_000, 1_000_000    # instructions of one vCPU before the next one runs
 
 
 def _pages(gpa: int, size: int) -> list[tuple[int, int]]:
@@ -49,15 +50,16 @@ class Machine:
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
-    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. test_device:
-    with the device of emu/dev/testdev.py. paravirt: a name from `emu.paravirt.AVAILABLE`. The callbacks receive the
+    `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
+    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. paravirt: a
+    name from `emu.paravirt.AVAILABLE`. The callbacks receive the
     guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
-                 policy: str | None = None, engine: str = "auto", seed: int = 0, test_device: bool = False,
-                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
+                 test_device: bool = False, paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
                  debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
@@ -65,6 +67,9 @@ class Machine:
                                    ("planes", planes, plane_models.AVAILABLE)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(known)}")
+        if not 1 <= quantum <= MAX_QUANTUM:
+            raise ValueError(f"quantum {quantum}: not 1 to {MAX_QUANTUM} instructions")
+        self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.report = report or _nothing
@@ -97,7 +102,7 @@ class Machine:
         self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._input_open = False
         self.reschedule = False
-        self._next = 0
+        self._next, self._turn = 0, quantum     # vCPU whose turn it is, and instructions left of it
 
     # --- the public side ---------------------------------------------------------------------------------------------
 
@@ -148,18 +153,9 @@ class Machine:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
-        if image.kind in firmware_state.KINDS:
-            self._stand_in_for_firmware(image)
+        firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
         boot.start(self.vcpus[0].plane, image.boot)
         return image
-
-    def _stand_in_for_firmware(self, image: Image) -> None:
-        firmware_state.set_up_chipset(self.pc)
-        piece = firmware_state.acpi_tables(self.vcpu_count, image.segments)
-        if piece is None:
-            self.report("no ACPI tables: the image has a segment where they would be")
-        elif self.memory.backed(piece.gpa, piece.size):
-            self.memory.write(piece.gpa, piece.data)
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
@@ -203,7 +199,7 @@ class Machine:
     # --- scheduling --------------------------------------------------------------------------------------------------
 
     def _round(self, size: int) -> None:
-        """Let each running vCPU have its quantum, or skip idle time."""
+        """Let one vCPU run until its quantum or the slice ends or a timer is due, or skip idle time."""
         clock = self.clock
         if self.engine.regions.busy:
             self.engine.regions.poll()
@@ -214,25 +210,33 @@ class Machine:
         running = [v for v in self.vcpus if v.runs()]
         if not running:
             deadline = clock.next_deadline()
-            if deadline is None and self._input_open and self._wakeable():
-                self._receive(wait=INPUT_WAIT)
-                return
-            if deadline is None:
+            if self._input_open and self._wakeable():
+                self._idle(deadline)
+            elif deadline is None or not (any(v.listens() for v in self.vcpus) or self.pc.may_raise_nmi()):
                 self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
-                return
-            clock.skip_to(deadline)
+            else:
+                clock.skip_to(deadline)
             return
+        vcpu = running[0]
         if len(self.vcpus) > 1:
-            size = min(size, QUANTUM)
+            vcpu = self._whose_turn(running)
+            size = min(size, self._turn)
         due = clock.deadline_icount()
         if due is not None:
             size = max(1, min(size, due - clock.icount))
-        for vcpu in running:
-            self._next = vcpu.index
-            self.reschedule = False
-            vcpu.run(size)
-            if self.stopping is not None:
-                break
+        self.reschedule = False
+        self._turn -= vcpu.run(size)
+        if self.reschedule:
+            self._turn = 0
+
+    def _whose_turn(self, running: list[VCpu]) -> VCpu:
+        """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the
+        quantum changes nothing, so that where a run is interrupted does not matter."""
+        vcpu = self.vcpus[self._next]
+        if self._turn <= 0 or vcpu not in running:
+            vcpu = next((v for v in running if v.index > self._next), running[0])
+            self._next, self._turn = vcpu.index, self.quantum
+        return vcpu
 
     def _receive(self, wait: float | None = None) -> None:
         """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""
@@ -244,18 +248,20 @@ class Machine:
         except queue.Empty:
             return
 
+    def _idle(self, deadline: int | None) -> None:
+        """Nothing to do in an interactive run: time passes as the host's does until input comes or an event is due."""
+        now, started = self.clock.now, time.perf_counter()
+        self._receive(wait=INPUT_WAIT if deadline is None else min(INPUT_WAIT, (deadline - now) / SECOND))
+        if deadline is not None:
+            self.clock.skip_to(min(deadline, now + int((time.perf_counter() - started) * SECOND)))
+
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
-        return any(v.group.active == 0 and v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200
-                   for v in self.vcpus)
+        return any(v.group.active == 0 and could_end(v.plane) for v in self.vcpus)
 
     def _wake(self) -> None:
         for vcpu in self.vcpus:
-            plane = vcpu.plane
-            activity = plane.get(layout.ACTIVITY)
-            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
-                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
-                plane.set(layout.ACTIVITY, RUNNING)
+            vcpu.waiting.poll(vcpu.plane)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
 
@@ -289,6 +295,7 @@ class Machine:
         elif kind == "init":
             self.pc.lapics[index].init()
             boot.reset(plane)
+            self.engine.monitors.disarm(index)
             plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
@@ -306,6 +313,7 @@ class Machine:
         self._shadow = segments
         for gpa in self.map.shadow(segments):
             self.engine.translator.invalidate(gpa)
+        self.engine.monitors.disarm_all()
         self.flush_all()
 
     def _device_read(self, gpa: int, size: int) -> bytes:
@@ -333,6 +341,9 @@ class Machine:
         for page in pages:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
+            if self.memory.map[page // PAGE] & pmap.WATCHED:
+                first, end = max(gpa, page), min(gpa + len(data), page + PAGE)
+                self.engine.note_write(self.vcpus[0].plane.address, first, end - first)
         self.memory.write(gpa, data)
 
     def exists(self, gpa: int) -> bool:

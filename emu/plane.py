@@ -42,6 +42,7 @@ class Plane:
         self.set(layout.PHYS_MASK, (1 << cpu.model.physical) - 1)
         self.set(layout.A20_MASK, (1 << 64) - 1)
         self.set(layout.VCPU, vcpu)
+        engine.monitors.add(vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
         engine.regions.sampling(self)

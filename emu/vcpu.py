@@ -15,16 +15,17 @@ from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
 from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
+from emu.isa.wait_rules import WaitRules
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
+from emu.waiting import HALTED, RUNNING, SHUT_DOWN, WAIT_FOR_SIPI, Waiting
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
 
 UD, GP = 6, 13
-RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
 INTERCEPTED = frozenset((exits.CPUID, exits.RDMSR, exits.WRMSR, exits.HYPERCALL, exits.CR_WRITE))
 MASK32 = 0xFFFFFFFF
@@ -47,18 +48,22 @@ class VCpu:
         self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
+        self.wait_rules = WaitRules(self)
+        self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
+        self.waiting = Waiting(self)
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
             exits.SMC_DONE: self._smc_done,
-            exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
+            exits.RUNTIME: self._runtime, exits.HALT: self.waiting.halt, exits.SHUTDOWN: self._shutdown,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
             exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
-            exits.NOTIFY: self._notify,
+            exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
+            exits.PAUSE: self.waiting.pause,
         }
 
     @property
@@ -86,6 +91,7 @@ class VCpu:
         plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
+        self.wait_rules.apply()
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -150,6 +156,15 @@ class VCpu:
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
+
+    def listens(self) -> bool:
+        """Whether an interrupt could make it run. Higher planes take theirs whatever RFLAGS.IF is."""
+        activity = self.plane.get(layout.ACTIVITY)
+        if len(self.planes) > 1:
+            return True
+        if activity == HALTED:
+            return bool(self.plane.get(layout.RFL) & 0x200)
+        return activity not in (WAIT_FOR_SIPI, SHUT_DOWN)
 
     def interrupt_changed(self, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed, its TPR too."""
@@ -282,19 +297,11 @@ class VCpu:
     def _runtime(self, plane: Plane) -> None:
         self.engine.provide(plane.get(layout.IO_VALUE))
 
-    def _halt(self, plane: Plane) -> None:
-        plane.retire()
-        if plane.get(layout.FAULT_PENDING):         # a debug trap ends the halt at once
-            return
-        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
-            plane.set(layout.ACTIVITY, HALTED)
-
     def _coprocessor_error(self, plane: Plane) -> None:
         """FERR# reaches IRQ 13, and the processor waits before the instruction until an interrupt comes (SDM Vol. 1
         8.7.2)."""
         self.machine.pc.coprocessor.signal()
-        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
-            plane.set(layout.ACTIVITY, HALTED)
+        self.waiting.begin(plane, HALTED)
 
     def _shutdown(self, plane: Plane) -> None:
         model = self.machine.plane_model

@@ -35,6 +35,9 @@ SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ende
 DENIED = 52         # a more privileged plane does not allow the access of DENIED_*
 TRAPPED = 53        # a more privileged plane intercepts the register access of TRAPPED
 NOTIFY = 54         # a plane was entered that wants to know of interrupts waiting for those below it
+WATCH = 55          # page IO_VALUE is to be watched for writes, then the instruction is executed again
+WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
+PAUSE = 57          # a good moment to let others run
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

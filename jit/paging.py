@@ -5,7 +5,7 @@ The formats differ in entry size and level count only, so one loop serves 4-leve
 """
 
 from jit import exits, pmap
-from jit.access import PAGE_MASK
+from jit.access import PAGE_MASK, note_write
 from jit.exits import FAULT, OK
 from jit.layout import (
     CR0,
@@ -81,6 +81,8 @@ def mark_entry(st: State, gpa: int, entry: int, bits: int, wide: int) -> None:
             st64(host, entry | bits)
         else:
             st32(host, entry | bits)
+        if host_page(st, gpa) & pmap.WATCHED:
+            note_write(st, gpa, 8 if wide else 4)
 
 
 @inline

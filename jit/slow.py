@@ -5,7 +5,7 @@ in IO_LOG; as handlers are deterministic, a micro-op with several device accesse
 """
 
 from jit import exits, pmap
-from jit.access import PAGE_MASK, load_host, store_host, translate
+from jit.access import PAGE_MASK, load_host, note_write, store_host, translate
 from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
 from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
@@ -99,6 +99,8 @@ def write_physical(st: State, gpa: int, size: int, value: int) -> int:
     """A write that lies in one page and hits no code. ROM ignores it."""
     backing = host_page(st, gpa)
     if backing & pmap.WRITE:
+        if backing & pmap.WATCHED:
+            note_write(st, gpa, size)
         store_host((backing & PAGE_MASK) | (gpa & 0xFFF), size, value)
         return OK
     if backing & pmap.READ:

@@ -79,7 +79,7 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     elif backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page):
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
-                    and backing & (pmap.WRITE | pmap.CODE) == pmap.WRITE
+                    and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED) == pmap.WRITE
                     and denials(st, gpa) & DENY_WRITE == 0)
         st64(entry + TLB_READ, page)
         st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
@@ -129,7 +129,8 @@ def flush_page(st: State, linear: int) -> None:
 
 
 def withdraw_writes(st: State, gpa: int) -> int:
-    """Withdraw write permission to a guest-physical page: it came to hold decoded instructions."""
+    """Withdraw write permission to a guest-physical page: it came to hold decoded instructions or a line
+    that is monitored."""
     for i in range(TLB_SETS):
         base = set_address(st, i)
         for j in range(DATA_ENTRIES):

@@ -17,6 +17,7 @@ L1C, L1D = (1, 0, ECX), (1, 0, EDX)
 L7B, L7C, L7D, L71A = (7, 0, EBX), (7, 0, ECX), (7, 0, EDX), (7, 1, EAX)
 XSTATE = (0xD, 1, EAX)
 E1C, E1D, E8B = (0x80000001, 0, ECX), (0x80000001, 0, EDX), (0x80000008, 0, EBX)
+E7D, E21A, E21C = (0x80000007, 0, EDX), (0x80000021, 0, EAX), (0x80000021, 0, ECX)
 
 # State components that an extension needs enabled in XCR0 (SDM Vol. 1 13.1)
 YMM, ZMM, PKRU = 1 << 2, 0b111 << 5, 1 << 9
@@ -60,7 +61,7 @@ TABLE = (
     Extension("sse2", L1D, 26, DONE, ("SSE2",)),
     Extension("sse3", L1C, 0, DONE, ("SSE3",)),
     Extension("pclmulqdq", L1C, 1, DONE, ("PCLMULQDQ",)),
-    Extension("monitor", L1C, 3, NOT_YET, ("MONITOR",)),
+    Extension("monitor", L1C, 3, DONE, ("MONITOR",)),
     Extension("ssse3", L1C, 9, DONE, ("SSSE3",)),
     Extension("fma", L1C, 12, DONE, ("FMA",), YMM),
     Extension("cx16", L1C, 13, DONE, ("CMPXCHG16B",)),
@@ -102,7 +103,7 @@ TABLE = (
     Extension("avx512vbmi", L7C, 1, DONE, ("AVX512_VBMI",), ZMM),
     Extension("umip", L7C, 2, DONE, cr4=1 << 11),
     Extension("pku", L7C, 3, NOT_YET, ("PKU",), PKRU, cr4=1 << 22),
-    Extension("waitpkg", L7C, 5, NOT_YET, ("WAITPKG",)),
+    Extension("waitpkg", L7C, 5, DONE, ("WAITPKG",)),
     Extension("avx512_vbmi2", L7C, 6, DONE, ("AVX512_VBMI2",), ZMM),
     Extension("cet_ss", L7C, 7, NOT_YET, ("CET_SS",), cr4=1 << 23),
     Extension("gfni", L7C, 8, DONE, ("GFNI",)),
@@ -136,13 +137,21 @@ TABLE = (
     Extension("misalignsse", E1C, 7, NOT_YET),
     Extension("3dnowprefetch", E1C, 8, DONE),
     Extension("topoext", E1C, 22, DONE),
+    Extension("mwaitx", E1C, 29, DONE, ("MONITORX",)),
     Extension("syscall", E1D, 11, DONE, ("SYSCALL",), efer=1 << 0),
     Extension("nx", E1D, 20, DONE, efer=1 << 11),
     Extension("pdpe1gb", E1D, 26, DONE),
     Extension("rdtscp", E1D, 27, DONE, ("RDTSCP",)),
     Extension("lm", E1D, 29, DONE, efer=1 << 8),
+    Extension("invtsc", E7D, 8, DONE),
     Extension("clzero", E8B, 0, NOT_YET, ("CLZERO",)),
     Extension("wbnoinvd", E8B, 9, DONE, ("WBNOINVD",)),
+    # What a processor without speculation has by itself.
+    Extension("lfence_always_serializing", E21A, 2, DONE),
+    Extension("null_sel_clr_base", E21A, 6, DONE),
+    Extension("srso_no", E21A, 29, DONE),
+    Extension("tsa_sq_no", E21C, 1, DONE),
+    Extension("tsa_l1_no", E21C, 2, DONE),
 )
 BY_NAME = {extension.name: extension for extension in TABLE}
 BY_FEATURE = {feature: extension for extension in TABLE for feature in extension.iced}

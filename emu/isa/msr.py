@@ -31,6 +31,7 @@ class Msrs:
     def __init__(self, report: Callable[[str], None], offers: Callable[[str], bool] = lambda name: True) -> None:
         """`offers` says whether the processor has an extension (emu/isa/extensions.py)."""
         self.owners: list[MsrOwner] = []
+        self.written: Callable[[int], None] = lambda index: None    # told after a write to a register that is state
         self._report = report
         self._reported: set[int] = set()
         self.values = {index: plain.reset for index, plain in PLAIN.items() if not plain.needs or offers(plain.needs)}
@@ -59,6 +60,7 @@ class Msrs:
             self._reported.add(index)
             self._report(f"{plain.name} = {value:#x}: bits {value & plain.inert:#x} are kept but have no effect")
         self.values[index] = value & ~plain.kept | self.values[index] & plain.kept
+        self.written(index)
 
     def _unknown(self, verb: str, index: int) -> GeneralProtection:
         if index not in self._reported:

@@ -36,6 +36,7 @@ PLAIN: dict[int, Plain] = {
     0x17: Plain("IA32_PLATFORM_ID", fixed=True),
     0x3A: Plain("IA32_FEATURE_CONTROL", 1, fixed=True),          # locked
     0x8B: Plain("IA32_BIOS_SIGN_ID", 0x0A0011D1 << 32),
+    0xE1: Plain("IA32_UMWAIT_CONTROL", writable=0xFFFF_FFFD, needs="waitpkg"),
     0xFE: Plain("IA32_MTRRCAP", MTRR_COUNT | 1 << 8 | 1 << 10, fixed=True),
     0x179: Plain("IA32_MCG_CAP", MCA_BANKS | MCG_CTL_P, fixed=True, needs="mca"),
     0x17A: Plain("IA32_MCG_STATUS", writable=0b111, needs="mca"),

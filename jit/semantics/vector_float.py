@@ -62,6 +62,17 @@ class Lanes:
         """A result whose rounding cannot have been from below the normal range."""
         return self.between(bits, 2, self.top - 1)
 
+    def ordinary(self, *operands: ir.Value) -> ir.Value:
+        """None of them is a denormal."""
+        sizes = [self.k.b.sub(self.magnitude(bits), self.number(1)) for bits in operands]    # zero becomes the largest
+        least = sizes[0]
+        for size in sizes[1:]:
+            least = self.k.intrinsic("umin", least, size)
+        return self.k.b.icmp_unsigned(">=", least, self.number((1 << self.fraction) - 1))
+
+    def finite(self, bits: ir.Value) -> ir.Value:
+        return self.k.b.icmp_signed("<", self.magnitude(bits), self.number(self.top << self.fraction))
+
     def zero(self, bits: ir.Value) -> ir.Value:
         return self.k.b.icmp_unsigned("==", self.magnitude(bits), self.number(0))
 
@@ -97,12 +108,18 @@ def usual_mode(k: Kernel) -> ir.Value:
     return k.b.icmp_unsigned("==", k.b.and_(mxcsr, I64(ROUNDING_PM_PE)), I64(NEAREST_PM_PE))
 
 
-def otherwise(k: Kernel, fast: ir.Value, finish: Callable[[], None], function: str, *arguments: ir.Value) -> None:
-    """`finish()` where `fast` holds, else the exact function, whose 1 means an unmasked exception: #XM, or #UD where
-    the system does not take it (SDM Vol. 3A 2.5, CR4.OSXMMEXCPT)."""
+def otherwise(k: Kernel, fast: ir.Value, finish: Callable[[], None], function: str, *arguments: ir.Value,
+              rare: Callable[[], ir.Value] | None = None) -> None:
+    """`finish()` where `fast` holds, or `rare()`, which is asked then; else the exact function, whose 1 means an
+    unmasked exception: #XM, or #UD where the system does not take it (SDM Vol. 3A 2.5, CR4.OSXMMEXCPT)."""
     b = k.b
-    direct, exact, done, raised = (k.function.append_basic_block() for _ in range(4))
-    b.cbranch(fast, direct, exact).set_weights([64, 1])
+    direct, second, exact, done, raised = (k.function.append_basic_block() for _ in range(5))
+    b.cbranch(fast, direct, second).set_weights([64, 1])
+    b.position_at_end(second)
+    if rare is None:
+        b.branch(exact)
+    else:
+        b.cbranch(rare(), direct, exact)
     b.position_at_end(direct)
     finish()
     b.branch(done)
@@ -134,17 +151,20 @@ def arithmetic(real: ir.Type, scalar: bool, operation: int) -> Callable[[Kernel]
         else:
             result = {ADD: b.fadd, SUB: b.fsub, MUL: b.fmul, DIV: b.fdiv}[operation](x, y)
         bits = lanes.bits(result)
-        zero_x, zero_y = lanes.zero(xi), lanes.zero(yi)
-        good = lanes.safely_normal(bits)
+        usual = usual_mode(k)
         if operation in (ADD, SUB, ADDSUB):
-            good = b.or_(good, lanes.zero(bits))
+            # Infinities and NaNs come out as such; a sum of so small a size is exact.
+            good = lanes.all(b.and_(lanes.ordinary(xi, yi, bits), lanes.finite(bits)))
+            rare = None
         else:
-            good = b.or_(good, zero_x if operation == DIV else b.or_(zero_x, zero_y))
-        good = b.and_(good, b.or_(lanes.normal(xi), zero_x))
-        second = lanes.normal(yi)
-        good = b.and_(good, second if operation == DIV else b.or_(second, zero_y))
-        otherwise(k, b.and_(usual_mode(k), lanes.all(good)), lambda: lanes.store(bits), "pure_arithmetic",
-                  lanes.code(operation), k.d, k.a, k.c)
+            good = lanes.all(b.and_(lanes.ordinary(xi, yi), lanes.safely_normal(bits)))
+
+            def rare() -> ir.Value:
+                zero = lanes.zero(xi) if operation == DIV else b.or_(lanes.zero(xi), lanes.zero(yi))
+                exact = b.or_(lanes.safely_normal(bits), b.and_(zero, lanes.zero(bits)))
+                return b.and_(usual, lanes.all(b.and_(lanes.ordinary(xi, yi), exact)))
+        otherwise(k, b.and_(usual, good), lambda: lanes.store(bits), "pure_arithmetic",
+                  lanes.code(operation), k.d, k.a, k.c, rare=rare)
     return emit
 
 

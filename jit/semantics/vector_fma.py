@@ -41,19 +41,21 @@ def fused(real: ir.Type, scalar: bool, operation: int) -> Callable[[Kernel], Non
             x = b.bitcast(b.xor(xi, lanes.number(1 << lanes.whole.width - 1)), x.type)
         z = b.bitcast(b.xor(zi, negated_elements(lanes, operation)), z.type)
         bits = lanes.bits(k.intrinsic("fma", x, y, z))
-        zero_x, zero_y, zero_z = lanes.zero(xi), lanes.zero(yi), lanes.zero(zi)
-        normal_z = lanes.normal(zi)
-        # A zero is exact where it is not a product that is too small.
-        good = b.or_(lanes.safely_normal(bits), b.and_(lanes.zero(bits), b.or_(normal_z, b.or_(zero_x, zero_y))))
-        for part in (b.or_(lanes.normal(xi), zero_x), b.or_(lanes.normal(yi), zero_y), b.or_(normal_z, zero_z)):
-            good = b.and_(good, part)
+        usual, ordinary = usual_mode(k), lanes.ordinary(xi, yi, zi)
+        good = lanes.all(b.and_(ordinary, lanes.safely_normal(bits)))
+
+        def rare() -> ir.Value:
+            """A zero is exact where it is not a product that is too small."""
+            zero_product = b.or_(lanes.zero(xi), lanes.zero(yi))
+            exact = b.and_(lanes.zero(bits), b.or_(lanes.normal(zi), zero_product))
+            return b.and_(usual, lanes.all(b.and_(ordinary, b.or_(lanes.safely_normal(bits), exact))))
 
         def finish() -> None:
             if scalar:
                 k.store_scalar(k.d, bits)
             else:
                 k.store(k.d, bits)
-        otherwise(k, b.and_(usual_mode(k), lanes.all(good)), finish, "pure_fma", *arguments)
+        otherwise(k, b.and_(usual, good), finish, "pure_fma", *arguments, rare=rare)
     return emit
 
 

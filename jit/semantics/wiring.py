@@ -48,3 +48,9 @@ XSAVE_FORM, XSAVE_WIDE, XSAVE_LONG, XSAVE_COMPACTS = 3, 4, 8, 16
 
 # Operations of jit/simd_parts.py
 GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)
+
+# Families of waiting instructions, each of which waits for a line only if it has armed it itself (jit/monitor.py)
+BY_MWAIT, BY_UMWAIT, BY_MWAITX = 1, 2, 3
+# How an instruction waits (jit/semantics/wait.py): not at all for a line; an interrupt ends it whatever RFLAGS.IF is;
+# there is a deadline; IA32_UMWAIT_CONTROL may bring that forward, and CF says so
+WAITS_UNMONITORED, WAITS_MASKED, WAITS_DEADLINE, WAITS_LIMITED = 1, 2, 4, 8

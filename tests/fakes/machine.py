@@ -16,11 +16,12 @@ class FakeMachine:
     """As emu.machine.Machine, with guests: exit V, echo, spin, crash, limits, pieces, bad, switch N."""
 
     def __init__(self, memory=256 << 20, vcpus=1, cpu="max", planes="none", policy=None, engine="auto", seed=0,
-                 test_device=False, paravirt="none", serial_out=None, debug_out=None, report=None, progress=None):
+                 quantum=10_000, test_device=False, paravirt="none", serial_out=None, debug_out=None, report=None,
+                 progress=None):
         if cpu != "max":
             raise ValueError(f"no CPU model named {cpu!r};\nthere are: max")
         self.options = dict(memory=memory, vcpus=vcpus, planes=planes, policy=policy, engine=engine, seed=seed,
-                            test_device=test_device, paravirt=paravirt)
+                            quantum=quantum, test_device=test_device, paravirt=paravirt)
         self.serial_out, self.debug_out, self.progress = serial_out, debug_out, progress
         self.icount, self.seconds, self.switches, self.counters = 0, 0.0, [], {"tlb_fills": 3}
         self.intercepts = []

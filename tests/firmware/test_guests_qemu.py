@@ -17,12 +17,12 @@ GUESTS = (
 ).split()
 
 
-def _run(guest: str, cpu: str) -> tuple[int, str]:
+def _run(guest: str, cpu: str, *options: str) -> tuple[int, str]:
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         pytest.skip("qemu-system-x86_64 not found: apt-get install qemu-system-x86")
     command = [qemu, "-accel", "tcg", "-cpu", cpu, "-kernel", str(BUILD / f"{guest}.elf"), "-serial", "stdio"]
-    command += ["-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    command += [*options, "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -36,6 +36,12 @@ def test_guest_passes(guest: str, cpu: str) -> None:
     assert ", 0 failed" in output
 
 
+def test_several_processors() -> None:
+    status, output = _run("smp", "max", "-smp", "3")
+    assert status == PASS and ", 0 failed" in output, output
+    assert _run("smp", "max")[0] == SKIP
+
+
 def test_vsm_call_names_what_is_missing() -> None:
     status, output = _run("vsm_call", "max")
     assert status == SKIP, output
@@ -43,4 +49,4 @@ def test_vsm_call_names_what_is_missing() -> None:
 
 
 def test_guests_are_all_listed() -> None:
-    assert sorted(path.stem for path in BUILD.glob("*.elf")) == sorted([*GUESTS, "vsm_call"])
+    assert sorted(path.stem for path in BUILD.glob("*.elf")) == sorted([*GUESTS, "smp", "vsm_call"])

@@ -115,7 +115,9 @@ def in_strata(kernel: str, initrd: str, append: str, engine: str, cpus: int) -> 
     done = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False,
                           timeout=TIME_LIMIT)
     seconds = time.perf_counter() - start
-    result: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"ready": False, "reason": f"status {done.returncode}"}
+    result: dict[str, Any] = {"ready": False, "reason": f"status {done.returncode}"}
+    if done.stdout:
+        result = json.loads(done.stdout)
     if not result["ready"]:
         say(f"{engine}: Linux did not get to the shell: {result['reason']}")
         return None

@@ -4,6 +4,7 @@ from typing import NoReturn
 
 SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 LARGEST_MEMORY = 1 << 40
+LARGEST_QUANTUM = 1_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,6 +52,14 @@ def count(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 1000000 or 1e6") from None
     if not 0 < number < 1 << 63:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 2**63")
+    return number
+
+
+def quantum(text: str) -> int:
+    """Instructions of one vCPU's turn, 1 to a million."""
+    number = count(text)
+    if number > LARGEST_QUANTUM:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {LARGEST_QUANTUM} instructions")
     return number
 
 

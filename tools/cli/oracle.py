@@ -66,19 +66,24 @@ def main(argv: list[str]) -> int:
     for option, path in (("--json", args.json), ("--table", args.table)):
         if path and not Path(path).absolute().parent.is_dir():
             parser().error(f"{option} {path}: no such directory")
+    if args.table and (args.family or args.only or args.bits):
+        parser().error("--table is for all families, all forms and both sizes of code")
     from tools.oracle.host import HostUnavailable
     try:
         if args.repro is not None:
             return _repro(args)
         families = args.family or INSTRUCTIONS
-        status = 0
+        status, result = 0, {"seed": args.seed, "count": args.count, "engines": args.engine or ENGINES}
         if "x87-bulk" in families:
             from tools.oracle import x87_bulk
-            status |= x87_bulk.compare_all(args.count, args.seed, args.only or [])
+            result["x87-bulk"] = rows = x87_bulk.compare_all(args.count, args.seed, args.only or [])
+            status |= any(row["differences"] for row in rows)
         if "sequences" in families:
-            status |= _sequences(args)
+            status |= _sequences(args, result)
         if any(name in INSTRUCTIONS for name in families):
-            status |= _instructions(args, tuple(name for name in families if name in INSTRUCTIONS))
+            status |= _instructions(args, tuple(name for name in families if name in INSTRUCTIONS), result)
+        if args.json:
+            Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         return status
     except HostUnavailable as why:
         print(f"strata: {why}", file=sys.stderr)
@@ -104,7 +109,7 @@ def _repro(args: argparse.Namespace) -> int:
     return DIFFERS if found else 0
 
 
-def _instructions(args: argparse.Namespace, families: tuple[str, ...]) -> int:
+def _instructions(args: argparse.Namespace, families: tuple[str, ...], result: dict[str, Any]) -> int:
     from tools.oracle.coverage import Coverage
     from tools.oracle.forms import forms
     from tools.oracle.host import cpu_flags
@@ -128,21 +133,20 @@ def _instructions(args: argparse.Namespace, families: tuple[str, ...]) -> int:
         print(f"strata: {why}", file=sys.stderr)
         return DIFFERS
     _summary(coverage)
-    if args.json:
-        result = {"seed": args.seed, "count": args.count, "engines": args.engine or ENGINES, "forms": coverage.rows()}
-        Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result["forms"] = coverage.rows()
     if args.table:
         from tools.oracle.document import document
         Path(args.table).write_text(document(coverage), encoding="utf-8")
     return DIFFERS if coverage.differing else 0
 
 
-def _sequences(args: argparse.Namespace) -> int:
+def _sequences(args: argparse.Namespace, result: dict[str, Any]) -> int:
     from tools.oracle.sequences import compare
     with _Bar("comparing programs", args.count) as advance:
         found = compare(args.count, args.seed, tuple(args.engine or ENGINES), args.bits, args.jobs, advance)
     for text in found.differences:
         print(text)
+    result["sequences"] = found._asdict()
     print(f"{found.programs} programs, {found.instructions} instructions, {found.faults} ended by a fault, "
           f"{len(found.differences)} differ", file=sys.stderr)
     return DIFFERS if found.differences else 0

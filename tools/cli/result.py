@@ -34,6 +34,7 @@ def result_of(args: argparse.Namespace, machine: Any, stop: Any) -> dict[str, An
         "memory": args.mem,
         "cpu": args.cpu,
         "seed": args.seed,
+        "quantum": args.quantum,
         "counters": dict(machine.counters),
         "intercepts": list(machine.intercepts),
         "switches": [dict(switch) for switch in machine.switches],

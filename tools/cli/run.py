@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from tools.cli import available
-from tools.cli.options import Parser, address, count, seconds, seed, size, vcpus
+from tools.cli.options import Parser, address, count, quantum, seconds, seed, size, vcpus
 
 BAD_INPUT = 126
 KINDS = ("auto", "linux", "multiboot", "multiboot2", "pvh", "elf", "flat", "bios")
@@ -57,6 +57,8 @@ def parser() -> Parser:
     machine.add_argument("--engine", choices=("auto", "interp", "blocks"), default="auto",
                          help="auto compiles what is hot; interp never compiles, blocks always (default: auto)")
     machine.add_argument("--seed", type=seed, default=0, metavar="N", help="what RDRAND and the like start from")
+    machine.add_argument("--quantum", type=quantum, default=10_000, metavar="N",
+                         help="instructions each of several vCPUs runs in turn, 1 to 1e6 (default: 10000)")
     machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
                          help="which hypervisor's hypercalls the guest finds (default: none)")
     machine.add_argument("--test-device", action="store_true",

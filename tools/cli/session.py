@@ -52,9 +52,9 @@ class Session:
 
         try:
             machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
-                              engine=args.engine, seed=args.seed, test_device=args.test_device,
-                              paravirt=args.paravirt, serial_out=serial_out, debug_out=debug_out,
-                              report=self._say, progress=progress)
+                              engine=args.engine, seed=args.seed, quantum=args.quantum,
+                              test_device=args.test_device, paravirt=args.paravirt, serial_out=serial_out,
+                              debug_out=debug_out, report=self._say, progress=progress)
         except ValueError as error:       # a CPU model, policy or combination that the machine does not have
             raise BadInput(one_line(error)) from error
         if args.trace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_UNLOCK
+from emu.waiting import FOR_ANY_INTERRUPT, FOR_INTERRUPT, RUNNING, WAIT_FOR_UNLOCK
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TlbLocks:
 
     def wake(self, plane: Plane) -> None:
         """An event ends a halt; a wait for locks goes on."""
-        if plane.get(layout.ACTIVITY) in (HALTED, IDLE):
+        if plane.get(layout.ACTIVITY) in FOR_INTERRUPT | FOR_ANY_INTERRUPT:
             plane.set(layout.ACTIVITY, RUNNING)
         for waiter in self._waiters:
             if waiter.plane is plane:

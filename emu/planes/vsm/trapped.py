@@ -53,7 +53,7 @@ class Traps:
         if number not in MASKS:
             return True
         if number == guards.MISC_ENABLE_WRITE:
-            changed = vp.vcpu.msrs.values[IA32_MISC_ENABLE] ^ (value or 0)
+            changed = vp.vcpu.msrs.read(IA32_MISC_ENABLE) ^ (value or 0)
         else:
             old = plane.get(layout.CR0 if number == guards.CR0_WRITE else layout.CR4)
             changed = old ^ plane.get(layout.IO_VALUE)

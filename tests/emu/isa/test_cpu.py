@@ -140,6 +140,16 @@ def test_registers_accept_what_the_model_has():
     assert planes["max"].get(layout.VENDOR) == layout.VENDOR_AMD
 
 
+def test_a_rate_that_never_changes_and_no_speculation_are_said():
+    """Without them Linux distrusts the TSC of several vCPUs, and warns of what speculation could do."""
+    read = leaves("max", 2).read
+    assert read(0x80000007, 0)[3] == 1 << 8
+    assert read(0x80000021, 0) == (1 << 2 | 1 << 6 | 1 << 29, 0, 0b110, 0)
+    assert read(0x80000000, 0)[0] == 0x80000021
+    assert leaves("Skylake-Server").read(0x80000021, 0) == (0, 0, 0, 0)
+    assert leaves("EPYC-Milan").read(0x80000021, 0)[0] == 1 << 2 | 1 << 6
+
+
 def test_another_vendor():
     """As QEMU has it: what differs between the makers' manuals follows it."""
     assert cpu.parse("max").amd and not cpu.parse("max,vendor=GenuineIntel,-smap").amd

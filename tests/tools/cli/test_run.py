@@ -52,11 +52,10 @@ def test_options_reach_the_machine(engine, guest, monkeypatch):
     monkeypatch.setattr(engine.FakeMachine, "_exit", lambda self, v: made.append(self) or self._stop("exit", 1))
     path = guest("exit 0")
     run.main([path, "--mem", "64M", "--vcpus", "2", "--planes", "vsm", "--policy", "lowest-runnable", "--engine",
-              "interp", "--seed", "9", "--load", "0x7c00", "--mode", "16", "--kind", "flat", "--append", "a b",
-              "--initrd", path, "--test-device", "--paravirt", "kvm"])
+              "interp", "--seed", "9", "--quantum", "500", "--load", "0x7c00", "--mode", "16", "--kind", "flat",
+              "--append", "a b", "--initrd", path, "--test-device", "--paravirt", "kvm"])
     assert made[0].options == dict(memory=64 << 20, vcpus=2, planes="vsm", policy="lowest-runnable", engine="interp",
-                                   seed=9, test_device=True,
-                                   paravirt="kvm")
+                                   seed=9, quantum=500, test_device=True, paravirt="kvm")
     assert made[0].loaded == dict(path=path, kind="flat", load_address=0x7c00, mode=16, initrd=path, append="a b",
                                   bios=None)
 

@@ -1,0 +1,85 @@
+"""Debian's cloud kernel, unmodified, with a busybox initial RAM disk: to a shell, and off again."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from emu.digest import digest, registers_digest
+from emu.machine import Machine
+from emu.stop import POWER_OFF
+from tests.guests.test_software import fetched
+from tools.bench.boot import DEFAULT, SHORT
+from tools.initramfs.build import DONE, READY, initramfs
+
+pytestmark = pytest.mark.guests
+LIMIT = 4_000_000_000
+# What a kernel says when something is wrong. "x2apic: IRQ remapping doesn't support" and the like are no faults.
+TROUBLE = re.compile(r"WARNING|BUG|Oops|Call Trace|unchecked MSR|unstable|segfault|[Ff]irmware [Bb]ug|panic|"
+                     r"self-test.*fail|alg: .*(fail|differ)|timed out|stuck|lockup|ACPI Error|ACPI BIOS")
+
+
+class Linux:
+    """A booting kernel and its console."""
+
+    def __init__(self, tmp_path: Path, append: str, commands: tuple[str, ...] = (), **options) -> None:
+        self.console, self.reports = bytearray(), []
+        self.machine = Machine(serial_out=self.console.extend, report=self.reports.append, **options)
+        (tmp_path / "initramfs.cpio").write_bytes(initramfs(Path(fetched("busybox")).read_bytes(), commands))
+        self.machine.load(fetched("linux-cloud"), initrd=str(tmp_path / "initramfs.cpio"), append=append)
+
+    @property
+    def text(self) -> str:
+        return self.console.decode("utf-8", "replace")
+
+    def until(self, words: str, step: int = 5_000_000) -> None:
+        """Run until the console shows the words."""
+        while words not in self.text:
+            stop = self.machine.run(max_insns=step)
+            assert stop.reason == "max-insns" and stop.icount < LIMIT, f"{stop}\n{self.text[-3000:]}"
+
+    def lines_of_trouble(self) -> list[str]:
+        return [line for line in self.text.splitlines() if TROUBLE.search(line) and "ommand line: " not in line]
+
+
+def test_the_short_command_line_to_an_interactive_shell(tmp_path):
+    linux = Linux(tmp_path, SHORT)
+    linux.until(READY)
+    assert linux.machine.icount < 700_000_000
+    linux.machine.feed_serial(b"echo $((6 * 7)) and $(uname -m)\n", more=True)
+    linux.until("42 and x86_64")
+    assert linux.lines_of_trouble() == []
+
+
+COMMANDS = ("cat /proc/cpuinfo | grep -c ^processor", "cat /proc/interrupts", "dmesg | wc -l", "ls -l /bin | wc -l",
+            "seq 1 2000 | sort -r | md5sum", "cat /sys/devices/system/clocksource/clocksource0/current_clocksource")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_the_default_configuration_runs_commands_and_powers_off(tmp_path, vcpus):
+    """ACPI, APICs, HPET, PCI and all of the kernel's own crypto self-tests."""
+    linux = Linux(tmp_path, DEFAULT, COMMANDS, vcpus=vcpus)
+    stop = linux.machine.run(max_insns=LIMIT)
+    assert stop.reason == POWER_OFF, f"{stop}\n{linux.text[-3000:]}"
+    assert linux.lines_of_trouble() == []
+    after = linux.text.partition(READY)[2]
+    assert re.search(rf"^{vcpus}\r?$", after, re.M) and re.search(r"^tsc\r?$", after, re.M)
+    assert re.search(r"^2e9c29a3e64ec8303dcda875708e6884  -", after, re.M)
+    assert DONE in after and "ACPI: PM: Preparing to enter system sleep state S5" in after
+    assert f"smp: Brought up 1 node, {vcpus} CPU" in linux.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcpus", [1, 3])
+def test_two_runs_are_the_same(tmp_path, vcpus):
+    """Registers every ten million instructions, and all of memory at the end; in one run code is compiled, in the
+    other it is interpreted."""
+    def trace(engine: str) -> list[str]:
+        linux = Linux(tmp_path, DEFAULT + " cryptomgr.notests", vcpus=vcpus, engine=engine)
+        seen = []
+        for _ in range(50):
+            assert linux.machine.run(max_insns=10_000_000).reason == "max-insns"
+            seen.append(registers_digest(linux.machine))
+        return [*seen, digest(linux.machine), linux.text]
+    assert trace("auto") == trace("interp")
