@@ -38,6 +38,7 @@ SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of wh
 GROUP_BYTES = (_end + 63) // 64 * 64
 
 INTERFACE_NONE, INTERFACE_VSM, INTERFACE_OTHER = 0, 1, 2      # OTHER: whatever Python says
+RETURN_ACTIONS = 0x170          # VSM: offset in a VP assist page of its list of return actions; 0 there if it is empty
 
 # --- a switch record -------------------------------------------------------------------------------------------------
 RECORD_BYTES, RECORD_SHIFT = 64, 6

@@ -18,6 +18,7 @@ from emu.planes.vsm import (
     flush,
     ipi,
     protect,
+    return_actions,
     shape,
     start,
     translate,
@@ -106,10 +107,11 @@ class Partition(PlaneModel):
 
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
         """A hypercall other than VTL call and VTL return, which compiled code carries out (jit/vsm_call.py) but for
-        a return that ends TLB locks: it is executed again without them."""
+        a return that ends TLB locks or has a list of actions: it is executed again without them."""
         vp = self.vps[vcpu.index]
         if read_input(plane).code == codes.VTL_RETURN:
             self.tlb_locks.returned(vp, vp.active)
+            return_actions.carry_out(vp, vp.active)
             return
         execute(vp, plane)
         while self.stale:
