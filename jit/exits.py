@@ -38,6 +38,7 @@ NOTIFY = 54         # a plane was entered that wants to know of interrupts waiti
 WATCH = 55          # page IO_VALUE is to be watched for writes, then the instruction is executed again
 WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
 PAUSE = 57          # a good moment to let others run
+PLANE_EVENT = 58    # a plane that does not run has an event for which userspace asked to leave
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4
