@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emu import boot, firmware_state, stop
-from emu.clock import Clock
+from emu.clock import SECOND, Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.isa import cpu as cpus
@@ -21,6 +21,7 @@ from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
+from emu.planes.journal import joined
 from emu.stop import Stop
 from emu.vcpu import VCpu
 from emu.waiting import RUNNING, WAIT_FOR_SIPI, could_end
@@ -124,6 +125,12 @@ class Machine:
                 for _, vcpu, s in found[-SWITCHES_KEPT:]]
 
     @property
+    def intercepts(self) -> list[dict[str, Any]]:
+        """The last accesses of planes that others were told of, in order: icount, vcpu, plane, to, kind, what, rip,
+        instruction, and as far as `switches` goes back entered, cause, resumed, rip_after."""
+        return [] if self.plane_model is None else joined(self.plane_model.intercepts_seen, self.switches)
+
+    @property
     def counters(self) -> dict[str, int]:
         """Totals since the machine was made: plane_switches."""
         return {"plane_switches": sum(vcpu.group.switches for vcpu in self.vcpus)}
@@ -203,13 +210,12 @@ class Machine:
         running = [v for v in self.vcpus if v.runs()]
         if not running:
             deadline = clock.next_deadline()
-            if deadline is None and self._input_open and self._wakeable():
-                self._receive(wait=INPUT_WAIT)
-                return
-            if deadline is None:
+            if self._input_open and self._wakeable():
+                self._idle(deadline)
+            elif deadline is None or not (any(v.listens() for v in self.vcpus) or self.pc.may_raise_nmi()):
                 self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
-                return
-            clock.skip_to(deadline)
+            else:
+                clock.skip_to(deadline)
             return
         vcpu = running[0]
         if len(self.vcpus) > 1:
@@ -241,6 +247,13 @@ class Machine:
                 wait = None
         except queue.Empty:
             return
+
+    def _idle(self, deadline: int | None) -> None:
+        """Nothing to do in an interactive run: time passes as the host's does until input comes or an event is due."""
+        now, started = self.clock.now, time.perf_counter()
+        self._receive(wait=INPUT_WAIT if deadline is None else min(INPUT_WAIT, (deadline - now) / SECOND))
+        if deadline is not None:
+            self.clock.skip_to(min(deadline, now + int((time.perf_counter() - started) * SECOND)))
 
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""

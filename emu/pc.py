@@ -291,6 +291,10 @@ class PC:
         if self.lapics:
             self.lapics[0].set_lint(0, level)
 
+    def may_raise_nmi(self) -> bool:
+        """Whether some device's interrupt would arrive as an NMI, by the I/O APIC's table or LINT0."""
+        return self.ioapic.raises_nmi() or any(lapic.lint0_is_nmi() for lapic in self.lapics)
+
     def nmi(self) -> None:
         """Pulse the NMI line, LINT1 of vCPU 0."""
         self.lapics[0].set_lint(1, True)

@@ -19,7 +19,7 @@ from emu.isa.wait_rules import WaitRules
 from emu.mem.ram import PAGE
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
-from emu.waiting import HALTED, RUNNING, SHUT_DOWN, Waiting
+from emu.waiting import HALTED, RUNNING, SHUT_DOWN, WAIT_FOR_SIPI, Waiting
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
@@ -159,6 +159,15 @@ class VCpu:
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
+
+    def listens(self) -> bool:
+        """Whether an interrupt could make it run. Higher planes take theirs whatever RFLAGS.IF is."""
+        activity = self.plane.get(layout.ACTIVITY)
+        if len(self.planes) > 1:
+            return True
+        if activity == HALTED:
+            return bool(self.plane.get(layout.RFL) & 0x200)
+        return activity not in (WAIT_FOR_SIPI, SHUT_DOWN)
 
     def interrupt_changed(self, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed, its TPR too."""

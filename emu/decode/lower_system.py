@@ -6,7 +6,7 @@ from emu.decode.emitter import Address, Emitter
 from emu.decode.lower_segment import selector_slot, store_word
 from emu.decode.lowering import lowers, lowers_code
 from emu.decode.names import code_name, mnemonic_name
-from emu.decode.operands import GPR_SLOT, TMP, operand_width
+from emu.decode.operands import GPR_SLOT, REGISTER, SEGMENT_NUMBER, TMP, operand_width
 from jit import layout
 
 _CONTROL = {0: layout.CR0, 2: layout.CR2, 3: layout.CR3, 4: layout.CR4, 8: layout.CR8}
@@ -147,7 +147,13 @@ def inspect(e: Emitter, insn: Instruction) -> None:
 @lowers(Mnemonic.ARPL)
 def arpl(e: Emitter, insn: Instruction) -> None:
     e.op("protected_only")
-    e.modify(insn, 16, lambda d: e.op("arpl", d, GPR_SLOT[insn.op1_register][0]))
+    source = GPR_SLOT[insn.op1_register][0]
+    if insn.op0_kind == REGISTER:
+        e.op("arpl", GPR_SLOT[insn.op0_register][0], source)
+        return
+    a, b, imm = e.address(insn, 2)
+    e.op("load.16", TMP[0], a, b, imm)
+    e.op("arpl_memory", source, a, b, SEGMENT_NUMBER[insn.memory_segment])
 
 
 # --- segment bases, access control ---------------------------------------------

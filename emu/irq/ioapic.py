@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from emu.irq.apicbus import EXTINT, FIXED, LOWEST_PRIORITY, ApicMessage
+from emu.irq.apicbus import EXTINT, FIXED, LOWEST_PRIORITY, NMI, ApicMessage
 
 IOAPIC_BASE = 0xFEC00000
 PINS = 24
@@ -40,6 +40,10 @@ class IoApic:
         # "Edge-sensitive interrupts signaled on a masked pin are ignored (not delivered or held pending)", 3.2.4.
         if entry & LEVEL or rising:
             self._service(pin)
+
+    def raises_nmi(self) -> bool:
+        """Whether an unmasked entry delivers an NMI."""
+        return any(not entry & MASKED and entry >> 8 & 7 == NMI for entry in self._table)
 
     def _service(self, pin: int) -> None:
         entry = self._table[pin]

@@ -166,6 +166,10 @@ class LocalApic:
         elif rising:
             self._deliver_local(offset)
 
+    def lint0_is_nmi(self) -> bool:
+        """Whether LINT0 is unmasked and delivers an NMI."""
+        return self.lvt[LVT_LINT0] & (LVT_MASKED | 7 << 8) == apicbus.NMI << 8
+
     def _sample_level_lint0(self) -> None:
         entry = self.lvt[LVT_LINT0]
         if self._lint[0] and not entry & (LVT_MASKED | LVT_REMOTE_IRR) and entry & LVT_LEVEL and not entry >> 8 & 7:

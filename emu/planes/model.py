@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emu.plane import Plane
+    from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
 
 
@@ -15,6 +16,11 @@ class PlaneModel:
 
     saved: Sequence[str] = ()
     """Registers that each plane has for itself: what a switch puts aside."""
+
+    @property
+    def intercepts_seen(self) -> Sequence[Intercept]:
+        """What planes were told of others' accesses, oldest first."""
+        return ()
 
     def plane_name(self, number: int) -> str:
         """What the design calls a plane."""

@@ -78,8 +78,9 @@ def enter(width: int, stack: int) -> Handler:
             status = write_at(st, frame - i * size, size, stack, value)
             if status != OK:
                 return status
-        if level:
-            status = write_at(st, frame - level * size, size, stack, frame)
+        if level:       # the frame pointer has ESP's upper bits, on a 16-bit stack too
+            pointer = (rd64(st, RSP) & -0x10000) | (frame & 0xFFFF) if stack == 16 else frame
+            status = write_at(st, frame - level * size, size, stack, pointer)
             if status != OK:
                 return status
         set_stack_pointer(st, frame, stack)

@@ -3,6 +3,7 @@
 from jit import exits, guards, run_slots, traps
 from jit.access import probe, store, translate
 from jit.control_registers import check_debug_access
+from jit.descriptor import CODE, WRITABLE
 from jit.exits import OK
 from jit.fault import general_protection, undefined_opcode
 from jit.flags import AC, VM, set_zf
@@ -20,8 +21,12 @@ from jit.layout import (
     KERNEL_GS_BASE,
     PAGE_RIP,
     RFL,
+    SEG,
+    SEG_ATTR,
     SEG_BASE,
+    SEG_BYTES,
     TLB_SET,
+    TMP,
     TSC_AUX,
     WALK_GPA,
     gpr,
@@ -31,7 +36,7 @@ from jit.mode import CR0_PE, refresh
 from jit.native import Handler, State, rd16, rd64, wr64
 from jit.paging import EXECUTE
 from jit.registry import END, op
-from jit.semantics.operands import effective, read, write
+from jit.semantics.operands import effective, hint, read, write
 from jit.slots import call_slot, call_with
 from jit.slow import is_canonical
 from jit.tlb import flush_page
@@ -226,6 +231,22 @@ def arpl(st: State, d: int, a: int, b: int, imm: int) -> int:
     lower = selector & 3 < rpl
     if lower:
         write(st, d, 16, (selector & ~3) | rpl)
+    set_zf(st, 1 if lower else 0)
+    return OK
+
+
+@op("arpl_memory")
+def arpl_memory(st: State, d: int, a: int, b: int, imm: int) -> int:
+    """The same for the word at an address, loaded into the first TMP slot, through segment register `imm`; d has the
+    other selector. Only a word that changes is written, or has to be writable, which is what processors do."""
+    selector, rpl = rd16(st, TMP), rd16(st, d) & 3
+    lower = selector & 3 < rpl
+    if lower:
+        if rd64(st, SEG + SEG_BYTES * imm + SEG_ATTR) & (CODE | WRITABLE) != WRITABLE:
+            return general_protection(st, 0)
+        status = store(st, effective(st, a, b, 0), 2, hint(b), (selector & ~3) | rpl)
+        if status != OK:
+            return status
     set_zf(st, 1 if lower else 0)
     return OK
 

@@ -39,7 +39,7 @@ class Linux:
             assert stop.reason == "max-insns" and stop.icount < LIMIT, f"{stop}\n{self.text[-3000:]}"
 
     def lines_of_trouble(self) -> list[str]:
-        return [line for line in self.text.splitlines() if TROUBLE.search(line) and "Command line" not in line]
+        return [line for line in self.text.splitlines() if TROUBLE.search(line) and "ommand line: " not in line]
 
 
 def test_the_short_command_line_to_an_interactive_shell(tmp_path):

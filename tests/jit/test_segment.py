@@ -193,3 +193,23 @@ def test_ltr_and_lldt_refuse_a_base_that_is_not_canonical(code: str, kind: int) 
     load(rig, SPARE, code)
     assert (rig.vector(), rig.read(rig.get("rsp"))) == (GP, SPARE)
     assert (rig.get("tr.base"), rig.get("ldtr.base")) == before and rig.read(GDT + SPARE + 5, 1) == kind
+
+
+@pytest.mark.parametrize("selector, changes", [(0x101, True), (0x103, False)])
+@pytest.mark.parametrize("obstacle", ["none", "segment", "page"])
+def test_arpl_writes_memory_only_when_it_changes_it(selector: int, changes: bool, obstacle: str) -> None:
+    """SDM Vol. 2A ARPL, Operation; a host CPU does the same on read-only segments and pages."""
+    rig = Rig("pm32", cpl=3, paging=True)
+    rig.write(0x80000, selector, 2)
+    if obstacle == "segment":
+        rig.set("ds.attr", 0xC0F1)
+    elif obstacle == "page":
+        rig.protect(0x80000, 5)
+    rig.set("rcx", 2)
+    rig.set("flags", 2 if not changes else 0x42)
+    rig.run("63 0d 00000800 f4")
+    vector = {"segment": GP, "page": 14}.get(obstacle) if changes else None
+    faulted = vector is not None                                # else HLT does, because CPL is 3
+    assert (rig.vector(), rig.read(rig.get("rsp") + 4, 4)) == (vector or GP, CODE if faulted else CODE + 6)
+    assert rig.read(rig.get("rsp") + 12, 4) >> 6 & 1 == (changes if not faulted else 1)
+    assert rig.read(0x80000, 2) == (0x102 if changes and obstacle == "none" else selector)

@@ -3,6 +3,7 @@ need."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emu.irq.apicbus import ApicBus
@@ -37,6 +38,7 @@ from jit import group_layout, layout, pmap
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.plane import Plane
+    from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
 
 # Imported for the hypercalls that they register.
@@ -90,6 +92,11 @@ class Partition(PlaneModel):
         return cpuid.leaf(leaf, len(self.vps), bits, vsm=self.max_vtl > 0)
 
     # --- what the machine asks (emu/planes/model.py) -------------------------------------------------------------
+
+    @property
+    def intercepts_seen(self) -> Sequence[Intercept]:
+        """The last secure intercepts."""
+        return tuple(self.intercepts.journal)
 
     def plane_name(self, number: int) -> str:
         """VTL0 and so on."""

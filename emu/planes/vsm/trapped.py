@@ -35,6 +35,8 @@ NAMES = {guards.CR0_WRITE: register_names.CR0, guards.CR4_WRITE: register_names.
          guards.XCR0_WRITE: register_names.XCR0, guards.GDTR_WRITE: register_names.GDTR,
          guards.IDTR_WRITE: register_names.IDTR, guards.LDTR_WRITE: register_names.LDTR,
          guards.TR_WRITE: register_names.TR}
+SPELLED = {guards.CR0_WRITE: "CR0", guards.CR4_WRITE: "CR4", guards.XCR0_WRITE: "XCR0", guards.GDTR_WRITE: "GDTR",
+           guards.IDTR_WRITE: "IDTR", guards.LDTR_WRITE: "LDTR", guards.TR_WRITE: "TR"}
 SYSTEM_DESCRIPTOR_BYTES, GRANULAR = 16, 0x8000
 
 

@@ -86,3 +86,15 @@ def test_bound(mode, code, size, index, inside):
     rig.set("rax", index & (1 << 8 * size) - 1)
     rig.run(code + "f4")
     assert rig.vector() == (None if inside else BR)
+
+
+def test_a_32_bit_enter_on_a_16_bit_stack_stores_all_of_esp() -> None:
+    """SDM Vol. 2A ENTER: FrameTemp is ESP, whose upper half a 16-bit stack leaves alone."""
+    rig = Rig("pm32")
+    rig.set("ss.attr", 0x0093)
+    rig.plane.update_mode()
+    rig.set("rsp", 0x12340800)
+    rig.set("rbp", 0x1234_0A00)
+    rig.step("c8000001")
+    assert (rig.get("rsp"), rig.get("rbp")) == (0x123407F8, 0x123407FC)
+    assert (rig.read(0x7FC, 4), rig.read(0x7F8, 4)) == (0x12340A00, 0x123407FC)
