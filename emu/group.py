@@ -47,6 +47,10 @@ class Group:
         """Write a word of the block."""
         self.words[offset >> 3] = value
 
+    def mark(self, offset: int, plane: int, present: bool) -> None:
+        """Put a plane into a set of the block, or take it out."""
+        self.set(offset, self.get(offset) & ~(1 << plane) | int(present) << plane)
+
     @property
     def active(self) -> int:
         """Number of the plane that runs."""

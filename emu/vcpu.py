@@ -68,6 +68,7 @@ class VCpu:
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
             exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
             exits.RDPMC: self._rdpmc,
+            exits.PLANE_EVENT: self._plane_event,
         }
 
     @property
@@ -172,6 +173,9 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
+        if self.group.get(group_layout.INTERFACE) == group_layout.INTERFACE_POLICY:
+            moves = self.engine.select(self.group.address) != self.group.active
+            return moves or self.plane.get(layout.ACTIVITY) == RUNNING
         return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
@@ -191,6 +195,7 @@ class VCpu:
         plane, lapic = self.planes[number], self.lapics[number]
         plane.set(layout.INTERRUPT, int(lapic.pending()))
         plane.set(layout.CR8, lapic.tpr >> 4)
+        self.group.mark(group_layout.WAITING, number, bool(lapic.irr))
         if self.machine.plane_model is not None:
             self.machine.plane_model.interrupt_changed(self, number)
 
@@ -292,6 +297,10 @@ class VCpu:
     def _notify(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None
         self.machine.plane_model.notify(self)
+
+    def _plane_event(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.plane_event(self)
 
     def _smc(self, plane: Plane) -> None:
         """Let the instruction's stores through."""

@@ -57,6 +57,7 @@ class Waiting:
         """HLT."""
         plane.retire()
         self.begin(plane, HALTED)
+        self._tell(plane, "HLT")
 
     def begin(self, plane: Plane, activity: int) -> None:
         """Wait from now on, unless what would end it is there already."""
@@ -86,6 +87,7 @@ class Waiting:
         if how & WAITS_DEADLINE and not plane.get(layout.FAULT_PENDING):
             self._schedule(clock.tsc_to_ns(clock.tsc + deadline - now), plane)
         self.begin(plane, activity)
+        self._tell(plane, "MWAIT")
 
     def watch(self, plane: Plane) -> None:
         """A page is going to have a monitored line."""
@@ -97,6 +99,12 @@ class Waiting:
         """PAUSE, where there is somebody else to run."""
         plane.retire()
         self._vcpu.machine.reschedule = True
+        self._tell(plane, "PAUSE")
+
+    def _tell(self, plane: Plane, instruction: str) -> None:
+        model = self._vcpu.machine.plane_model
+        if model is not None:
+            model.waits(self._vcpu, plane, instruction)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ NOTIFY = 54         # a plane was entered that wants to know of interrupts waiti
 WATCH = 55          # page IO_VALUE is to be watched for writes, then the instruction is executed again
 WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
 PAUSE = 57          # a good moment to let others run
+PLANE_EVENT = 58    # a plane that does not run has an event for which userspace asked to leave
 PROBE = 60          # a debugger's probe is in front of the instruction (its record: the micro-op's immediate)
 PROBED = 61         # PROBE_HITS say what a debugger looks for and the last instruction or delivery did
 

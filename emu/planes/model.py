@@ -55,6 +55,13 @@ class PlaneModel:
     def notify(self, vcpu: VCpu) -> None:
         """The active plane was entered while interrupts wait for lower ones (NOTIFY of jit/group_layout.py)."""
 
+    def plane_event(self, vcpu: VCpu) -> None:
+        """The policy leaves the choice of a plane to userspace (LEAVE of jit/selector.py)."""
+        raise NotImplementedError("this design has no userspace that decides")
+
+    def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
+        """HLT, MWAIT (and its variants) or PAUSE was executed, and the plane may be asleep now."""
+
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed."""
 
