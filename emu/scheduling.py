@@ -92,8 +92,7 @@ class Scheduling:
         time was skipped or waited for."""
         self.clock.run_due()
         self.input.deliver(self.icount, self.clock.now, live=self.icount >= self.frontier)
-        for vcpu in self.vcpus:
-            vcpu.waiting.poll(vcpu.plane)
+        self._wake()
         running = [vcpu for vcpu in self.vcpus if vcpu.runs()]
         if not running:
             self._idle()
@@ -146,6 +145,11 @@ class Scheduling:
             self.stop(reasons.HALTED, "every vCPU is halted and nothing can wake one")
         else:
             self.clock.skip_to(deadline)
+
+    def _wake(self) -> None:
+        """End the waits for which there is a reason to end."""
+        for vcpu in self.vcpus:
+            vcpu.waiting.poll(vcpu.plane)
 
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
