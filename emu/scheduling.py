@@ -52,9 +52,8 @@ class Scheduling:
 
     def run_plain(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over.
-
-        A run that ends for want of instructions leaves the machine at the start of the next one: what is to happen
-        before it, such as the delivery of an interrupt, has happened."""
+        What
+        is due then has not happened yet (see `settled`)."""
         started = time.perf_counter()
         limit = None if max_insns is None else self.icount + max_insns
         deadline = None if timeout is None else started + timeout
@@ -62,13 +61,14 @@ class Scheduling:
         size = SLICE if deadline is None else SLICE // 4
         try:
             while self.stopping is None:
-                vcpu = self._prepare()
-                if deadline is not None and time.perf_counter() >= deadline:
+                if limit is not None and self.icount >= limit:
+                    self.stop(reasons.MAX_INSNS, "out of instructions; --max-insns allows more")
+                elif deadline is not None and time.perf_counter() >= deadline:
                     self.stop(reasons.TIMEOUT, "out of time; --timeout allows more")
-                elif vcpu is not None and self.stopping is None:
-                    self._slice(vcpu, size if limit is None else max(0, min(size, limit - self.icount)))
-                    if limit is not None and self.icount >= limit and self.settled():
-                        self.stop(reasons.MAX_INSNS, "out of instructions; --max-insns allows more")
+                else:
+                    vcpu = self._prepare()
+                    if vcpu is not None and self.stopping is None:
+                        self._slice(vcpu, size if limit is None else min(size, limit - self.icount))
         except KeyboardInterrupt:
             self.stop(reasons.INTERRUPTED, "stopped from the keyboard")
         finally:
