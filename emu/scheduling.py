@@ -52,8 +52,7 @@ class Scheduling:
 
     def run_plain(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over.
-        What
-        is due then has not happened yet (see `settled`)."""
+        What is due then has not happened yet (see `settled`)."""
         started = time.perf_counter()
         limit = None if max_insns is None else self.icount + max_insns
         deadline = None if timeout is None else started + timeout
