@@ -52,9 +52,7 @@ class Scheduling:
 
     def run_plain(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over.
-
-        A run that ends for want of instructions leaves the machine at the start of the next one: what is to happen
-        before it, such as the delivery of an interrupt, has happened."""
+        What is due then has not happened yet (see `settled`)."""
         started = time.perf_counter()
         limit = None if max_insns is None else self.icount + max_insns
         deadline = None if timeout is None else started + timeout
@@ -62,13 +60,14 @@ class Scheduling:
         size = SLICE if deadline is None else SLICE // 4
         try:
             while self.stopping is None:
-                vcpu = self._prepare()
-                if deadline is not None and time.perf_counter() >= deadline:
+                if limit is not None and self.icount >= limit:
+                    self.stop(reasons.MAX_INSNS, "out of instructions; --max-insns allows more")
+                elif deadline is not None and time.perf_counter() >= deadline:
                     self.stop(reasons.TIMEOUT, "out of time; --timeout allows more")
-                elif vcpu is not None and self.stopping is None:
-                    self._slice(vcpu, size if limit is None else max(0, min(size, limit - self.icount)))
-                    if limit is not None and self.icount >= limit and self.settled():
-                        self.stop(reasons.MAX_INSNS, "out of instructions; --max-insns allows more")
+                else:
+                    vcpu = self._prepare()
+                    if vcpu is not None and self.stopping is None:
+                        self._slice(vcpu, size if limit is None else min(size, limit - self.icount))
         except KeyboardInterrupt:
             self.stop(reasons.INTERRUPTED, "stopped from the keyboard")
         finally:
@@ -92,8 +91,7 @@ class Scheduling:
         time was skipped or waited for."""
         self.clock.run_due()
         self.input.deliver(self.icount, self.clock.now, live=self.icount >= self.frontier)
-        for vcpu in self.vcpus:
-            vcpu.waiting.poll(vcpu.plane)
+        self._wake()
         running = [vcpu for vcpu in self.vcpus if vcpu.runs()]
         if not running:
             self._idle()
@@ -146,6 +144,11 @@ class Scheduling:
             self.stop(reasons.HALTED, "every vCPU is halted and nothing can wake one")
         else:
             self.clock.skip_to(deadline)
+
+    def _wake(self) -> None:
+        """End the waits for which there is a reason to end."""
+        for vcpu in self.vcpus:
+            vcpu.waiting.poll(vcpu.plane)
 
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
