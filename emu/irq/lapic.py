@@ -373,6 +373,7 @@ class LocalApic:
 
     _PLAIN = (
         "base", "xapic_id", "tpr", "ldr", "dfr", "svr", "isr", "tmr", "irr", "esr", "_errors", "icr", "_extint_message",
+        "auto_eoi",
     )  # fmt: skip
 
     def save(self) -> dict[str, Any]:

@@ -22,9 +22,9 @@ USER_CODE, USER_DATA = SegmentRegister(0x1B, 0, 0xFFFFFFFF, 0xA0FB), SegmentRegi
 class Flat:
     """Handlers count their vector and return; an error code is dropped first."""
 
-    def __init__(self, vcpus=1, cpu="max", planes="none", **options):
+    def __init__(self, vcpus=1, cpu="max", planes="none", machine=None, **options):
         self.reports = []
-        self.m = Machine(memory=4 << 20, vcpus=vcpus, cpu=cpu, planes=planes, engine="interp",
+        self.m = machine or Machine(memory=4 << 20, vcpus=vcpus, cpu=cpu, planes=planes, engine="interp",
                          report=self.reports.append, **options)
         write = self.m.memory.write
         for table, below in ((PML4, PDPT), (PDPT, PD), (PD, PT)):
