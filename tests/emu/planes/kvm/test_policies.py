@@ -170,7 +170,7 @@ def test_pl11_a_halted_lower_plane_is_preempted_and_stays_halted():
     g.steps(1)
     assert g.active == 0 and not g.vcpu.runs() and g.where(0) == 1
     g.irq(0)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vcpu.runs()
 
 
@@ -190,7 +190,7 @@ def test_pl12_a_halted_higher_plane_keeps_the_cpu():
     g.at(1, HLT, rflags=IF | 2)
     g.steps(5)
     g.irq(0)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.active == 1 and not g.vcpu.runs()
 
 
@@ -201,7 +201,7 @@ def test_pl13_a_halted_marked_plane_keeps_lower_ones_from_running():
     g.steps(5)
     assert g.active == 0 and not g.vcpu.runs()
     g.nmi()
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     g.steps(3)
     assert g.path() == [(0, 2, "run")] and g.reg("rax") == 0
 

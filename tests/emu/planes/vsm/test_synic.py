@@ -281,12 +281,12 @@ def test_s72_a_halted_vtl1_wakes_for_vtl0_through_vina_alone():
     g.plane.rflags = IF
     g.step(HALT)
     vtl0_interrupt(g, 0x50)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vtl == 1 and not g.vcpu.runs()
     g.vcpu.lapics[0].irr = 0
     g.vp.vtls[1].vina = 0x160
     vtl0_interrupt(g, 0x50)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vcpu.runs()
     g.run(1)
     assert g.vtl == 1 and g.reg(layout.RIP) == HANDLER + 1
@@ -298,7 +298,7 @@ def test_the_idle_msr_waits_for_an_interrupt_whatever_if_is():
     g.step(b"\x0f\x32", rcx=0x400000F0)
     assert not g.vcpu.runs()
     vtl0_interrupt(g, 0x50)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vcpu.runs()
 
 
