@@ -42,11 +42,12 @@ class Engine:
         self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
+        self.probes = 0             # address of the debugger's table (jit/probe_layout.py), or 0
         self.monitors = Monitors()
         self._calls: dict[str, ctypes._FuncPointer] = {}
         self.regions = Regions(self)
         self.run = self._callable("run")
-        self.run_group = self._callable("run_group")
+        self.run_group: Callable[[int], int] = self._callable("run_group")
         self.select = self._callable("select")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
         self.note_write = _ACCESS_NOTE(self.compiler.function("note_write"))
@@ -63,6 +64,7 @@ class Engine:
             layout.CODE_MAP: translator.decoded_block.address,
             layout.RUNTIME: self.runtime.ctypes.data,
             layout.HANDLERS: self.compiler.table.ctypes.data,
+            layout.PROBES: self.probes,
         }
 
     def _callable(self, name: str) -> ctypes._FuncPointer:
@@ -74,6 +76,11 @@ class Engine:
     def call(self, name: str, plane: Plane) -> int:
         """Call a runtime function of one plane's state."""
         return self._callable(name)(plane.address)
+
+    def stepper(self, rows: int, first: int, capacity: int) -> Callable[[int], int]:
+        """A stand-in for `run_group` that writes rows (jit/stepping.py) to a host address."""
+        native = _ACCESS_CALL(self.compiler.function("step_group"))
+        return lambda group: native(group, rows, first, capacity)
 
     def provide(self, slot: int) -> None:
         """Compile the runtime function of a slot that compiled code found empty."""

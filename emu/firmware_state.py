@@ -7,13 +7,21 @@ from collections.abc import Callable
 from emu.acpi import dsdt, tables
 from emu.dev import piix
 from emu.dev.pci_function import INTERRUPT_LINE, INTERRUPT_PIN
-from emu.irq.pic import ELCR_MASTER
+from emu.dev.pit import PIT_BASE
+from emu.irq.pic import ELCR_MASTER, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA
 from emu.load.model import Image, Segment
 from emu.mem.ram import PhysicalMemory
 from emu.pc import IRQ_SCI, PC
 
 KINDS = ("linux", "multiboot", "multiboot2", "pvh")     # boot protocols whose kernels expect a PC
+MULTIBOOT = ("multiboot", "multiboot2")
 TABLES_BASE = 0xF0000           # where an RSDP is looked for (ACPI 5.2.5.1), in a range reported as reserved
+FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR = 0x08, 0x70
+OPEN_IRQS = 0b111               # timer, keyboard, cascade
+VECTORS_SIZE = 0x400
+STUBS = 0xFFF40                 # PUSH AX; MOV AL, 20h; OUT A0h, AL; OUT 20h, AL; POP AX; IRET, entered in three places
+STUB_CODE = bytes.fromhex("50 b0 20 e6 a0 e6 20 58 cf  50 b0 20 e6 20 58 cf")
+END_BOTH, END_MASTER, RETURN = STUBS, STUBS + 9, STUBS + 15
 ISA_BRIDGE, POWER_MANAGEMENT = (1, 0), (1, 3)           # PCI device and function
 
 
@@ -22,6 +30,8 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, image: Image, report: Ca
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
+    if image.kind in MULTIBOOT:
+        set_up_interrupts(pc, memory, image.segments)
     piece = acpi_tables(cpus, image.segments)
     if piece is None:
         report("no ACPI tables: the image has a segment where they would be")
@@ -43,6 +53,26 @@ def set_up_chipset(pc: PC) -> None:
         pin = function.register(INTERRUPT_PIN, 1)
         if pin:
             function.write(INTERRUPT_LINE, 1, dsdt.pci_irq(device, pin - 1))
+
+
+def set_up_interrupts(pc: PC, memory: PhysicalMemory, used: tuple[Segment, ...]) -> None:
+    """The 8259A pair, the timer and the real-mode vectors as POST leaves them: Multiboot wants other machine state "in
+    normal working order, i.e. as initialized by the BIOS" (0.6.96, 3.2). No vector does more than end its interrupt."""
+    for port, values in ((MASTER_COMMAND, (0x11,)), (MASTER_DATA, (FIRST_IRQ_VECTOR, 4, 1)),
+                         (SLAVE_COMMAND, (0x11,)), (SLAVE_DATA, (SECOND_IRQ_VECTOR, 2, 1)),
+                         (MASTER_DATA, (OPEN_IRQS ^ 0xFF,)), (SLAVE_DATA, (0xFF,)),
+                         (PIT_BASE + 3, (0x34,)), (PIT_BASE, (0, 0))):          # channel 0: mode 2, every 65,536 ticks
+        for value in values:
+            pc.bus.port_write(port, 1, value)
+    if any(piece.gpa < VECTORS_SIZE or piece.gpa < STUBS + 0x20 and STUBS < piece.gpa + piece.size for piece in used):
+        return
+    if not memory.backed(STUBS, 0x20):
+        return
+    memory.write(STUBS, STUB_CODE)
+    for vector in range(256):
+        entry = RETURN if vector & ~7 not in (FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR) else (
+            END_MASTER if vector & ~7 == FIRST_IRQ_VECTOR else END_BOTH)
+        memory.write(4 * vector, (entry - 0xF0000 | 0xF000 << 16).to_bytes(4, "little"))
 
 
 def acpi_tables(cpus: int, used: tuple[Segment, ...]) -> Segment | None:

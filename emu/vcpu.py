@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iced_x86 import Decoder
 
 from emu.decode.names import mnemonic_name
+from emu.disassembly import instruction_text
 from emu.group import Group
 from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
@@ -17,9 +18,11 @@ from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.isa.wait_rules import WaitRules
 from emu.mem.ram import PAGE
+from emu.observer import Observed
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
 from emu.waiting import HALTED, RUNNING, SHUT_DOWN, WAIT_FOR_SIPI, Waiting
+from emu.walk import read_virtual, walk
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
@@ -41,16 +44,16 @@ class VCpu:
         self.group = Group(Plane(machine.engine, index, 0))
         self.plane.set(layout.RANDOM, first_state(machine.seed, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
+        self.lapics[0].timer.name = f"local APIC timer {index}"
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
-        self.icount = 0
-        self._slice = 0             # instructions of the time slice that runs
+        self.icount, self._slice = 0, 0     # _slice: instructions of the time slice that runs
         self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
         self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
         self.wait_rules = WaitRules(self)
         self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
-        self.waiting = Waiting(self)
+        self.waiting, self.observed = Waiting(self), Observed(self)
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
@@ -63,7 +66,9 @@ class VCpu:
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
             exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
-            exits.PAUSE: self.waiting.pause, exits.PLANE_EVENT: self._plane_event,
+            exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
+            exits.RDPMC: self._rdpmc,
+            exits.PLANE_EVENT: self._plane_event,
         }
 
     @property
@@ -88,16 +93,22 @@ class VCpu:
     def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
         """A further plane with its own local APIC."""
         self.group.add(plane)
+        lapic.timer.name = f"local APIC timer {self.index} of {self.machine.plane_name(plane.number)}"
         plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
         self.wait_rules.apply()
 
+    def remove_plane(self) -> LocalApic:
+        """Take the highest plane away, as when execution goes back to before there was one. Gives its local APIC."""
+        self.group.remove()
+        self.lapic_msrs.pop()
+        return self.lapics.pop()
+
     # --- running -----------------------------------------------------------------------------------------------------
 
     def run(self, budget: int) -> int:
-        """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle. Gives the number
-        retired."""
+        """Run at most `budget` instructions, fewer if the machine wants to stop or is idle. Gives how many."""
         machine, plane = self.machine, self.plane
         start = machine.clock.icount
         self._slice = budget
@@ -118,16 +129,17 @@ class VCpu:
             self._serve[status](plane)
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
-            if machine.stopping or plane.get(layout.ACTIVITY) != RUNNING:
-                break
-            if machine.reschedule:
-                break
+            if machine.stopping or machine.reschedule or plane.get(layout.ACTIVITY) != RUNNING:
+                if not plane.get(layout.RESUME):
+                    break
+                budget = self._shorten(plane, start, budget, budget - plane.signed(layout.BUDGET), 1)   # to its end
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
         self._slice = 0
         plane.set(layout.BUDGET, 0)
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
+        self.group.now = machine.clock.icount
         return done
 
     def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:
@@ -139,12 +151,21 @@ class VCpu:
             clock.advance(start + done)
         due = clock.deadline_icount()
         if due is not None and due < start + budget:
-            budget = max(due - start, done)
-            self._slice = budget
-            self.group.set(group_layout.SLICE_END, start + budget)
-            plane.set(layout.BUDGET, budget - done)
+            budget = self._shorten(plane, start, budget, done, max(due - start - done, 0))
         plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
         return budget
+
+    def _shorten(self, plane: Plane, start: int, budget: int, done: int, more: int) -> int:
+        """Let the slice that began at `start` and has retired `done` instructions end after `more`, unless its budget
+        ends first. Gives the new length."""
+        wanted = done + more
+        if wanted >= budget:
+            return budget
+        self._slice = wanted
+        self.group.set(group_layout.SLICE_END, start + wanted)
+        plane.set(layout.BUDGET, wanted - done)
+        plane.set(layout.TSC_BASE, plane.get(layout.TSC_BASE) - (budget - wanted) * plane.get(layout.TSC_SCALE))
+        return wanted
 
     def retired(self) -> int:
         """Instructions retired, those of the current time slice included."""
@@ -181,16 +202,8 @@ class VCpu:
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
         rip = plane.get(layout.RIP)
-        who = f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else ""
-        return f"{who}{self.machine.plane_name(plane.number)}, RIP {rip:#x} ({self.instruction_at(plane, rip)})"
-
-    def instruction_at(self, plane: Plane, rip: int) -> str:
-        """The instruction at RIP as text, or why it cannot be read."""
-        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
-        if not data:
-            return "not mapped"
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
-        return f"{insn}" if insn else f"bytes {data[:4].hex()}"
+        who = (f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else "") + self.machine.plane_name(plane.number)
+        return f"{who}, RIP {rip:#x} ({instruction_text(self.machine, plane, rip)})"
 
     # --- exits -------------------------------------------------------------------------------------------------------
 
@@ -237,9 +250,7 @@ class VCpu:
         linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
         if plane.get(layout.MODE) & 3 != layout.MODE_64:
             linear &= MASK32
-        if self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET)) != exits.OK:
-            return None
-        return plane.get(layout.WALK_GPA)
+        return walk(self.machine, plane, linear).gpa        # changes nothing: it may be asked for at any time
 
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
@@ -269,11 +280,13 @@ class VCpu:
         """The instruction at RIP does not go on from where it is: device accesses are made again if it is retried."""
         plane.set(layout.IO_DONE, 0)
         plane.set(layout.DEBUG_HITS, 0)
+        plane.set(layout.PROBE_HITS, 0)
         if plane.get(layout.SMC_PASS):
             self._smc_done(plane)
 
     def _denied(self, plane: Plane) -> None:
         self._abandon(plane)
+        self.observed.violation(plane)
         assert self.machine.plane_model is not None
         self.machine.plane_model.memory_denied(self, plane)
 
@@ -334,8 +347,17 @@ class VCpu:
         index, model = plane.get(RCX) & MASK32, self.machine.plane_model
         if model is not None and model.intercepts_msr(self, plane, index, None):
             return
+        self._give(plane, self.msrs.read, index)
+
+    def _rdpmc(self, plane: Plane) -> None:
+        """Intel's models have no counters."""
+        self._give(plane, self.msrs.read_counter, plane.get(RCX) & MASK32 if self.machine.cpu.amd else MASK32)
+
+    @staticmethod
+    def _give(plane: Plane, read: Callable[[int], int], index: int) -> None:
+        """EDX:EAX = read(index), or #GP(0)."""
         try:
-            value = self.msrs.read(index)
+            value = read(index)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -364,7 +386,7 @@ class VCpu:
 
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
-        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
+        data = read_virtual(self.machine, plane, rip + plane.get(layout.CS_BASE), 15)
         cpu = self.machine.cpu
         insn = (Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, cpu.decoder_options, ip=rip).decode()
                 if data else None)

@@ -7,7 +7,7 @@ the hypervisor's idle state may not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE
 from jit import layout, pmap
@@ -49,6 +49,7 @@ class Waiting:
         self._vcpu = vcpu
         self._deadline: Event | None = None
         self._limited = False
+        self._waiter = 0                # plane that the deadline is for
 
     # --- beginnings: what compiled code left for -----------------------------------------------------------------
 
@@ -84,8 +85,7 @@ class Waiting:
         if how & WAITS_LIMITED:
             activity = TPAUSE if how & WAITS_UNMONITORED else UMWAIT
         if how & WAITS_DEADLINE and not plane.get(layout.FAULT_PENDING):
-            at = clock.tsc_to_ns(clock.tsc + deadline - now)
-            self._deadline = clock.schedule(at, lambda: self._over(plane), "end of a wait")
+            self._schedule(clock.tsc_to_ns(clock.tsc + deadline - now), plane)
         self.begin(plane, activity)
         self._tell(plane, "MWAIT")
 
@@ -105,6 +105,25 @@ class Waiting:
         model = self._vcpu.machine.plane_model
         if model is not None:
             model.waits(self._vcpu, plane, instruction)
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """State: when the wait of which plane ends by itself, and whether IA32_UMWAIT_CONTROL is why."""
+        event = self._deadline
+        return {"limited": self._limited, "plane": self._waiter,
+                "deadline": event.at if event is not None and event.active else None}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put a state back; the planes exist, and no event is scheduled."""
+        self._limited, self._waiter, self._deadline = state["limited"], state["plane"], None
+        if state["deadline"] is not None:
+            self._schedule(state["deadline"], self._vcpu.planes[state["plane"]])
+
+    def _schedule(self, at: int, plane: Plane) -> None:
+        self._waiter = plane.number
+        name = f"end of a wait of vCPU {self._vcpu.index}"
+        self._deadline = self._vcpu.machine.clock.schedule(at, lambda: self._over(plane), name)
 
     # --- ends ----------------------------------------------------------------------------------------------------
 

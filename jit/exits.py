@@ -27,6 +27,7 @@ HYPERCALL = 41
 UNIMPLEMENTED = 42
 INTERRUPT = 43      # INTR is asserted and the guest can take it
 EVENT = 44          # the budget is used up
+RDPMC = 45          # ECX names a performance counter; privilege was checked
 CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
@@ -39,6 +40,8 @@ WATCH = 55          # page IO_VALUE is to be watched for writes, then the instru
 WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
 PAUSE = 57          # a good moment to let others run
 PLANE_EVENT = 58    # a plane that does not run has an event for which userspace asked to leave
+PROBE = 60          # a debugger's probe is in front of the instruction (its record: the micro-op's immediate)
+PROBED = 61         # PROBE_HITS say what a debugger looks for and the last instruction or delivery did
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

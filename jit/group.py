@@ -22,8 +22,9 @@ from jit.group_layout import (
     INTERFACE_VSM,
     NOTIFY,
 )
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, RFL, SHADOW
-from jit.native import State, inline, rd64, shr, state_at, wr64
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, RFL, SHADOW
+from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
+from jit.probe import SWITCH_BIT, SWITCHES, hit
 from jit.switch import DONE, REFUSED, refuse
 
 _select = types.ExternalFunction("strata_select", types.int64(types.voidptr))
@@ -78,6 +79,15 @@ def finish_instruction(st: State) -> int:
     status = _run(st)
     wr64(st, BUDGET, budget - 1 + rd64(st, BUDGET))
     return status
+
+
+@inline
+def note_switch(group: State) -> None:
+    """A debugger that looks for plane switches learns of one, before the entered plane's first instruction."""
+    st = state_at(rd64(group, FILES + (rd64(group, ACTIVE) << 3)))
+    table = rd64(st, PROBES)
+    if table != 0 and ld64(table + SWITCHES) != 0:
+        hit(st, SWITCH_BIT)
 
 
 @inline
@@ -136,6 +146,7 @@ def run_group(group: State) -> int:
                     status = vsm_call.preempt(group, st, active, above)
                 if status != OK:
                     return status
+                note_switch(group)
                 if notifies(group, above, active):
                     return exits.NOTIFY
                 continue
@@ -151,5 +162,7 @@ def run_group(group: State) -> int:
         status = hypercall(group, st, active)
         if status != DONE:
             return status
+        if rd64(group, ACTIVE) != active:
+            note_switch(group)
         if notifies(group, rd64(group, ACTIVE), active):
             return exits.NOTIFY

@@ -57,6 +57,7 @@ SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of wh
 GROUP_BYTES = (_end + 63) // 64 * 64
 
 INTERFACE_NONE, INTERFACE_VSM, INTERFACE_OTHER, INTERFACE_POLICY = 0, 1, 2, 3     # OTHER: whatever Python says
+RETURN_ACTIONS = 0x170          # VSM: offset in a VP assist page of its list of return actions; 0 there if it is empty
 MODE_USER, MODE_RUNNABLE, MODE_EVENT, MODE_MPP = 0, 1, 2, 3
 FILTER_INJECTABLE, FILTER_PRIORITY, FILTER_ANY = 0, 1, 2     # that can be taken; that TPR and PPR let through; in IRR
 RETURN_LAST, RETURN_NEXT_LOWER, RETURN_EXPLICIT = 0, 1, 2

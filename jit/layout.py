@@ -102,6 +102,7 @@ NEXT_RIP = _at("next_rip")          # RIP after the instruction that Python is t
 RESUME = _at("resume")              # 1: go on at EXIT_UOP, inside an instruction
 ALONE = _at("alone")                # 1: the slice ends after the instruction that is being executed
 DEBUG_HITS = _at("debug_hits")      # bits 3:0: breakpoints that it hit, jit/watch.py
+PROBE_HITS = _at("probe_hits")      # bits of jit/probe_layout.py: what a debugger wants to know of the instruction
 FAULT_PENDING = _at("fault_pending")    # 1: FAULT_* wait to be delivered
 FAULT_VECTOR = _at("fault_vector")
 FAULT_ERROR = _at("fault_error")
@@ -174,6 +175,7 @@ CODE = _at("code")                  # address of the code directory: one word a 
 CODE_MAP = _at("code_map")          # address of the map of decoded bytes: a bit for 64 bytes, one word a page
 RUNTIME = _at("runtime")            # address of the table of lazily compiled runtime functions
 HANDLERS = _at("handlers")          # address of the table of interpreter handlers, by op id
+PROBES = _at("probes")              # address of the debugger's table (jit/probe_layout.py), 0: there is none
 VCPU = _at("vcpu")
 PLANE = _at("plane")
 

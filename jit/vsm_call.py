@@ -18,6 +18,7 @@ from jit.group_layout import (
     FORCED_CAUSE,
     LOCKING,
     NOTIFY_RESET,
+    RETURN_ACTIONS,
     RUNNABLE,
 )
 from jit.layout import CODE_MAP, CPL, CR0, MODE, MODE_64, RIP, SMC_GPA, gpr
@@ -148,8 +149,10 @@ def vtl_return(group: State, st: State, active: int, control: int, wide: int) ->
         return REFUSED
     if shr(rd64(group, LOCKING), active) & 1:
         return exits.HYPERCALL
+    page = control_part(group, st, active, pmap.READ | pmap.WRITE)
+    if page != 0 and ld8(page + RETURN_ACTIONS) != 0:
+        return exits.HYPERCALL
     if shr(rd64(group, NOTIFY_RESET), active) & 1:
-        page = control_part(group, st, active, pmap.READ | pmap.WRITE)
         gpa = rd64(group, CONTROL + (active << 3)) & -0x1000
         if page != 0 and holds_code(st, gpa):
             wr64(st, SMC_GPA, gpa)

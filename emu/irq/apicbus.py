@@ -48,6 +48,10 @@ class ApicBus:
         """Add a local APIC."""
         self._targets.append(target)
 
+    def detach(self, target: ApicTarget) -> None:
+        """Disconnect a local APIC."""
+        self._targets.remove(target)
+
     def send(self, message: ApicMessage, source: ApicTarget | None = None) -> int:
         """Deliver a message; returns how many local APICs took it. `source` is the sender of an IPI."""
         mode = message.mode

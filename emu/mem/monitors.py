@@ -5,6 +5,7 @@ from __future__ import annotations
 from emu.mem.ram import PAGE, HostBlock
 
 MAX_VCPUS = 255
+LINE = 64                       # bytes of a monitored line (jit/monitor.py)
 
 
 class Monitors:
@@ -27,6 +28,16 @@ class Monitors:
     def disarm(self, vcpu: int) -> None:
         """Forget what it monitors: its wait ends."""
         self._words[1 + vcpu] = 0
+
+    def save(self) -> list[int]:
+        """State: each vCPU's line, or 0."""
+        return self._words[1:1 + self._words[0]].tolist()
+
+    def load(self, state: list[int]) -> list[int]:
+        """Put a state back; gives the addresses whose pages have to be WATCHED."""
+        for vcpu, word in enumerate(state[:self._words[0]]):
+            self._words[1 + vcpu] = word
+        return [word & -LINE for word in state if word]
 
     def disarm_all(self) -> None:
         """The same for all, as when memory itself changes."""

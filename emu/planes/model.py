@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emu.plane import Plane
@@ -29,6 +29,13 @@ class PlaneModel:
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
         """VMCALL or VMMCALL at RIP; NEXT_RIP is the instruction after it."""
         raise NotImplementedError
+
+    def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
+        """Make or take away planes, and the objects that go with them, before a saved state is put back: so many, of
+        which those of the set `enabled` are; `state` is the model's own, by path (emu/snapshot/fields.py)."""
+
+    def restored(self) -> None:
+        """A saved state was put back, registers included."""
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""

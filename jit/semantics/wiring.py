@@ -23,6 +23,10 @@ EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
 # Reasons for #UD by family (SDM Vol. 3A 2.5, 13.1; Vol. 2A tables 2-18 ff.); SWITCHED gives #NM after them
 MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 
+# Variants of the micro-op `probe`: which address it compares, and where the register is that it tests
+PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHERE = "linear", "virtual", "anywhere"
+PROBE_HOT, PROBE_FILE = "hot", "file"
+
 # Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
 # of an element, and whether the address must be aligned.
 MASKED_OFFSET = 0xFFFF

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from emu.load.model import Segment
 from emu.machine import Machine
-from emu.stop import POWER_OFF
+from emu.stop import HALTED, POWER_OFF
+from jit import layout
 from tests.emu.load import build
 
 # mov dx, 0x604; mov eax, 0x2000; out dx, ax; hlt: PM1 control with SLP_EN and type 0
@@ -39,3 +40,25 @@ def test_an_image_that_lies_where_the_tables_would_be_goes_without(tmp_path):
     from emu import firmware_state
     assert firmware_state.acpi_tables(1, (Segment(0xF0800, b"x", 1),)) is None
     assert firmware_state.acpi_tables(1, (Segment(0xFF000, b"x", 1),)) is not None
+
+
+def test_multiboot_images_find_the_legacy_interrupts_working(tmp_path):
+    """In real mode the timer ends a halt, and its vector ends the interrupt (Multiboot 0.6.96, 3.2)."""
+    from emu import boot
+    from emu.load.model import SegmentRegister
+    machine, reports = started(tmp_path, build.multiboot_elf())
+    plane = machine.vcpus[0].plane
+    boot.reset(plane)
+    boot.set_segment(plane, layout.CS, SegmentRegister(0, 0, 0xFFFF, 0x9B))
+    machine.memory.write(0x7000, bytes.fromhex("fb f4 cd73 b00b e620 e420 fa f4"))   # STI; HLT; INT 73h; OCW3: read ISR
+    plane.set(layout.RIP, 0x7000)
+    plane.set(layout.gpr(4), 0x7C00)
+    plane.update_mode()
+    stop = machine.run(max_insns=200)
+    assert (stop.reason, plane.get(layout.gpr(0)) & 0xFF) == (HALTED, 0)
+    assert machine.clock.now > 50_000_000 and reports == []
+
+
+def test_other_images_find_the_8259a_as_after_reset(tmp_path):
+    machine, _ = started(tmp_path, build.linux())
+    assert machine.memory.read(0x20, 4) == bytes(4) and machine.pc.bus.port_read(0x21, 1) == 0

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
 
+from emu.disassembly import instruction_text
 from emu.planes.journal import KEPT, Intercept
 from emu.planes.vsm import config, messages, trapped
 from emu.planes.vsm.codes import Retry
 from emu.planes.vsm.msrs import ENABLE, PAGE_BITS
 from emu.planes.vsm.synic import message
+from emu.walk import read_virtual
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -32,12 +34,19 @@ INSTRUCTION_BYTES = 15
 class Intercepts:
     """The secure intercepts of a partition."""
 
+    NOT_STATE = ("journal",)                # a report; what is in the future again is dropped
+
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self.stalls = 0                     # retries for want of somebody to take the message
         self.delivered = 0
         self.journal: deque[Intercept] = deque(maxlen=KEPT)
         self.ports: dict[int, dict[int, int]] = {}      # owner -> port -> accesses (1 read, 2 write)
+
+    def forget_future(self, icount: int) -> None:
+        """Execution went back: later intercepts have not happened."""
+        while self.journal and self.journal[-1].icount > icount:
+            self.journal.pop()
 
     # --- delivery ------------------------------------------------------------------------------------------------
 
@@ -66,7 +75,7 @@ class Intercepts:
         machine, plane = self._partition.machine, vp.vcpu.plane
         rip = plane.get(layout.RIP)
         self.journal.append(Intercept(machine.clock.icount, vp.index, plane.number, owner, messages.KINDS[kind], what,
-                                      rip, vp.vcpu.instruction_at(plane, rip)))
+                                      rip, instruction_text(self._partition.machine, plane, rip)))
 
     def _stall(self, vp: Vp, owner: int) -> None:
         """Time passes while the instruction is tried again and again."""
@@ -121,7 +130,7 @@ class Intercepts:
         rip = plane.get(layout.RIP)
         if plane.get(layout.FAULT_PENDING):
             return b""
-        data = self._partition.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), INSTRUCTION_BYTES)
+        data = read_virtual(self._partition.machine, plane, rip + plane.get(layout.CS_BASE), INSTRUCTION_BYTES)
         if not data:
             return b""
         return data[:Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode().len]

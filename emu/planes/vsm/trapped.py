@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emu.planes.vsm import codes, register_names
 from emu.planes.vsm.codes import HvError
+from emu.walk import read_virtual
 from jit import guards, layout
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def register_value(machine: Machine, plane: Plane, number: int) -> tuple[int, in
 def _system_segment(machine: Machine, plane: Plane, selector: int) -> int:
     """What LLDT or LTR of a selector would load: base u64, limit u32, selector u16, attributes u16."""
     at = plane.get(layout.GDTR_BASE) + (selector & 0xFFF8)
-    data = machine.read_linear(plane, at, SYSTEM_DESCRIPTOR_BYTES) if selector & 0xFFFC else b""
+    data = read_virtual(machine, plane, at, SYSTEM_DESCRIPTOR_BYTES) if selector & 0xFFFC else b""
     low, high = (int.from_bytes(data[i:i + 8].ljust(8, b"\0"), "little") for i in (0, 8))
     base = low >> 16 & 0xFFFFFF | low >> 56 << 24 | (high & 0xFFFFFFFF) << 32
     attributes = low >> 40 & 0xF0FF
