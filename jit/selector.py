@@ -22,6 +22,7 @@ from jit.group_layout import (
     MODE,
     MODE_EVENT,
     MODE_MPP,
+    MODE_RUNNABLE,
     MODE_USER,
     MPP,
     NOTICED,
@@ -51,6 +52,16 @@ def has_event(group: State, plane: int, which: int) -> bool:
     if rd64(st, SHADOW) != 0 and (which == FILTER_INJECTABLE or rd64(group, STRICT_SHADOW) != 0):
         return False
     return which != FILTER_INJECTABLE or rd64(st, RFL) & IF != 0
+
+
+@inline
+def quiet(group: State) -> bool:
+    """Whether no plane at all has an interrupt or NMI, which is what a switch finds nearly always."""
+    seen = rd64(group, WAITING)
+    for plane in range(rd64(group, COUNT)):
+        st = state_at(rd64(group, FILES + (plane << 3)))
+        seen |= rd64(st, INTERRUPT) | rd64(st, NMI)
+    return seen == 0
 
 
 @inline
@@ -108,6 +119,10 @@ def fresh_notices(group: State, active: int) -> int:
 def select(group: State) -> int:
     """The plane that runs next, or LEAVE. Deciding twice gives the same answer."""
     active, mode, marked = rd64(group, ACTIVE), rd64(group, MODE), rd64(group, MPP) - 1
+    if quiet(group) and mode != MODE_RUNNABLE:
+        wr64(group, PENDING, 0)
+        wr64(group, NOTICED, 0)
+        return active
     if mode == MODE_USER:
         pending = events(group) & ~(1 << active)
         wr64(group, PENDING, pending)
