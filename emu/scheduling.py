@@ -92,13 +92,17 @@ class Scheduling:
         time was skipped or waited for."""
         self.clock.run_due()
         self.input.deliver(self.icount, self.clock.now, live=self.icount >= self.frontier)
-        for vcpu in self.vcpus:
-            vcpu.waiting.poll(vcpu.plane)
+        self._wake()
         running = [vcpu for vcpu in self.vcpus if vcpu.runs()]
         if not running:
             self._idle()
             return None
         return self._whose_turn(running)
+
+    def _wake(self) -> None:
+        """End the waits of vCPUs that have a reason to end."""
+        for vcpu in self.vcpus:
+            vcpu.waiting.poll(vcpu.plane)
 
     def _whose_turn(self, running: list[VCpu]) -> VCpu:
         """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the
