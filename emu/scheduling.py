@@ -98,6 +98,11 @@ class Scheduling:
             return None
         return self._whose_turn(running)
 
+    def _wake(self) -> None:
+        """End the waits of vCPUs that have a reason to end."""
+        for vcpu in self.vcpus:
+            vcpu.waiting.poll(vcpu.plane)
+
     def _whose_turn(self, running: list[VCpu]) -> VCpu:
         """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the
         quantum changes nothing, so that where a run is interrupted does not matter."""

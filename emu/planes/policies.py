@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 class Policy(NamedTuple):
     """One configuration. `marker`: the most privileged plane, or None; `mediated`: it is told of events of the plane
-    that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back;
-    `notify_lower`: a plane can be told of interrupts for less privileged ones."""
+    that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back."""
 
     name: str
     mode: int
@@ -29,7 +28,6 @@ class Policy(NamedTuple):
     fallback: int = 0
     mediated: bool = False
     strict_shadow: bool = False
-    notify_lower: bool = False
 
     def rank(self, plane: int) -> int:
         """Privilege of a plane: smaller is more."""
@@ -49,7 +47,7 @@ class Policy(NamedTuple):
 USER = Policy("USER", g.MODE_USER, return_rule=g.RETURN_EXPLICIT)
 LOWEST_RUNNABLE = Policy("LOWEST_RUNNABLE", g.MODE_RUNNABLE, marker=0, irq_filter=g.FILTER_INJECTABLE,
                          return_rule=g.RETURN_EXPLICIT)
-HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True, notify_lower=True)
+HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True)
 HV_TLFS_LITERAL = HIGHEST_RUNNABLE._replace(name="HV_TLFS_LITERAL", return_rule=g.RETURN_NEXT_LOWER)
 TDX = Policy("TDX", g.MODE_MPP, marker=0, return_rule=g.RETURN_EXPLICIT, mediated=True)
 CCA = Policy("CCA", g.MODE_MPP, marker=0, irq_filter=g.FILTER_ANY, return_rule=g.RETURN_EXPLICIT)

@@ -302,7 +302,7 @@ def test_hw33_the_earlier_of_deadline_and_limit_ends_umwait(g, ticks, limit, tak
 
 def test_hw33_a_masked_interrupt_ends_umwait(g):
     g.code("f30faef6" + UMWAIT_ECX + NOP, rsi=LINE, **deadline(g, 1 << 40))
-    g.run(2)
+    g.vcpu.run(2)
     assert asleep(g)
     g.interrupt()
     g.run(1)

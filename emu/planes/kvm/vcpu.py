@@ -41,7 +41,8 @@ SLICE = 1_000_000
 
 
 class Vcpu:
-    """The state of one plane of one vCPU. `run` and `runnable` are plane 0's."""
+    """The state of one plane of one vCPU. `run_area`, `runnable` and `completes`, whether a hypercall waits for its
+    answer, are plane 0's."""
 
     def __init__(self, plane: KvmPlane, number: int) -> None:
         self.plane, self.id = plane, number
@@ -50,7 +51,7 @@ class Vcpu:
         self.run_area = Run()
         self.runnable = RunnableEvent()
         self._exit = False
-        self._completion = False
+        self.completes = False
         self._kicked = False
         if plane.number == 0:
             plane.vm.model.handlers[number] = self
@@ -170,8 +171,8 @@ class Vcpu:
         self._exit = self.plane.vm.machine.reschedule = True
 
     def _complete(self) -> None:
-        if self._completion:
-            self._completion = False
+        if self.completes:
+            self.completes = False
             plane = self.cpu.plane
             plane.set(layout.gpr(0), self.run_area.hypercall.ret)
 
@@ -203,7 +204,7 @@ class Vcpu:
         self.run_area.hypercall = Hypercall(plane.get(layout.gpr(0)),
                                             tuple(plane.get(layout.gpr(n)) for n in (3, 1, 2, 6)))
         plane.retire()
-        self._completion = True
+        self.completes = True
         self._leave(KVM_EXIT_HYPERCALL)
 
     def memory_denied(self, plane: Plane) -> None:
