@@ -129,6 +129,23 @@ class Clock:
             event.callback()
             ran += 1
 
+    def order(self) -> list[list[Any]]:
+        """Time and name of the events that are scheduled, in the order in which they will run."""
+        return [[at, event.name] for at, _, event in sorted(self._queue, key=lambda e: e[:2]) if event.active]
+
+    def reorder(self, order: list[list[Any]]) -> None:
+        """Give the events, which the devices have scheduled again, the order of a saved run."""
+        waiting = sorted((e for e in self._queue if e[2].active), key=lambda e: e[:2])
+        ordered = []
+        for at, name in order:
+            found = next((e for e in waiting if e[0] == at and e[2].name == name), None)
+            if found is not None:
+                waiting.remove(found)
+                ordered.append(found)
+        self._queue = [(at, n, event) for n, (at, _, event) in enumerate(ordered + waiting)]
+        heapq.heapify(self._queue)
+        self._sequence = len(self._queue)
+
     def save(self) -> dict[str, Any]:
         """Time only: events hold callbacks, so each device schedules its own again when it is loaded."""
         return {"icount": self.icount, "offset": self.offset, "now": self._now}

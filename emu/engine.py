@@ -10,6 +10,7 @@ import numpy as np
 
 from emu.decode.translator import Translator
 from emu.isa.cpu import Cpu, bare
+from emu.mem.monitors import Monitors
 from emu.mem.ram import PhysicalMemory
 from emu.regions import Regions
 from jit import layout, run_slots
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from emu.plane import Plane
 
 _ACCESS_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_ACCESS_NOTE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "run_group",
-          "flush_all", "withdraw_writes", "update_mode")
+          "select", "note_write", "flush_all", "withdraw_writes", "update_mode")
 
 
 class Engine:
@@ -40,11 +42,15 @@ class Engine:
         self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")
+        self.probes = 0             # address of the debugger's table (jit/probe_layout.py), or 0
+        self.monitors = Monitors()
         self._calls: dict[str, ctypes._FuncPointer] = {}
         self.regions = Regions(self)
         self.run = self._callable("run")
-        self.run_group = self._callable("run_group")
+        self.run_group: Callable[[int], int] = self._callable("run_group")
+        self.select = self._callable("select")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
+        self.note_write = _ACCESS_NOTE(self.compiler.function("note_write"))
         self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))
 
     def constants(self) -> dict[int, int]:
@@ -53,10 +59,12 @@ class Engine:
         return {
             layout.PMAP: self.memory.map_block.address,
             layout.PMAP_PAGES: self.memory.top >> 12,
+            layout.MONITORS: self.monitors.address,
             layout.CODE: translator.directory_block.address,
             layout.CODE_MAP: translator.decoded_block.address,
             layout.RUNTIME: self.runtime.ctypes.data,
             layout.HANDLERS: self.compiler.table.ctypes.data,
+            layout.PROBES: self.probes,
         }
 
     def _callable(self, name: str) -> ctypes._FuncPointer:
@@ -68,6 +76,11 @@ class Engine:
     def call(self, name: str, plane: Plane) -> int:
         """Call a runtime function of one plane's state."""
         return self._callable(name)(plane.address)
+
+    def stepper(self, rows: int, first: int, capacity: int) -> Callable[[int], int]:
+        """A stand-in for `run_group` that writes rows (jit/stepping.py) to a host address."""
+        native = _ACCESS_CALL(self.compiler.function("step_group"))
+        return lambda group: native(group, rows, first, capacity)
 
     def provide(self, slot: int) -> None:
         """Compile the runtime function of a slot that compiled code found empty."""

@@ -34,6 +34,7 @@ class Group:
         self.address = self._block.address
         self.words = (ctypes.c_uint64 * (layout.GROUP_BYTES // 8)).from_address(self.address)
         self.planes: list[Plane] = []
+        self.now = 0                    # the clock's instruction count when the group last ran
         self.add(first)
         self.set(layout.ENABLED, 1)
         self.set(layout.RUNNABLE, 1)
@@ -45,6 +46,10 @@ class Group:
     def set(self, offset: int, value: int) -> None:
         """Write a word of the block."""
         self.words[offset >> 3] = value
+
+    def mark(self, offset: int, plane: int, present: bool) -> None:
+        """Put a plane into a set of the block, or take it out."""
+        self.set(offset, self.get(offset) & ~(1 << plane) | int(present) << plane)
 
     @property
     def active(self) -> int:
@@ -73,6 +78,12 @@ class Group:
         self.set(layout.FILES + 8 * number, plane.address)
         self.set(layout.COUNT, number + 1)
 
+    def remove(self) -> None:
+        """Take the highest plane away."""
+        self.planes.pop()
+        self.set(layout.FILES + 8 * len(self.planes), 0)
+        self.set(layout.COUNT, len(self.planes))
+
     def offer(self, interface: int, shared: layout.SharedSet) -> None:
         """Say what the hypercall instructions mean (INTERFACE_*) and which pieces of the register file planes share."""
         assert len(shared) <= layout.MAX_SHARED
@@ -94,6 +105,8 @@ class Group:
         for n in range(total - min(total, last, RING_RECORDS), total):
             at = n % RING_RECORDS * layout.RECORD_BYTES
             words = self._ring.view[at:at + layout.RECORD_BYTES].cast("Q")
+            if words[layout.REC_ICOUNT // 8] > self.now:
+                continue                # written over by a switch that is in the future again
             yield Switch(words[layout.REC_ICOUNT // 8], words[layout.REC_FROM // 8], words[layout.REC_TO // 8],
                          layout.CAUSE_NAMES[words[layout.REC_CAUSE // 8]], words[layout.REC_RIP_FROM // 8],
                          words[layout.REC_RIP_TO // 8])

@@ -45,6 +45,7 @@ class GuestMap:
         """Zero all RAM. Decoded code, if any, is the caller's to invalidate."""
         for block in self._ram:
             ctypes.memset(block.address, 0, block.size)
+        self.memory.note_written()
 
     def shadow(self, segments: list[ShadowSegment]) -> list[int]:
         """Apply the host bridge's PAM registers (82441FX 3.2.13) where firmware is present; gives the pages changed.

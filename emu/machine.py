@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +9,7 @@ from emu import boot, firmware_state, stop
 from emu.clock import Clock
 from emu.engine import Engine
 from emu.guestmap import GuestMap
+from emu.inputs import InputLog
 from emu.isa import cpu as cpus
 from emu.load.image import load_image
 from emu.load.model import Image
@@ -21,14 +20,14 @@ from emu.paravirt.kvm import KvmInterface
 from emu.pc import PC, PcHooks
 from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
+from emu.planes.journal import joined
+from emu.scheduling import Scheduling
 from emu.stop import Stop
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_SIPI, VCpu
+from emu.vcpu import VCpu
+from emu.waiting import RUNNING, WAIT_FOR_SIPI
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
-SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
-SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
-INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 SWITCHES_KEPT = 100_000         # plane switches that a report shows at most
 QUANTUM, MAX_QUANTUM = 10_000, 1_000_000    # instructions of one vCPU before the next one runs
 
@@ -43,7 +42,7 @@ def _nothing(*_: Any) -> None:
     """The default of callbacks that nobody needs."""
 
 
-class Machine:
+class Machine(Scheduling):
     """An x86-64 PC.
 
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
@@ -70,6 +69,7 @@ class Machine:
         self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
+        self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or ""}
         self.report = report or _nothing
         self.map = GuestMap(memory)
         self.memory = self.map.memory
@@ -80,12 +80,15 @@ class Machine:
         self.pc = PC(memory, PcHooks(
             report=self.report, request_exit=self._guest_exit, request_reset=self._guest_reset,
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
-            serial=lambda byte: serial(bytes((byte,))), debug=lambda byte: debug(bytes((byte,))),
+            serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
+        self.input = InputLog(self.pc.uart.feed)
+        self.frontier = 0
+        self.observer = None
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
@@ -97,17 +100,10 @@ class Machine:
         self.symbols = SymbolTable(())
         self.seconds = 0.0
         self.stopping: Stop | None = None
-        self._input: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
-        self._input_open = False
         self.reschedule = False
-        self._next, self._turn = 0, quantum     # vCPU whose turn it is, and instructions left of it
+        self.turn, self.turn_left = 0, quantum      # vCPU whose turn it is, and instructions left of it
 
     # --- the public side ---------------------------------------------------------------------------------------------
-
-    @property
-    def icount(self) -> int:
-        """Instructions retired by all vCPUs."""
-        return sum(vcpu.retired() for vcpu in self.vcpus)
 
     @property
     def switches(self) -> list[dict[str, Any]]:
@@ -121,6 +117,12 @@ class Machine:
         return [{"icount": s.icount, "vcpu": vcpu, "from": s.source, "to": s.target, "cause": s.cause,
                  "rip_from": s.rip_from, "rip_to": s.rip_to, "registers": saved}
                 for _, vcpu, s in found[-SWITCHES_KEPT:]]
+
+    @property
+    def intercepts(self) -> list[dict[str, Any]]:
+        """The last accesses of planes that others were told of, in order: icount, vcpu, plane, to, kind, what, rip,
+        instruction, and as far as `switches` goes back entered, cause, resumed, rip_after."""
+        return [] if self.plane_model is None else joined(self.plane_model.intercepts_seen, self.switches)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -152,111 +154,22 @@ class Machine:
     def feed_serial(self, data: bytes, more: bool = False) -> None:
         """Bytes for the guest to receive on COM1, from any thread. With `more`, further ones may come: a guest that is
         idle then waits for them instead of ending the run."""
-        self._input.put((data, more))
+        self.input.put(data, more)
 
     def run(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
-        """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over."""
-        started = time.perf_counter()
-        limit = None if max_insns is None else self.icount + max_insns
-        deadline = None if timeout is None else started + timeout
-        self.stopping = None
-        size = SLICE if deadline is None else SLICE // 4
-        try:
-            while self.stopping is None:
-                if limit is not None and self.icount >= limit:
-                    self.stop(stop.MAX_INSNS, "out of instructions; --max-insns allows more")
-                elif deadline is not None and time.perf_counter() >= deadline:
-                    self.stop(stop.TIMEOUT, "out of time; --timeout allows more")
-                else:
-                    self._round(size if limit is None else min(size, limit - self.icount))
-        except KeyboardInterrupt:
-            self.stop(stop.INTERRUPTED, "stopped from the keyboard")
-        finally:
-            self.seconds += time.perf_counter() - started
-        result = self.stopping
-        assert result is not None
-        return result
+        """Run as `run_plain` does; a debugger adds its own (emu/api)."""
+        return self.run_plain(max_insns, timeout)
 
     def stop(self, reason: str, message: str, vcpu: VCpu | None = None, status: int | None = None) -> None:
         """End the run at the next opportunity; the first caller's reason counts."""
         if self.stopping is not None:
             return
-        vcpu = vcpu or self.vcpus[self._next]
+        vcpu = vcpu or self.vcpus[self.turn]
         plane = vcpu.plane
         if reason not in (stop.EXIT, stop.TRIPLE_FAULT, stop.UNIMPLEMENTED, stop.POWER_OFF):
             message = f"{message} (at {vcpu.where(plane)})"
         self.stopping = Stop(reason, stop.STATUS[reason] if status is None else status, message, vcpu.index,
                              plane.number, plane.get(layout.RIP), self.icount)
-
-    # --- scheduling --------------------------------------------------------------------------------------------------
-
-    def _round(self, size: int) -> None:
-        """Let one vCPU run until its quantum or the slice ends or a timer is due, or skip idle time."""
-        clock = self.clock
-        if self.engine.regions.busy:
-            self.engine.regions.poll()
-            size = min(size, SLICE_COMPILING)
-        self._receive()
-        clock.run_due()
-        self._wake()
-        running = [v for v in self.vcpus if v.runs()]
-        if not running:
-            deadline = clock.next_deadline()
-            if deadline is None and self._input_open and self._wakeable():
-                self._receive(wait=INPUT_WAIT)
-                return
-            if deadline is None or self._asleep_for_good():
-                self.stop(stop.HALTED, "every vCPU is halted and nothing can wake one")
-                return
-            clock.skip_to(deadline)
-            return
-        vcpu = running[0]
-        if len(self.vcpus) > 1:
-            vcpu = self._whose_turn(running)
-            size = min(size, self._turn)
-        due = clock.deadline_icount()
-        if due is not None:
-            size = max(1, min(size, due - clock.icount))
-        self.reschedule = False
-        self._turn -= vcpu.run(size)
-        if self.reschedule:
-            self._turn = 0
-
-    def _asleep_for_good(self) -> bool:
-        """No vCPU takes interrupts, and the timers that go on are not set up to send an NMI."""
-        return self.plane_model is None and not self.pc.sends_nmi() and all(v.deaf() for v in self.vcpus)
-
-    def _whose_turn(self, running: list[VCpu]) -> VCpu:
-        """The vCPU that has not used up its quantum, else the next one. A slice that ends for other reasons than the
-        quantum changes nothing, so that where a run is interrupted does not matter."""
-        vcpu = self.vcpus[self._next]
-        if self._turn <= 0 or vcpu not in running:
-            vcpu = next((v for v in running if v.index > self._next), running[0])
-            self._next, self._turn = vcpu.index, self.quantum
-        return vcpu
-
-    def _receive(self, wait: float | None = None) -> None:
-        """Hand over serial input that has come; with `wait`, give it that many host seconds to come."""
-        try:
-            while True:
-                data, self._input_open = self._input.get(block=wait is not None, timeout=wait)
-                self.pc.uart.feed(data)
-                wait = None
-        except queue.Empty:
-            return
-
-    def _wakeable(self) -> bool:
-        """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
-        return any(v.group.active == 0 and v.plane.get(layout.ACTIVITY) == HALTED and v.plane.get(layout.RFL) & 0x200
-                   for v in self.vcpus)
-
-    def _wake(self) -> None:
-        for vcpu in self.vcpus:
-            plane = vcpu.plane
-            activity = plane.get(layout.ACTIVITY)
-            if activity in (HALTED, IDLE) and (plane.get(layout.NMI) or plane.get(layout.INTERRUPT) and (
-                    activity == IDLE or plane.get(layout.RFL) & 0x200)):
-                plane.set(layout.ACTIVITY, RUNNING)
 
     # --- what devices ask --------------------------------------------------------------------------------------------
 
@@ -275,7 +188,7 @@ class Machine:
 
     def _preempt(self, index: int) -> None:
         """Another vCPU than the one that runs has an event: its turn comes before the quantum is over."""
-        if index != self._next and self.vcpus[index].planes[0].get(layout.INTERRUPT):
+        if index != self.turn and self.vcpus[index].planes[0].get(layout.INTERRUPT):
             self.reschedule = True
 
     def _signal(self, index: int, kind: str, vector: int) -> None:
@@ -284,12 +197,13 @@ class Machine:
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
             plane.set(layout.NMI, 1)
-            self.reschedule = self.reschedule or index != self._next
+            self.reschedule = self.reschedule or index != self.turn
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
         elif kind == "init":
             self.pc.lapics[index].init()
             boot.reset(plane)
+            self.engine.monitors.disarm(index)
             plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
@@ -307,6 +221,7 @@ class Machine:
         self._shadow = segments
         for gpa in self.map.shadow(segments):
             self.engine.translator.invalidate(gpa)
+        self.engine.monitors.disarm_all()
         self.flush_all()
 
     def _device_read(self, gpa: int, size: int) -> bytes:
@@ -334,6 +249,9 @@ class Machine:
         for page in pages:
             if self.memory.map[page // PAGE] & pmap.CODE:
                 self.engine.translator.invalidate(page)
+            if self.memory.map[page // PAGE] & pmap.WATCHED:
+                first, end = max(gpa, page), min(gpa + len(data), page + PAGE)
+                self.engine.note_write(self.vcpus[0].plane.address, first, end - first)
         self.memory.write(gpa, data)
 
     def exists(self, gpa: int) -> bool:
@@ -373,25 +291,9 @@ class Machine:
         for plane in self.all_planes():
             self.engine.withdraw_writes(plane.address, gpa)
 
-    def read_linear(self, plane: Plane, linear: int, size: int) -> bytes:
-        """Up to `size` bytes at a linear address through the plane's page tables; ends where nothing is mapped.
-
-        Accessed bits are set as by the guest's own accesses."""
-        data = b""
-        kept = [plane.get(offset) for offset in _WALK_FIELDS]
-        while len(data) < size:
-            here = linear + len(data)
-            if self.engine.translate(plane.address, here, 0, 0) != exits.OK:
-                break
-            gpa = plane.get(layout.WALK_GPA)
-            n = min(size - len(data), PAGE - here % PAGE)
-            if not self.memory.backed(gpa, n):
-                break
-            data += self.memory.read(gpa, n)
-        for offset, value in zip(_WALK_FIELDS, kept, strict=True):
-            plane.set(offset, value)
-        return data
-
-
-_WALK_FIELDS = (layout.WALK_GPA, layout.WALK_RIGHTS, layout.FAULT_VECTOR, layout.FAULT_ERROR, layout.FAULT_HAS_ERROR,
-                layout.FAULT_ADDRESS)
+    def poke(self, gpa: int, data: bytes) -> None:
+        """A debugger's write to backed guest-physical memory, ROM included; decoded code there is dropped."""
+        for page in range(gpa & -PAGE, gpa + len(data), PAGE):
+            self.engine.translator.invalidate(page)
+        self.memory.write(gpa, data)
+        self.flush_all()

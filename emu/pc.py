@@ -43,9 +43,9 @@ from emu.dev.testdev import LINE_PORT, LINES, MMIO_BASE, MMIO_SIZE, SCRATCH_PORT
 from emu.dev.testdev import PORTS as TEST_PORTS
 from emu.dev.uart import Uart
 from emu.dev.vga import FIRST_PORT, FRAME_BUFFER, FRAME_BUFFER_SIZE, PORTS, Vga
-from emu.irq.apicbus import UNMASKABLE, ApicBus
+from emu.irq.apicbus import ApicBus
 from emu.irq.ioapic import IOAPIC_BASE, IoApic
-from emu.irq.lapic import DEFAULT_BASE, LVT_LINT0, LVT_MASKED, LocalApic
+from emu.irq.lapic import DEFAULT_BASE, LocalApic
 from emu.irq.lapic_msr import LapicMsrs
 from emu.irq.pic import ELCR_MASTER, MASTER_COMMAND, SLAVE_COMMAND, PicPair
 from emu.mem.bus import Bus
@@ -291,11 +291,9 @@ class PC:
         if self.lapics:
             self.lapics[0].set_lint(0, level)
 
-    def sends_nmi(self) -> bool:
-        """Whether a device's interrupt is routed as an NMI, SMI or INIT."""
-        return self.ioapic.sends_nmi() or any(
-            not lapic.lvt[LVT_LINT0] & LVT_MASKED and lapic.lvt[LVT_LINT0] >> 8 & 7 in UNMASKABLE
-            for lapic in self.lapics)
+    def may_raise_nmi(self) -> bool:
+        """Whether some device's interrupt would arrive as an NMI, by the I/O APIC's table or LINT0."""
+        return self.ioapic.raises_nmi() or any(lapic.lint0_is_nmi() for lapic in self.lapics)
 
     def nmi(self) -> None:
         """Pulse the NMI line, LINT1 of vCPU 0."""

@@ -19,6 +19,15 @@ GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".spli
 SEGMENT_NAMES = "es cs ss ds fs gs ldtr tr".split()
 
 
+def flags_of(res: int, aux: int, carry: int, others: int) -> int:
+    """RFLAGS from the words of jit/flags.py and RFL."""
+    cf, sf = carry & 1, res >> 63 ^ carry >> 1 & 1
+    pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
+    of = aux >> 63 ^ cf
+    status = cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7 | of << 11
+    return others & ~STATUS_FLAGS | RFLAGS_FIXED | status
+
+
 class Plane:
     """One plane of one vCPU: its register file and its TLB sets.
 
@@ -42,6 +51,7 @@ class Plane:
         self.set(layout.PHYS_MASK, (1 << cpu.model.physical) - 1)
         self.set(layout.A20_MASK, (1 << 64) - 1)
         self.set(layout.VCPU, vcpu)
+        engine.monitors.add(vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
         engine.regions.sampling(self)
@@ -70,12 +80,7 @@ class Plane:
     @property
     def rflags(self) -> int:
         """RFLAGS. Writing it changes no mode: call `update_mode` where VM or AC may have changed."""
-        res, aux, carry = self.get(layout.RES), self.get(layout.AUX), self.get(layout.CARRY)
-        cf, sf = carry & 1, res >> 63 ^ carry >> 1 & 1
-        pf = ((res ^ carry >> 8) & 0xFF).bit_count() & 1 ^ 1
-        of = aux >> 63 ^ cf
-        status = cf | pf << 2 | aux & 0x10 | (res == 0) << 6 | sf << 7 | of << 11
-        return self.get(layout.RFL) & ~STATUS_FLAGS | RFLAGS_FIXED | status
+        return flags_of(*map(self.get, (layout.RES, layout.AUX, layout.CARRY, layout.RFL)))
 
     @rflags.setter
     def rflags(self, value: int) -> None:

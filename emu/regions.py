@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jit.compiler import Compiler
 
 SAMPLING = {"interp": (0, 0), "auto": (4096, 6), "blocks": (1, 1)}      # instructions between samples, heat limit
+# Regions that wait to be compiled: more would be out of date when their turn comes (booting is a long list of them)
+MAX_WAITING = 8
 _symbols = itertools.count()
 
 
@@ -94,6 +96,9 @@ class Regions:
     def hot(self, uop: int, gpa: int, mode: int) -> None:
         """The micro-op at address `uop`, on the code page of `gpa`, is hot."""
         if uop in self._covered:
+            return
+        if self._pending >= MAX_WAITING:
+            ctypes.c_uint8.from_address(uop + uops.HEAT).value = 0      # it may ask again
             return
         self._ready()
         page = self.engine.translator.page(gpa & -PAGE, mode)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iced_x86 import Decoder
 
 from emu.decode.names import mnemonic_name
+from emu.disassembly import instruction_text
 from emu.group import Group
 from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
@@ -15,16 +16,19 @@ from emu.isa.cpuid import Cpuid
 from emu.isa.msr import Msrs
 from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
+from emu.isa.wait_rules import WaitRules
 from emu.mem.ram import PAGE
+from emu.observer import Observed
 from emu.plane import Plane
 from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
+from emu.waiting import HALTED, RUNNING, SHUT_DOWN, WAIT_FOR_SIPI, Waiting
+from emu.walk import read_virtual, walk
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
 
 UD, GP = 6, 13
-RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE = range(6)     # ACTIVITY; the last two: TLFS
 EXECUTE = 2
 INTERCEPTED = frozenset((exits.CPUID, exits.RDMSR, exits.WRMSR, exits.HYPERCALL, exits.CR_WRITE))
 MASK32 = 0xFFFFFFFF
@@ -40,25 +44,31 @@ class VCpu:
         self.group = Group(Plane(machine.engine, index, 0))
         self.plane.set(layout.RANDOM, first_state(machine.seed, index, 0))
         self.lapics: list[LocalApic] = [machine.pc.lapics[index]]     # one for each plane, like its MSRs
+        self.lapics[0].timer.name = f"local APIC timer {index}"
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
-        self.icount = 0
-        self._slice = 0             # instructions of the time slice that runs
+        self.icount, self._slice = 0, 0     # _slice: instructions of the time slice that runs
         self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
         self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
+        self.wait_rules = WaitRules(self)
+        self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
+        self.waiting, self.observed = Waiting(self), Observed(self)
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
             exits.SMC_DONE: self._smc_done,
-            exits.RUNTIME: self._runtime, exits.HALT: self._halt, exits.SHUTDOWN: self._shutdown,
+            exits.RUNTIME: self._runtime, exits.HALT: self.waiting.halt, exits.SHUTDOWN: self._shutdown,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
             exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
             exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
-            exits.NOTIFY: self._notify,
+            exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
+            exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
+            exits.RDPMC: self._rdpmc,
+            exits.PLANE_EVENT: self._plane_event,
         }
 
     @property
@@ -83,15 +93,22 @@ class VCpu:
     def add_plane(self, plane: Plane, lapic: LocalApic, msrs: LapicMsrs) -> None:
         """A further plane with its own local APIC."""
         self.group.add(plane)
+        lapic.timer.name = f"local APIC timer {self.index} of {self.machine.plane_name(plane.number)}"
         plane.set(layout.RANDOM, first_state(self.machine.seed, self.index, plane.number))
         self.lapics.append(lapic)
         self.lapic_msrs.append(msrs)
+        self.wait_rules.apply()
+
+    def remove_plane(self) -> LocalApic:
+        """Take the highest plane away, as when execution goes back to before there was one. Gives its local APIC."""
+        self.group.remove()
+        self.lapic_msrs.pop()
+        return self.lapics.pop()
 
     # --- running -----------------------------------------------------------------------------------------------------
 
     def run(self, budget: int) -> int:
-        """Run at most `budget` instructions, fewer if the machine wants to stop or the vCPU goes idle. Gives the number
-        retired."""
+        """Run at most `budget` instructions, fewer if the machine wants to stop or is idle. Gives how many."""
         machine, plane = self.machine, self.plane
         start = machine.clock.icount
         self._slice = budget
@@ -112,16 +129,17 @@ class VCpu:
             self._serve[status](plane)
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
-            if machine.stopping or plane.get(layout.ACTIVITY) != RUNNING:
-                break
-            if machine.reschedule:
-                break
+            if machine.stopping or machine.reschedule or plane.get(layout.ACTIVITY) != RUNNING:
+                if not plane.get(layout.RESUME):
+                    break
+                budget = self._shorten(plane, start, budget, budget - plane.signed(layout.BUDGET), 1)   # to its end
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
         self._slice = 0
         plane.set(layout.BUDGET, 0)
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
+        self.group.now = machine.clock.icount
         return done
 
     def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:
@@ -133,12 +151,21 @@ class VCpu:
             clock.advance(start + done)
         due = clock.deadline_icount()
         if due is not None and due < start + budget:
-            budget = max(due - start, done)
-            self._slice = budget
-            self.group.set(group_layout.SLICE_END, start + budget)
-            plane.set(layout.BUDGET, budget - done)
+            budget = self._shorten(plane, start, budget, done, max(due - start - done, 0))
         plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
         return budget
+
+    def _shorten(self, plane: Plane, start: int, budget: int, done: int, more: int) -> int:
+        """Let the slice that began at `start` and has retired `done` instructions end after `more`, unless its budget
+        ends first. Gives the new length."""
+        wanted = done + more
+        if wanted >= budget:
+            return budget
+        self._slice = wanted
+        self.group.set(group_layout.SLICE_END, start + wanted)
+        plane.set(layout.BUDGET, wanted - done)
+        plane.set(layout.TSC_BASE, plane.get(layout.TSC_BASE) - (budget - wanted) * plane.get(layout.TSC_SCALE))
+        return wanted
 
     def retired(self) -> int:
         """Instructions retired, those of the current time slice included."""
@@ -146,38 +173,37 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
+        if self.group.get(group_layout.INTERFACE) == group_layout.INTERFACE_POLICY:
+            moves = self.engine.select(self.group.address) != self.group.active
+            return moves or self.plane.get(layout.ACTIVITY) == RUNNING
         return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
             self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
             and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
             for plane in self.planes[self.group.active + 1:])
 
-    def deaf(self) -> bool:
-        """Whether it waits for something that no interrupt can be: a start-up IPI, or anything with IF = 0 (SDM Vol. 2A
-        HLT)."""
+    def listens(self) -> bool:
+        """Whether an interrupt could make it run. Higher planes take theirs whatever RFLAGS.IF is."""
         activity = self.plane.get(layout.ACTIVITY)
-        return activity == WAIT_FOR_SIPI or activity == HALTED and not self.plane.get(layout.RFL) & 0x200
+        if len(self.planes) > 1:
+            return True
+        if activity == HALTED:
+            return bool(self.plane.get(layout.RFL) & 0x200)
+        return activity not in (WAIT_FOR_SIPI, SHUT_DOWN)
 
     def interrupt_changed(self, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed, its TPR too."""
         plane, lapic = self.planes[number], self.lapics[number]
         plane.set(layout.INTERRUPT, int(lapic.pending()))
         plane.set(layout.CR8, lapic.tpr >> 4)
+        self.group.mark(group_layout.WAITING, number, bool(lapic.irr))
         if self.machine.plane_model is not None:
             self.machine.plane_model.interrupt_changed(self, number)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""
         rip = plane.get(layout.RIP)
-        who = f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else ""
-        return f"{who}{self.machine.plane_name(plane.number)}, RIP {rip:#x} ({self.instruction_at(plane, rip)})"
-
-    def instruction_at(self, plane: Plane, rip: int) -> str:
-        """The instruction at RIP as text, or why it cannot be read."""
-        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
-        if not data:
-            return "not mapped"
-        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode()
-        return f"{insn}" if insn else f"bytes {data[:4].hex()}"
+        who = (f"vCPU {self.index}, " if self.machine.vcpu_count > 1 else "") + self.machine.plane_name(plane.number)
+        return f"{who}, RIP {rip:#x} ({instruction_text(self.machine, plane, rip)})"
 
     # --- exits -------------------------------------------------------------------------------------------------------
 
@@ -224,9 +250,7 @@ class VCpu:
         linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
         if plane.get(layout.MODE) & 3 != layout.MODE_64:
             linear &= MASK32
-        if self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET)) != exits.OK:
-            return None
-        return plane.get(layout.WALK_GPA)
+        return walk(self.machine, plane, linear).gpa        # changes nothing: it may be asked for at any time
 
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
@@ -256,11 +280,13 @@ class VCpu:
         """The instruction at RIP does not go on from where it is: device accesses are made again if it is retried."""
         plane.set(layout.IO_DONE, 0)
         plane.set(layout.DEBUG_HITS, 0)
+        plane.set(layout.PROBE_HITS, 0)
         if plane.get(layout.SMC_PASS):
             self._smc_done(plane)
 
     def _denied(self, plane: Plane) -> None:
         self._abandon(plane)
+        self.observed.violation(plane)
         assert self.machine.plane_model is not None
         self.machine.plane_model.memory_denied(self, plane)
 
@@ -271,6 +297,10 @@ class VCpu:
     def _notify(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None
         self.machine.plane_model.notify(self)
+
+    def _plane_event(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.plane_event(self)
 
     def _smc(self, plane: Plane) -> None:
         """Let the instruction's stores through."""
@@ -288,19 +318,11 @@ class VCpu:
     def _runtime(self, plane: Plane) -> None:
         self.engine.provide(plane.get(layout.IO_VALUE))
 
-    def _halt(self, plane: Plane) -> None:
-        plane.retire()
-        if plane.get(layout.FAULT_PENDING):         # a debug trap ends the halt at once
-            return
-        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
-            plane.set(layout.ACTIVITY, HALTED)
-
     def _coprocessor_error(self, plane: Plane) -> None:
         """FERR# reaches IRQ 13, and the processor waits before the instruction until an interrupt comes (SDM Vol. 1
         8.7.2)."""
         self.machine.pc.coprocessor.signal()
-        if not (plane.get(layout.INTERRUPT) and plane.get(layout.RFL) & 0x200):
-            plane.set(layout.ACTIVITY, HALTED)
+        self.waiting.begin(plane, HALTED)
 
     def _shutdown(self, plane: Plane) -> None:
         model = self.machine.plane_model
@@ -325,8 +347,17 @@ class VCpu:
         index, model = plane.get(RCX) & MASK32, self.machine.plane_model
         if model is not None and model.intercepts_msr(self, plane, index, None):
             return
+        self._give(plane, self.msrs.read, index)
+
+    def _rdpmc(self, plane: Plane) -> None:
+        """Intel's models have no counters."""
+        self._give(plane, self.msrs.read_counter, plane.get(RCX) & MASK32 if self.machine.cpu.amd else MASK32)
+
+    @staticmethod
+    def _give(plane: Plane, read: Callable[[int], int], index: int) -> None:
+        """EDX:EAX = read(index), or #GP(0)."""
         try:
-            value = self.msrs.read(index)
+            value = read(index)
         except GeneralProtection:
             plane.raise_exception(GP, 0)
             return
@@ -355,7 +386,7 @@ class VCpu:
 
     def _unimplemented(self, plane: Plane) -> None:
         rip = plane.get(layout.RIP)
-        data = self.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), 15)
+        data = read_virtual(self.machine, plane, rip + plane.get(layout.CS_BASE), 15)
         cpu = self.machine.cpu
         insn = (Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, cpu.decoder_options, ip=rip).decode()
                 if data else None)

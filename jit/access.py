@@ -24,6 +24,7 @@ slow_store = types.ExternalFunction("strata_slow_store", _ACCESS)       # (state
 translate = types.ExternalFunction(                                     # jit/tlb.py: (state, linear, access, TLB set)
     "strata_translate", types.int64(types.voidptr, types.int64, types.int64, types.int64))
 slow_probe = types.ExternalFunction("strata_slow_probe", _ACCESS)       # (state, linear, bytes): may it be written?
+note_write = types.ExternalFunction("strata_note_write", _ACCESS)       # jit/monitor.py: (state, GPA, bytes)
 
 
 @inline

@@ -24,6 +24,7 @@ from jit.layout import (
     IO_NEXT,
     NMI_BLOCKED,
 )
+from jit.monitor import disarm
 from jit.native import State, inline, rd64, wr64
 
 DR7_GD = 1 << 13
@@ -49,6 +50,7 @@ def remember_address(st: State) -> None:
 
 def deliver(st: State) -> int:
     """Deliver the event of FAULT_*: OK, SHUTDOWN after a triple fault, or what Python must do first."""
+    disarm(st)
     if rd64(st, FAULT_KIND) == KIND_FAULT:
         remember_address(st)
     while True:

@@ -27,6 +27,7 @@ HYPERCALL = 41
 UNIMPLEMENTED = 42
 INTERRUPT = 43      # INTR is asserted and the guest can take it
 EVENT = 44          # the budget is used up
+RDPMC = 45          # ECX names a performance counter; privilege was checked
 CR_WRITE = 47
 HOT = 48            # the micro-op at EXIT_UOP is worth compiling
 CODE_WRITE = 49     # the hypervisor is about to write page SMC_GPA, from which instructions were decoded
@@ -35,6 +36,12 @@ SMC_DONE = 51       # the instruction whose stores SMC_PASS let through has ende
 DENIED = 52         # a more privileged plane does not allow the access of DENIED_*
 TRAPPED = 53        # a more privileged plane intercepts the register access of TRAPPED
 NOTIFY = 54         # a plane was entered that wants to know of interrupts waiting for those below it
+WATCH = 55          # page IO_VALUE is to be watched for writes, then the instruction is executed again
+WAIT = 56           # an instruction waits: ARG (jit/semantics/wait.py)
+PAUSE = 57          # a good moment to let others run
+PLANE_EVENT = 58    # a plane that does not run has an event for which userspace asked to leave
+PROBE = 60          # a debugger's probe is in front of the instruction (its record: the micro-op's immediate)
+PROBED = 61         # PROBE_HITS say what a debugger looks for and the last instruction or delivery did
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

@@ -7,14 +7,27 @@ is flushed. Switches happen between instructions only.
 
 from numba import types
 
-from jit import exits, vsm_call
+from jit import exits, plane_call, vsm_call
 from jit.exits import OK
 from jit.flags import IF
-from jit.group_layout import ACTIVE, COUNT, ENABLED, FILES, FORCED, INTERFACE, INTERFACE_OTHER, INTERFACE_VSM, NOTIFY
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, RESUME, RFL, SHADOW
-from jit.native import State, inline, rd64, shr, state_at, wr64
+from jit.group_layout import (
+    ACTIVE,
+    COUNT,
+    ENABLED,
+    FILES,
+    FORCED,
+    INTERFACE,
+    INTERFACE_OTHER,
+    INTERFACE_POLICY,
+    INTERFACE_VSM,
+    NOTIFY,
+)
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, RFL, SHADOW
+from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
+from jit.probe import SWITCH_BIT, SWITCHES, hit
 from jit.switch import DONE, REFUSED, refuse
 
+_select = types.ExternalFunction("strata_select", types.int64(types.voidptr))
 _run = types.ExternalFunction("strata_run", types.int64(types.voidptr))
 
 
@@ -69,18 +82,41 @@ def finish_instruction(st: State) -> int:
 
 
 @inline
+def note_switch(group: State) -> None:
+    """A debugger that looks for plane switches learns of one, before the entered plane's first instruction."""
+    st = state_at(rd64(group, FILES + (rd64(group, ACTIVE) << 3)))
+    table = rd64(st, PROBES)
+    if table != 0 and ld64(table + SWITCHES) != 0:
+        hit(st, SWITCH_BIT)
+
+
+@inline
 def hypercall(group: State, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
     status = REFUSED
     if interface == INTERFACE_OTHER:
         return exits.HYPERCALL
+    if interface == INTERFACE_POLICY:
+        status = plane_call.hypercall(group, st, active)
     if interface == INTERFACE_VSM:
         status = vsm_call.hypercall(group, st, active)
     if status == REFUSED:
         refuse(st)
         return DONE
     return status
+
+
+@inline
+def follow_policy(group: State, st: State, active: int, chosen: int) -> int:
+    """Enter the plane that the policy chose, or leave where it chose none: DONE, or a status for Python."""
+    if rd64(st, RESUME) != 0:
+        status = finish_instruction(st)
+        return DONE if status == exits.EVENT else status
+    if chosen < 0:
+        return exits.PLANE_EVENT
+    plane_call.enter(group, st, active, chosen)
+    return DONE
 
 
 def run_group(group: State) -> int:
@@ -91,8 +127,17 @@ def run_group(group: State) -> int:
     while True:
         active = rd64(group, ACTIVE)
         st = state_at(rd64(group, FILES + (active << 3)))
+        if rd64(group, INTERFACE) == INTERFACE_POLICY:
+            chosen = _select(group)
+            if chosen != active:
+                status = follow_policy(group, st, active, chosen)
+                if status != DONE:
+                    return status
+                continue
         forced = rd64(group, FORCED) - 1
-        above = forced if forced >= 0 else preempting(group, active)
+        above = forced
+        if forced < 0 and rd64(group, INTERFACE) != INTERFACE_POLICY:
+            above = preempting(group, active)
         if above >= 0:
             if rd64(st, RESUME) == 0:
                 if forced >= 0:
@@ -101,6 +146,7 @@ def run_group(group: State) -> int:
                     status = vsm_call.preempt(group, st, active, above)
                 if status != OK:
                     return status
+                note_switch(group)
                 if notifies(group, above, active):
                     return exits.NOTIFY
                 continue
@@ -116,5 +162,7 @@ def run_group(group: State) -> int:
         status = hypercall(group, st, active)
         if status != DONE:
             return status
+        if rd64(group, ACTIVE) != active:
+            note_switch(group)
         if notifies(group, rd64(group, ACTIVE), active):
             return exits.NOTIFY

@@ -33,18 +33,41 @@ FORCED_CAUSE = _words()         # why: CAUSE_*
 NOTIFY = _words()               # set of planes that want to know, when entered, of interrupts waiting for lower ones
 NOTIFY_RESET = _words()         # VSM: those of them whose notification is forgotten when they return
 LOCKING = _words()              # VSM: set of planes whose return Python prepares, because they hold TLB locks
+# --- which plane runs, where INTERFACE is INTERFACE_POLICY (jit/selector.py) ------------------------------------------
+MODE = _words()                 # MODE_*
+RANK = _words(MAX_PLANES)       # privilege of each plane: smaller is more privileged
+MPP = _words()                  # 1 + the most privileged plane, where the policy has such a marker; 0: none
+FILTER = _words()               # FILTER_*: which interrupts count
+STRICT_SHADOW = _words()        # 1: the STI or MOV SS shadow of a plane that does not run holds its interrupts back
+RETURN_RULE = _words()          # RETURN_*
+FALLBACK = _words()             # plane that runs when none is runnable
+MEDIATED = _words()             # MODE_MPP, 1: events of the active plane are the most privileged one's, too
+ENTERED = _words()              # set of planes that have something to run: an initial context, or were entered before
+BLOCKED = _words()              # set of planes that are not to be entered by force
+WAITING = _words()              # set of planes whose IRR is not empty
+REQUESTED = _words()            # MODE_USER: set of planes for whose events to leave (KVM: req_exit_planes)
+PENDING = _words()              # ... and those of them that had some (KVM: pending_event_planes)
+NOTICES = _words()              # MODE_MPP: set of planes of whose events the most privileged one has not asked yet
+NOTICED = _words()              # ... and of those that it has been entered for
+SUSPENDED = _words()            # planes put aside by calls and interrupts, as a stack: how many ...
+STACK = _words(MAX_PLANES)      # ... and which, the last suspended last
+CAUSE = _words()                # why the next switch happens
 SHARED_COUNT = _words()
 SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of what a switch carries over
 GROUP_BYTES = (_end + 63) // 64 * 64
 
-INTERFACE_NONE, INTERFACE_VSM, INTERFACE_OTHER = 0, 1, 2      # OTHER: whatever Python says
+INTERFACE_NONE, INTERFACE_VSM, INTERFACE_OTHER, INTERFACE_POLICY = 0, 1, 2, 3     # OTHER: whatever Python says
+RETURN_ACTIONS = 0x170          # VSM: offset in a VP assist page of its list of return actions; 0 there if it is empty
+MODE_USER, MODE_RUNNABLE, MODE_EVENT, MODE_MPP = 0, 1, 2, 3
+FILTER_INJECTABLE, FILTER_PRIORITY, FILTER_ANY = 0, 1, 2     # that can be taken; that TPR and PPR let through; in IRR
+RETURN_LAST, RETURN_NEXT_LOWER, RETURN_EXPLICIT = 0, 1, 2
 
 # --- a switch record -------------------------------------------------------------------------------------------------
 RECORD_BYTES, RECORD_SHIFT = 64, 6
 REC_ICOUNT, REC_FROM, REC_TO, REC_CAUSE, REC_RIP_FROM, REC_RIP_TO = range(0, 48, 8)
 
-CAUSE_CALL, CAUSE_RETURN, CAUSE_FAST_RETURN, CAUSE_INTERRUPT, CAUSE_INTERCEPT, CAUSE_START = 1, 2, 3, 4, 5, 6
+CAUSE_CALL, CAUSE_RETURN, CAUSE_FAST_RETURN, CAUSE_INTERRUPT, CAUSE_INTERCEPT, CAUSE_START, CAUSE_RUN = range(1, 8)
 CAUSE_NAMES = {CAUSE_CALL: "call", CAUSE_RETURN: "return", CAUSE_FAST_RETURN: "fast return",
-               CAUSE_INTERRUPT: "interrupt", CAUSE_INTERCEPT: "intercept", CAUSE_START: "start"}
+               CAUSE_INTERRUPT: "interrupt", CAUSE_INTERCEPT: "intercept", CAUSE_START: "start", CAUSE_RUN: "run"}
 
 SharedSet = Sequence[tuple[int, int]]       # (offset, words) pieces of a register file

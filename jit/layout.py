@@ -102,6 +102,7 @@ NEXT_RIP = _at("next_rip")          # RIP after the instruction that Python is t
 RESUME = _at("resume")              # 1: go on at EXIT_UOP, inside an instruction
 ALONE = _at("alone")                # 1: the slice ends after the instruction that is being executed
 DEBUG_HITS = _at("debug_hits")      # bits 3:0: breakpoints that it hit, jit/watch.py
+PROBE_HITS = _at("probe_hits")      # bits of jit/probe_layout.py: what a debugger wants to know of the instruction
 FAULT_PENDING = _at("fault_pending")    # 1: FAULT_* wait to be delivered
 FAULT_VECTOR = _at("fault_vector")
 FAULT_ERROR = _at("fault_error")
@@ -137,7 +138,7 @@ STK_ATTR = _at("stk_attr")
 STK_ERROR = _at("stk_error")        # error code of #SS when the frame exceeds it
 
 # --- activity and events ---------------------------------------------------------------------------------------------
-ACTIVITY = _at("activity")          # 0 running, 1 HLT, 2 wait-for-SIPI, 3 shutdown
+ACTIVITY = _at("activity")          # a name of emu/waiting.py; 0: running
 INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR
 NMI = _at("nmi")                    # 1: NMI latched
 NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
@@ -154,6 +155,9 @@ TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base
 TSC_SCALE = _at("tsc_scale")
 RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
 
+# --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------
+WAIT_RULES = _at("wait_rules")      # WAIT_* bits below
+
 # --- what a more privileged plane denies and intercepts -------------------------------------------------------------
 DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0
 DENIED_GPA = _at("denied_gpa")      # the access that was denied last: guest-physical address ...
@@ -166,14 +170,19 @@ TRAPPED = _at("trapped")            # the access that was intercepted last
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
 PMAP_PAGES = _at("pmap_pages")
+MONITORS = _at("monitors")          # address of the table of monitored lines, see jit/monitor.py
 CODE = _at("code")                  # address of the code directory: one word a page, see jit/uops.py
 CODE_MAP = _at("code_map")          # address of the map of decoded bytes: a bit for 64 bytes, one word a page
 RUNTIME = _at("runtime")            # address of the table of lazily compiled runtime functions
 HANDLERS = _at("handlers")          # address of the table of interpreter handlers, by op id
+PROBES = _at("probes")              # address of the debugger's table (jit/probe_layout.py), 0: there is none
 VCPU = _at("vcpu")
 PLANE = _at("plane")
 
 STATE_BYTES = (_end + 63) // 64 * 64
+
+# --- WAIT_RULES bits -------------------------------------------------------------------------------------------------
+WAIT_DISABLED, WAIT_BY_USERS, PAUSE_LEAVES = 1, 2, 4     # MONITOR and MWAIT: #UD; not #UD above CPL 0. PAUSE: to Python
 
 # --- MODE bits -------------------------------------------------------------------------------------------------------
 MODE_16, MODE_32, MODE_64 = 0, 1, 2     # bits 1:0, size of code

@@ -5,7 +5,7 @@ The formats differ in entry size and level count only, so one loop serves 4-leve
 """
 
 from jit import exits, pmap
-from jit.access import PAGE_MASK
+from jit.access import PAGE_MASK, note_write
 from jit.exits import FAULT, OK
 from jit.layout import (
     CR0,
@@ -51,10 +51,22 @@ def host_page(st: State, gpa: int) -> int:
 
 
 @inline
+def touch(st: State, gpa: int, page: int) -> int:
+    """The word of a page that is about to be written: it is not clean any more."""
+    if page & (pmap.WRITE | pmap.CLEAN) == pmap.WRITE | pmap.CLEAN:
+        page &= ~pmap.CLEAN
+        st64(rd64(st, PMAP) + (shr(gpa, 12) << 3), page)
+    return page
+
+
+@inline
 def host_of(st: State, gpa: int, wanted: int) -> int:
-    """Host address of `gpa` where the page's flags include `wanted` (jit/pmap.py), else 0."""
+    """Host address of `gpa` where the page's flags include `wanted` (jit/pmap.py), else 0. Who wants pmap.WRITE is
+    taken to write."""
     page = host_page(st, gpa)
     if page & wanted == wanted:
+        if wanted & pmap.WRITE:
+            page = touch(st, gpa, page)
         return (page & PAGE_MASK) | (gpa & 0xFFF)
     return 0
 
@@ -75,12 +87,16 @@ def may_mark(st: State, gpa: int, entry: int, bits: int) -> bool:
 
 @inline
 def mark_entry(st: State, gpa: int, entry: int, bits: int, wide: int) -> None:
+    if entry & bits == bits:
+        return
     host = host_of(st, gpa, pmap.WRITE)
-    if host != 0 and entry & bits != bits:
+    if host != 0:
         if wide:
             st64(host, entry | bits)
         else:
             st32(host, entry | bits)
+        if host_page(st, gpa) & pmap.WATCHED:
+            note_write(st, gpa, 8 if wide else 4)
 
 
 @inline

@@ -8,4 +8,6 @@ READ = 1            # plain memory, may be read directly
 WRITE = 2           # plain memory, may be written directly
 CODE = 4            # holds decoded instructions: stores take the slow path
 GUARDED = 8         # a write is #GP(0): a hypervisor's read-only page
+WATCHED = 16        # holds a line that a processor monitors: writes take the slow path (jit/monitor.py)
+CLEAN = 32          # not written since the machine was made or the last snapshot: the first store takes the slow path
 FLAGS_MASK = 0xFFF

@@ -6,12 +6,26 @@ region's copy (jit/region.py).
 
 from numba import types
 
+from jit import pmap
 from jit.access import PAGE_MASK, data_entry, load_host, store_host
 from jit.exits import AGAIN, OK
-from jit.layout import MODE, MODE_64, SLOW_VALUE, TLB_ADDEND, TLB_READ, TLB_SET, TLB_WRITE
+from jit.layout import (
+    MODE,
+    MODE_64,
+    PROBES,
+    SET_ALIGN,
+    SLOW_VALUE,
+    TLB_ADDEND,
+    TLB_READ,
+    TLB_SET,
+    TLB_WRITE,
+    WALK_GPA,
+)
 from jit.native import State, inline, ld64, rd64, wr64
-from jit.paging import READ, WRITE
+from jit.paging import READ, WRITE, host_page
+from jit.probe import READ_BIT, WRITE_BIT, matching
 from jit.slow import is_canonical
+from jit.watch import enabled
 
 translate = types.ExternalFunction(
     "strata_translate", types.int64(types.voidptr, types.int64, types.int64, types.int64))
@@ -27,13 +41,33 @@ def fill(st: State, linear: int, access: int) -> int:
     return OK
 
 
+@inline
+def unwatched(st: State, linear: int, size: int, access: int) -> int:
+    """Host address of an access beside a watchpoint, on whose page there are no TLB entries; 0: let the interpreter
+    look. The page was just translated."""
+    if rd64(st, PROBES) == 0 or (linear & 0xFFF) + size > 0x1000 or rd64(st, TLB_SET) == SET_ALIGN:
+        return 0
+    gpa = rd64(st, WALK_GPA)
+    backing = host_page(st, gpa)
+    wanted = pmap.WRITE if access == WRITE else pmap.READ
+    if backing & (wanted | pmap.CODE) != wanted or enabled(st):
+        return 0
+    if matching(st, linear, gpa, size, WRITE_BIT if access == WRITE else READ_BIT) != 0:
+        return 0
+    return (backing & PAGE_MASK) | (gpa & 0xFFF)
+
+
 def region_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
     if fill(st, linear, READ) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
-        return AGAIN
+        host = unwatched(st, linear, size, READ)
+        if host == 0:
+            return AGAIN
+        wr64(st, SLOW_VALUE, load_host(host, size))
+        return OK
     wr64(st, SLOW_VALUE, load_host(linear + ld64(entry + TLB_ADDEND), size))
     return OK
 
@@ -44,7 +78,11 @@ def region_store(st: State, linear: int, size_and_flags: int) -> int:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
-        return AGAIN
+        host = unwatched(st, linear, size, WRITE)
+        if host == 0:
+            return AGAIN
+        store_host(host, size, rd64(st, SLOW_VALUE))
+        return OK
     store_host(linear + ld64(entry + TLB_ADDEND), size, rd64(st, SLOW_VALUE))
     return OK
 
@@ -54,5 +92,5 @@ def region_probe(st: State, linear: int, size_and_flags: int) -> int:
     if fill(st, linear, WRITE) != OK:
         return AGAIN
     if ld64(data_entry(st, linear) + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
-        return AGAIN
+        return OK if unwatched(st, linear, size, WRITE) != 0 else AGAIN
     return OK

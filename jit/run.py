@@ -17,6 +17,7 @@ from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, DR6_BS, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
+from jit.heat import note_heat, slice_length
 from jit.layout import (
     ALONE,
     BUDGET,
@@ -31,9 +32,9 @@ from jit.layout import (
     EXIT_UOP,
     FAULT_KIND,
     FAULT_PENDING,
+    FAULT_VECTOR,
     GPR,
     HANDLERS,
-    HEAT_LIMIT,
     IDLE_FAULTS,
     INTERRUPT,
     IO_DONE,
@@ -51,13 +52,12 @@ from jit.layout import (
     NO_TRAP,
     PAGE_RIP,
     PMAP_PAGES,
+    PROBE_HITS,
     REP_LEFT,
     RESUME,
     RFL,
     RIP,
     RUNTIME,
-    SAMPLE,
-    SAMPLE_BASE,
     SEG_LIMIT,
     SHADOW,
     SMC_PASS,
@@ -70,15 +70,15 @@ from jit.layout import (
     WALK_GPA,
     seg,
 )
-from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st64, ult, wr64
+from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, wr64
 from jit.paging import EXECUTE
+from jit.probe import note_vector
 from jit.slots import call_slot
 from jit.slow import is_canonical
 from jit.tlb import set_address
 from jit.watch import break_at, instruction_breakpoints, report_hits
 
 CS_LIMIT = seg(CS, SEG_LIMIT)
-SAMPLE_MAX = 1 << 20
 SHADOW_STI, SHADOW_STACK = 1, 2
 STORM = 1000                    # exceptions in a row, without an instruction, after which each costs one
 
@@ -226,8 +226,10 @@ def deliver_pending(st: State) -> int:
     wr64(st, FAULT_PENDING, 1)
     wr64(st, IO_NEXT, 0)
     wr64(st, ALONE, 1)
+    vector = rd64(st, FAULT_VECTOR)
     status = call_slot(st, run_slots.DELIVER)
     if status == OK:
+        note_vector(st, vector)
         if rd64(st, DEBUG_HITS) != 0 and rd64(st, FAULT_PENDING) == 0:
             report_hits(st, 0)
             pend_trap(st, DB)
@@ -243,28 +245,6 @@ def deliver_pending(st: State) -> int:
 def timestamp(st: State, budget: int) -> int:
     """TSC with `budget` instructions of the slice left."""
     return rd64(st, TSC_BASE) - budget * rd64(st, TSC_SCALE) + rd64(st, TSC_OFFSET)
-
-
-@inline
-def slice_length(st: State, budget: int, rem: int) -> int:
-    """Instructions to run before the next look at what is hot, at least the block of `rem` that comes first."""
-    sample = rd64(st, SAMPLE)
-    if sample == 0 or budget <= rem:
-        return budget
-    return min(budget, max(sample, rem))
-
-
-@inline
-def note_heat(st: State, uop: int) -> bool:
-    """Count a sample at a micro-op; True when that makes it hot. Compiled code is sampled ever more rarely."""
-    if ld64(uop + uops.REGION) != 0:
-        wr64(st, SAMPLE, min(rd64(st, SAMPLE) * 2, SAMPLE_MAX))
-        return False
-    wr64(st, SAMPLE, rd64(st, SAMPLE_BASE))
-    heat = ld8(uop + uops.HEAT) + 1
-    if heat < 256:
-        st8(uop + uops.HEAT, heat)
-    return heat == rd64(st, HEAT_LIMIT)
 
 
 @inline
@@ -296,6 +276,8 @@ def run(st: State) -> int:
     """Run the plane whose register file `st` is, until Python must act. Returns an EXIT status."""
     while True:
         resume = rd64(st, RESUME)
+        if resume == 0 and rd64(st, PROBE_HITS) != 0:
+            return exits.PROBED
         wr64(st, RESUME, 0)
         if rd64(st, FAULT_PENDING) != 0:
             status = deliver_pending(st)
@@ -361,7 +343,7 @@ def run(st: State) -> int:
             pass
         elif status == exits.BUDGET:
             wr64(st, RIP, uop_rip(st, uop))
-            hot = not alone and count != budget and note_heat(st, uop)
+            hot = not alone and note_heat(st, uop)
         elif status == exits.RDTSC:
             tsc = timestamp(st, left + 1)
             wr64(st, GPR, tsc & 0xFFFFFFFF)
@@ -386,6 +368,7 @@ def run(st: State) -> int:
         elif status == FAULT:
             wr64(st, IO_DONE, 0)
             wr64(st, DEBUG_HITS, 0)
+            wr64(st, PROBE_HITS, 0)
             wr64(st, FAULT_KIND, KIND_FAULT)
             wr64(st, FAULT_PENDING, 1)
         elif status == exits.AGAIN:

@@ -21,7 +21,6 @@ from jit.softfloat import (
     IE,
     INFINITE,
     LEAD,
-    MASK_SHIFT,
     PE,
     QUIET,
     ROUND_SHIFT,
@@ -176,9 +175,8 @@ def change_format(x: int, source: int, to: int, rounding: int, mxcsr: int) -> tu
         mode &= ~0x8000
     exponent += shr(limit, 1) - shr(top, 1)
     bits, flags = round_pack(sign, exponent, significand, n, limit, mode)
-    if to == F16 and flags & UE:                        # inexact is then what the denormal result would be
-        _, more = round_pack(sign, exponent, significand, n, limit, mode | (UE << MASK_SHIFT))
-        flags |= more
+    if to == F16 and flags & UE and denormal:           # processors do not normalise it: all of it is shifted out
+        flags |= PE
     return bits, flags | denormal
 
 

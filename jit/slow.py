@@ -5,7 +5,7 @@ in IO_LOG; as handlers are deterministic, a micro-op with several device accesse
 """
 
 from jit import exits, pmap
-from jit.access import PAGE_MASK, load_host, store_host, translate
+from jit.access import PAGE_MASK, load_host, note_write, store_host, translate
 from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
 from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
@@ -34,6 +34,7 @@ from jit.layout import (
 )
 from jit.native import State, inline, ld64, rd64, shr, wr64
 from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
+from jit.probe import look, note
 from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
@@ -99,6 +100,8 @@ def write_physical(st: State, gpa: int, size: int, value: int) -> int:
     """A write that lies in one page and hits no code. ROM ignores it."""
     backing = host_page(st, gpa)
     if backing & pmap.WRITE:
+        if backing & pmap.WATCHED:
+            note_write(st, gpa, size)
         store_host((backing & PAGE_MASK) | (gpa & 0xFFF), size, value)
         return OK
     if backing & pmap.READ:
@@ -169,12 +172,19 @@ def slow_load(st: State, linear: int, size_and_flags: int) -> int:
         return status
     gpa = rd64(st, WALK_GPA)
     if (linear & 0xFFF) + size <= 0x1000:
+        status = note(st, linear, gpa, size, READ, 0)
+        if status != OK:
+            return status
         return read_physical(st, gpa, size)
     status = translate(st, second_page(st, linear, size, size_and_flags), READ, tlb_set)
     if status != OK:
         return status
     second = rd64(st, WALK_GPA)
     first_bytes = 0x1000 - (linear & 0xFFF)
+    status = note(st, linear, gpa, first_bytes, READ, 0) | note(
+        st, linear + first_bytes, second, size - first_bytes, READ, 0)
+    if status != OK:
+        return status
     value = 0
     for i in range(size):
         at = gpa + i if i < first_bytes else second + (i - first_bytes)
@@ -205,6 +215,9 @@ def slow_store(st: State, linear: int, size_and_flags: int) -> int:
     if (linear & 0xFFF) + size <= 0x1000:
         if blocked_by_code(st, gpa, size):
             return exits.SMC
+        status = note(st, linear, gpa, size, WRITE, value)
+        if status != OK:
+            return status
         return write_physical(st, gpa, size, value)
     status = translate(st, second_page(st, linear, size, size_and_flags), WRITE, tlb_set)
     if status != OK:
@@ -213,6 +226,10 @@ def slow_store(st: State, linear: int, size_and_flags: int) -> int:
     first_bytes = 0x1000 - (linear & 0xFFF)
     if blocked_by_code(st, gpa, first_bytes) or blocked_by_code(st, second, size - first_bytes):
         return exits.SMC
+    status = note(st, linear, gpa, first_bytes, WRITE, value) | note(
+        st, linear + first_bytes, second, size - first_bytes, WRITE, shr(value, 8 * first_bytes))
+    if status != OK:
+        return status
     for i in range(size):
         at = gpa + i if i < first_bytes else second + (i - first_bytes)
         status = write_physical(st, at, 1, shr(value, 8 * i) & 0xFF)
@@ -239,7 +256,7 @@ def slow_probe(st: State, linear: int, size_and_flags: int) -> int:
     if (linear & 0xFFF) + size <= 0x1000:
         if blocked_by_code(st, gpa, size):
             return exits.SMC
-        return OK
+        return look(st, linear, gpa, size)
     status = translate(st, second_page(st, linear, size, size_and_flags), WRITE, tlb_set)
     if status != OK:
         return status
@@ -247,4 +264,4 @@ def slow_probe(st: State, linear: int, size_and_flags: int) -> int:
     first_bytes = 0x1000 - (linear & 0xFFF)
     if blocked_by_code(st, gpa, first_bytes) or blocked_by_code(st, second, size - first_bytes):
         return exits.SMC
-    return OK
+    return look(st, linear, gpa, first_bytes) | look(st, linear + first_bytes, second, size - first_bytes)

@@ -32,6 +32,7 @@ from jit.layout import (
     SAMPLE,
     TSC_BASE,
 )
+from jit.monitor import disarm
 from jit.native import State, inline, rd64, st64, state_at, wr64
 from jit.tlb import flush_all
 
@@ -41,6 +42,7 @@ DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; 
 @inline
 def carry_over(group: State, old: State, new: State) -> None:
     """Take the time slice and the shared registers along."""
+    disarm(old)
     wr64(new, BUDGET, rd64(old, BUDGET))
     wr64(new, TSC_BASE, rd64(old, TSC_BASE))
     wr64(new, SAMPLE, rd64(old, SAMPLE))

@@ -45,7 +45,8 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
-from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, is_user, walk
+from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, is_user, touch, walk
+from jit.probe import READ_BIT, watched
 from jit.second_stage import denials, denied
 from jit.watch import page_is_watched
 
@@ -71,16 +72,19 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     if denied(st, gpa, access, is_user(tlb_set)):
         return exits.DENIED
     gpa &= PAGE_MASK
+    if access == WRITE:
+        backing = touch(st, gpa, backing)
     base = set_address(st, tlb_set)
     if access == EXECUTE:
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
         st64(entry, page)
         st64(entry + 8, gpa)
-    elif backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page):
+    elif (backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page)
+          and watched(st, page, gpa) & READ_BIT == 0):
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
-                    and backing & (pmap.WRITE | pmap.CODE) == pmap.WRITE
-                    and denials(st, gpa) & DENY_WRITE == 0)
+                    and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED | pmap.CLEAN) == pmap.WRITE
+                    and denials(st, gpa) & DENY_WRITE == 0 and watched(st, page, gpa) == 0)
         st64(entry + TLB_READ, page)
         st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
         st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)
@@ -129,7 +133,8 @@ def flush_page(st: State, linear: int) -> None:
 
 
 def withdraw_writes(st: State, gpa: int) -> int:
-    """Withdraw write permission to a guest-physical page: it came to hold decoded instructions."""
+    """Withdraw write permission to a guest-physical page: it came to hold decoded instructions or a line
+    that is monitored."""
     for i in range(TLB_SETS):
         base = set_address(st, i)
         for j in range(DATA_ENTRIES):

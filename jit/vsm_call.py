@@ -18,9 +18,11 @@ from jit.group_layout import (
     FORCED_CAUSE,
     LOCKING,
     NOTIFY_RESET,
+    RETURN_ACTIONS,
     RUNNABLE,
 )
 from jit.layout import CODE_MAP, CPL, CR0, MODE, MODE_64, RIP, SMC_GPA, gpr
+from jit.monitor import note_hypervisor_write
 from jit.native import State, inline, ld8, ld32, ld64, rd32, rd64, shr, st8, st32, wr64
 from jit.paging import host_of, host_page
 from jit.switch import DONE, REFUSED, retire, switch
@@ -77,6 +79,7 @@ def note_entry(group: State, st: State, target: int, reason: int) -> int:
         if holds_code(st, gpa):
             wr64(st, SMC_GPA, gpa)
             return exits.CODE_WRITE
+        note_hypervisor_write(st, gpa + ENTRY_REASON, 4)
         st32(page + ENTRY_REASON, reason)
     return OK
 
@@ -146,13 +149,16 @@ def vtl_return(group: State, st: State, active: int, control: int, wide: int) ->
         return REFUSED
     if shr(rd64(group, LOCKING), active) & 1:
         return exits.HYPERCALL
+    page = control_part(group, st, active, pmap.READ | pmap.WRITE)
+    if page != 0 and ld8(page + RETURN_ACTIONS) != 0:
+        return exits.HYPERCALL
     if shr(rd64(group, NOTIFY_RESET), active) & 1:
-        page = control_part(group, st, active, pmap.READ | pmap.WRITE)
         gpa = rd64(group, CONTROL + (active << 3)) & -0x1000
         if page != 0 and holds_code(st, gpa):
             wr64(st, SMC_GPA, gpa)
             return exits.CODE_WRITE
         if page != 0:
+            note_hypervisor_write(st, gpa + VINA_STATUS, 1)
             st8(page + VINA_STATUS, ld8(page + VINA_STATUS) & ~1)
     rip = rd64(st, RIP)
     retire(st)

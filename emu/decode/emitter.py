@@ -81,10 +81,11 @@ class Emitter:
         return Address(a, b | (insn.memory_index_scale.bit_length() - 1) << SCALE_SHIFT, insn.memory_displacement)
 
     def address(self, insn: Instruction, size: int, write: bool = False, stack_bias: int = 0,
-                computed: bool = False) -> Address:
+                computed: bool = False, masked: bool = False) -> Address:
         """Operand words for an access of `size` bytes to the memory operand, after emitting its segment work.
         `stack_bias` is added to a base of RSP (POP computes its address after the increment). `computed`: the
-        effective address is in the OFFSET slot."""
+        effective address is in the OFFSET slot. `masked`: the segment need not allow it where the temporary opmask
+        is 0."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
         if self.in_stack_segment(insn):
@@ -103,7 +104,7 @@ class Emitter:
         b |= SEGMENT_NUMBER[segment] << SEGMENT_SHIFT | min(size, 255) << SIZE_SHIFT
         if write:
             b |= WRITE_ACCESS
-        self.op(f"linear_seg.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
+        self.op(f"linear_seg{'_masked' if masked else ''}.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
 
     def in_stack_segment(self, insn: Instruction) -> bool:

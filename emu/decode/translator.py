@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction
@@ -60,6 +61,7 @@ class Translator:
         self._handlers: dict[str, tuple[int, int]] = {}
         self._kept: dict[tuple[int, bytes], tuple[list[Uop], bool]] = {}    # (mode, instruction) -> micro-ops, last?
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
+        self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
         lowering.load_families()
 
     # --- the arena ---------------------------------------------------------------------------------------------------
@@ -68,10 +70,15 @@ class Translator:
         """Whether the arena must be flushed before more is decoded."""
         return self.next + (1 << 20) > self.arena.size
 
+    def invalidate_all(self, offset: int | None = None) -> None:
+        """Drop what was decoded from every page, or from those that have an instruction at a page offset."""
+        for gpa, pages in list(self.pages.items()):
+            if offset is None or any(page.table[offset] for page in pages):
+                self.invalidate(gpa)
+
     def flush(self) -> None:
         """Forget everything decoded. The caller empties the jump caches of every plane."""
-        for gpa in list(self.pages):
-            self.invalidate(gpa)
+        self.invalidate_all()
         self.next = 0
 
     def _allocate(self, size: int) -> int:
@@ -148,6 +155,8 @@ class Translator:
                     and decoder.last_error == DecoderError.NO_MORE_BYTES):
                 break                                           # runs into the next page
             starts.append((ip, length, len(emitter.uops)))
+            if self.instrument is not None:
+                self.instrument(emitter, insn, page.gpa + ip)
             self._lower(emitter, insn, data[ip - offset:ip - offset + MAX_LENGTH + 1])
             if emitter.ended or len(starts) == MAX_INSTRUCTIONS:
                 break
@@ -169,6 +178,8 @@ class Translator:
         insn = Decoder(MODE_BITS[page.mode & 3], data, self.cpu.decoder_options, ip=gpa % PAGE).decode()
         emitter = Emitter(page.mode, self.cpu.offers)
         emitter.op("check_next_page", imm=next_page)
+        if self.instrument is not None:
+            self.instrument(emitter, insn, gpa)
         self._lower(emitter, insn, data)
         emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
         self._place(page, emitter.uops, [(insn.ip, insn.len, 0)])

@@ -8,7 +8,7 @@ its result in a temporary, `target`, from which `finish` takes what the mask sel
 
 from iced_x86 import EncodingKind, Instruction, OpKind, Register, RegisterExt
 
-from emu.decode.emitter import Emitter
+from emu.decode.emitter import Address, Emitter
 from emu.decode.evex import Evex
 from emu.decode.operands import GPR_SLOT, MEMORY, MEMORY_BITS, REGISTER, TMP
 from jit import fpu_layout
@@ -143,6 +143,15 @@ class Form:
         aligned = MASKED_ALIGNED if self.must_align else 0
         return slot | mask << OPMASK_SHIFT | ((size // lanes).bit_length() - 1) << ELEMENT_SHIFT | aligned
 
+    def _masked_address(self, size: int, mask: int, lanes: int, write: bool = False) -> Address:
+        """Operand words for an access under an opmask register of which `lanes` bits count. Outside 64-bit mode the
+        segment is not asked where none of them is set."""
+        if self.e.bits == 64:
+            return self.e.address(self.insn, size, write)
+        if mask != fpu_layout.TEMPORARY_MASK:
+            self.e.op("fold_mask.1", 0, fpu_layout.opmask(mask), imm=(1 << lanes) - 1)
+        return self.e.address(self.insn, size, write, masked=True)
+
     def lanes(self) -> int:
         """How many bits of the mask count."""
         assert self.evex
@@ -172,7 +181,7 @@ class Form:
                 self.e.op(f"fold_mask.{lanes}", 0, self.mask_slot, imm=whole)
                 mask = fpu_layout.TEMPORARY_MASK
             word = self._masked(into, size, lanes, mask)
-            self.e.op(f"loadm.{size}", word, *self.e.address(self.insn, size))
+            self.e.op(f"loadm.{size}", word, *self._masked_address(size, mask, lanes))
         else:
             self.e.op(f"{op}.{self._suffix(size)}", into, *self.e.address(self.insn, size))
 
@@ -183,8 +192,10 @@ class Form:
         if self.evex and mask:
             element = self.evex.facts.element
             word = self._masked(slot, size, size // element, mask)
-            address = self.e.address(self.insn, size, write=True)
-            if not self.evex.facts.suppresses:
+            if self.evex.facts.suppresses:
+                address = self._masked_address(size, mask, size // element, write=True)
+            else:
+                address = self.e.address(self.insn, size, write=True)
                 self.e.op(f"probev.{size}", 0, *address)
             self.e.op(f"storem.{size}.{element}", word, *address)
             return

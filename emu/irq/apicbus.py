@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 FIXED, LOWEST_PRIORITY, SMI, REMOTE_READ, NMI, INIT, STARTUP, EXTINT = range(8)
-UNMASKABLE = (SMI, NMI, INIT)       # delivered whatever RFLAGS.IF is
 MODE_NAMES = ("fixed", "lowest priority", "SMI", "remote read", "NMI", "INIT", "start-up", "ExtINT")
 NO_SHORTHAND, TO_SELF, TO_ALL, TO_OTHERS = range(4)
 
@@ -48,6 +47,10 @@ class ApicBus:
     def attach(self, target: ApicTarget) -> None:
         """Add a local APIC."""
         self._targets.append(target)
+
+    def detach(self, target: ApicTarget) -> None:
+        """Disconnect a local APIC."""
+        self._targets.remove(target)
 
     def send(self, message: ApicMessage, source: ApicTarget | None = None) -> int:
         """Deliver a message; returns how many local APICs took it. `source` is the sender of an IPI."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from emu.irq.apicbus import EXTINT, FIXED, LOWEST_PRIORITY, UNMASKABLE, ApicMessage
+from emu.irq.apicbus import EXTINT, FIXED, LOWEST_PRIORITY, NMI, ApicMessage
 
 IOAPIC_BASE = 0xFEC00000
 PINS = 24
@@ -41,6 +41,10 @@ class IoApic:
         if entry & LEVEL or rising:
             self._service(pin)
 
+    def raises_nmi(self) -> bool:
+        """Whether an unmasked entry delivers an NMI."""
+        return any(not entry & MASKED and entry >> 8 & 7 == NMI for entry in self._table)
+
     def _service(self, pin: int) -> None:
         entry = self._table[pin]
         if entry & MASKED or not self._lines >> pin & 1:
@@ -62,10 +66,6 @@ class IoApic:
         )
         if level and not taken:
             self._table[pin] &= ~REMOTE_IRR  # "set when local APIC(s) accept the level interrupt"
-
-    def sends_nmi(self) -> bool:
-        """Whether an input that is not masked delivers an NMI, SMI or INIT."""
-        return any(not entry & MASKED and entry >> 8 & 7 in UNMASKABLE for entry in self._table)
 
     def eoi(self, vector: int) -> None:
         """An EOI message: entries of that vector drop Remote IRR and, if the line is still asserted, fire again."""

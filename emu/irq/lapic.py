@@ -68,7 +68,9 @@ class LocalApic:
         self.timer = ApicTimer(clock, timer_hz, lambda: self._deliver_local(LVT_TIMER))
         self._lint = [False, False]
         self.auto_eoi = 0       # vectors that end when they are taken, by bit, as a hypervisor may want it
-        self.ended: Callable[[int], None] = lambda vector: None     # is told of every EOI
+        self.ended: Callable[[int], None] = lambda vector: None     # is told of every EOI ...
+        self.taken: Callable[[int], None] = lambda vector: None     # ... and of vectors that were acknowledged
+        self.settle: Callable[[], None] = lambda: None              # is called before registers are used
         self.reset()
 
     def reset(self) -> None:
@@ -136,10 +138,12 @@ class LocalApic:
 
     def acknowledge(self) -> int:
         """Take the interrupt: IRR to ISR, or the 8259A's cycle; the spurious vector if nothing is left (SDM 11.9)."""
+        self.settle()
         vector = self.pending_vector()
         if vector is not None:
             self.irr &= ~(1 << vector)
             self.isr |= 1 << vector & ~self.auto_eoi
+            self.taken(vector)
             return vector
         if self.extint_pending():
             self._extint_message = False
@@ -165,6 +169,10 @@ class LocalApic:
             self._sample_level_lint0()
         elif rising:
             self._deliver_local(offset)
+
+    def lint0_is_nmi(self) -> bool:
+        """Whether LINT0 is unmasked and delivers an NMI."""
+        return self.lvt[LVT_LINT0] & (LVT_MASKED | 7 << 8) == apicbus.NMI << 8
 
     def _sample_level_lint0(self) -> None:
         entry = self.lvt[LVT_LINT0]
@@ -211,6 +219,7 @@ class LocalApic:
 
     def accept(self, message: ApicMessage) -> None:
         """Take an interrupt message. Fixed ones need the APIC software-enabled; NMI, SMI, INIT and SIPI do not."""
+        self.settle()
         mode, vector = message.mode, message.vector
         if not self.enabled:
             return
@@ -240,6 +249,7 @@ class LocalApic:
 
     def read_register(self, offset: int) -> int | None:
         """Value of the 32-bit register at `offset`; None if there is none."""
+        self.settle()
         if offset in self.lvt:
             return self.lvt[offset]
         for bank, bits in ((ISR, self.isr), (TMR, self.tmr), (IRR, self.irr)):
@@ -257,6 +267,7 @@ class LocalApic:
 
     def write_register(self, offset: int, value: int) -> bool:
         """Write a 32-bit register; False if there is none. Reserved bits are ignored here."""
+        self.settle()
         if offset in self.lvt:
             self._write_lvt(offset, value)
         elif offset == EOI:
@@ -362,6 +373,7 @@ class LocalApic:
 
     _PLAIN = (
         "base", "xapic_id", "tpr", "ldr", "dfr", "svr", "isr", "tmr", "irr", "esr", "_errors", "icr", "_extint_message",
+        "auto_eoi",
     )  # fmt: skip
 
     def save(self) -> dict[str, Any]:

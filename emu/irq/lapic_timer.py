@@ -22,6 +22,7 @@ class ApicTimer:
         self._hz = hz
         self._fire = fire
         self._event: Event | None = None
+        self.name = "local APIC timer"
         self.tsc_offset = 0
         self.reset()
 
@@ -103,7 +104,7 @@ class ApicTimer:
             if self._deadline:
                 # Also when masked: an expired deadline disarms the timer.
                 at = max(self._clock.now, self._clock.tsc_to_ns(self._deadline - self.tsc_offset))
-                self._event = self._clock.schedule(at, self._expired, "local APIC timer")
+                self._event = self._clock.schedule(at, self._expired, self.name)
             return
         if self.masked or not self._loaded:
             return
@@ -114,7 +115,7 @@ class ApicTimer:
                 return
             ticks += ((passed - ticks) // self.initial + 1) * self.initial
         at = self._loaded_at - (-ticks * self._scale // self._hz)
-        self._event = self._clock.schedule(at, self._expired, "local APIC timer")
+        self._event = self._clock.schedule(at, self._expired, self.name)
 
     def _expired(self) -> None:
         self._event = None

@@ -11,6 +11,7 @@ from jit.xsave_layout import COMPONENTS, LEGACY_AND_HEADER, align
 
 OSXSAVE, OSPKE = 1 << 27, 1 << 4                # of leaf 1 ECX and leaf 7 ECX ...
 CR4_OSXSAVE, CR4_PKE = 1 << 18, 1 << 22         # ... which repeat these
+MONITOR = 1 << 3                                # of leaf 1 ECX, as IA32_MISC_ENABLE and HWCR have it
 APIC, HTT, CMP_LEGACY = 1 << 9, 1 << 28, 1 << 1
 REPEATED_BY_AMD = 0x0183F3FF                    # of leaf 1 EDX, in 80000001h EDX (APM Vol. 3 E.4.2)
 LAST_BASIC, LAST_EXTENDED, LAST_EXTENDED_AMD = 0xD, 0x80000008, 0x80000021
@@ -34,6 +35,7 @@ class Cpuid:
         self.overlay: Callable[[int, int], Registers | None] = lambda leaf, subleaf: None
         self.os_view: Callable[[], tuple[int, int]] = lambda: (0, 1)        # CR4 and XCR0 of the plane that runs
         self.apic_enabled: Callable[[], bool] = lambda: True
+        self.monitor_enabled: Callable[[], bool] = lambda: True
         self._bits: dict[Place, int] = {}
         for extension in TABLE:
             if extension.name in cpu.offered:
@@ -44,7 +46,8 @@ class Cpuid:
         self.signature = (model.stepping | (model.model & 15) << 4 | extended << 8 | model.model >> 4 << 16
                           | model.family - extended << 20)
         self._leaves: dict[int, Callable[[int], Registers]] = {
-            0: lambda _: (LAST_BASIC, *self._vendor()), 1: self._features, 4: self._caches_intel, 7: self._structured,
+            0: lambda _: (LAST_BASIC, *self._vendor()), 1: self._features, 4: self._caches_intel, 5: self._monitor,
+            7: self._structured,
             0xB: self._topology, 0xD: self._xstate,
             0x80000000: lambda _: (LAST_EXTENDED_AMD if cpu.amd else LAST_EXTENDED, *self._vendor()),
             0x80000001: self._extended, 0x80000005: self._first_caches, 0x80000006: self._further_caches,
@@ -83,9 +86,15 @@ class Cpuid:
             ecx |= OSXSAVE
         if not self.apic_enabled():
             edx &= ~APIC
+        if not self.monitor_enabled():
+            ecx &= ~MONITOR
         if self.vcpus > 1:
             edx |= HTT
         return self.signature, self.apic_id << 24 | self.vcpus << 16 | CLFLUSH_QUADWORDS << 8, ecx, edx
+
+    def _monitor(self, _: int) -> Registers:
+        """MONITOR's lines; MWAIT's extensions are listed, and a masked interrupt can end it; one state, C1."""
+        return (LINE, LINE, 0b11, 1 << 4) if self._bits.get(L1C, 0) & MONITOR else ZERO
 
     def _structured(self, subleaf: int) -> Registers:
         a, b, c, d = self._place(7, subleaf)

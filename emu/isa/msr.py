@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from emu.irq.lapic_msr import GeneralProtection
-from emu.isa.msr_table import PLAIN, allowed
+from emu.isa.msr_table import PERF_COUNTERS, PERF_CTR0, PLAIN, allowed
 
 IN_REGISTER_FILE = ("IA32_EFER", "IA32_STAR", "IA32_LSTAR", "IA32_CSTAR", "IA32_FMASK", "IA32_FS_BASE", "IA32_GS_BASE",
                     "IA32_KERNEL_GS_BASE", "IA32_TSC_AUX", "IA32_SYSENTER_CS", "IA32_SYSENTER_ESP", "IA32_SYSENTER_EIP",
@@ -31,6 +31,7 @@ class Msrs:
     def __init__(self, report: Callable[[str], None], offers: Callable[[str], bool] = lambda name: True) -> None:
         """`offers` says whether the processor has an extension (emu/isa/extensions.py)."""
         self.owners: list[MsrOwner] = []
+        self.written: Callable[[int], None] = lambda index: None    # told after a write to a register that is state
         self._report = report
         self._reported: set[int] = set()
         self.values = {index: plain.reset for index, plain in PLAIN.items() if not plain.needs or offers(plain.needs)}
@@ -43,6 +44,12 @@ class Msrs:
         if index in self.values:
             return self.values[index]
         raise self._unknown("RDMSR", index)
+
+    def read_counter(self, number: int) -> int:
+        """RDPMC of a performance counter, which is state: nothing counts (APM Vol. 3 RDPMC)."""
+        if number >= PERF_COUNTERS:
+            raise GeneralProtection
+        return self.values[PERF_CTR0 + number]
 
     def write(self, index: int, value: int) -> None:
         """WRMSR, likewise."""
@@ -59,6 +66,7 @@ class Msrs:
             self._reported.add(index)
             self._report(f"{plain.name} = {value:#x}: bits {value & plain.inert:#x} are kept but have no effect")
         self.values[index] = value & ~plain.kept | self.values[index] & plain.kept
+        self.written(index)
 
     def _unknown(self, verb: str, index: int) -> GeneralProtection:
         if index not in self._reported:

@@ -13,6 +13,7 @@ MTRR_TYPES = frozenset((0, 1, 4, 5, 6))         # UC, WC, WT, WP, WB (SDM Vol. 3
 MCA_BANKS = 10
 MC0_CTL, MC_CTL, MC_STATUS, MC_REGISTERS = 0x400, 0, 1, 4       # CTL, STATUS, ADDR, MISC of each bank
 MCG_CTL_P = 1 << 8
+PERF_CTL0, PERF_CTR0, PERF_COUNTERS = 0xC0010000, 0xC0010004, 4
 EVENT_ENABLE = 1 << 22                          # PERF_CTL.EN (APM Vol. 2 13.2.1)
 LIMIT_CPUID, XD_DISABLE = 1 << 22, 1 << 34      # IA32_MISC_ENABLE
 PHYSICAL = (1 << 48) - 1
@@ -36,6 +37,7 @@ PLAIN: dict[int, Plain] = {
     0x17: Plain("IA32_PLATFORM_ID", fixed=True),
     0x3A: Plain("IA32_FEATURE_CONTROL", 1, fixed=True),          # locked
     0x8B: Plain("IA32_BIOS_SIGN_ID", 0x0A0011D1 << 32),
+    0xE1: Plain("IA32_UMWAIT_CONTROL", writable=0xFFFF_FFFD, needs="waitpkg"),
     0xFE: Plain("IA32_MTRRCAP", MTRR_COUNT | 1 << 8 | 1 << 10, fixed=True),
     0x179: Plain("IA32_MCG_CAP", MCA_BANKS | MCG_CTL_P, fixed=True, needs="mca"),
     0x17A: Plain("IA32_MCG_STATUS", writable=0b111, needs="mca"),
@@ -49,8 +51,10 @@ PLAIN: dict[int, Plain] = {
     0xC0010015: Plain("HWCR", 1 << 24),
     0xC001001F: Plain("NB_CFG"),
     0xC0011029: Plain("DE_CFG", 2),
-    **{0xC0010000 + n: Plain(f"PERF_CTL{n}", writable=0x30F_FFD7_FFFF, inert=EVENT_ENABLE) for n in range(4)},
-    **{0xC0010004 + n: Plain(f"PERF_CTR{n}", writable=(1 << 48) - 1, kept=ALL ^ (1 << 48) - 1) for n in range(4)},
+    **{PERF_CTL0 + n: Plain(f"PERF_CTL{n}", writable=0x30F_FFD7_FFFF, inert=EVENT_ENABLE)
+       for n in range(PERF_COUNTERS)},
+    **{PERF_CTR0 + n: Plain(f"PERF_CTR{n}", writable=(1 << 48) - 1, kept=ALL ^ (1 << 48) - 1)
+       for n in range(PERF_COUNTERS)},
     **{MTRR_VARIABLE + 2 * n: Plain(f"IA32_MTRR_PHYSBASE{n}", writable=PHYSICAL & ~0xF00) for n in range(MTRR_COUNT)},
     **{MTRR_VARIABLE + 2 * n + 1: Plain(f"IA32_MTRR_PHYSMASK{n}", writable=PHYSICAL & ~0x7FF)
        for n in range(MTRR_COUNT)},

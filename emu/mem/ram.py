@@ -57,6 +57,7 @@ class PhysicalMemory:
     def __init__(self, top: int = 1 << 32) -> None:
         self.top = top
         self._blocks: list[tuple[int, HostBlock, int]] = []
+        self.ram: list[tuple[int, HostBlock]] = []      # its RAM, by first address
         self.map_block = HostBlock((top // PAGE * 8 + PAGE - 1) // PAGE * PAGE)
         self.map = self.map_block.view.cast("Q")
 
@@ -71,8 +72,15 @@ class PhysicalMemory:
     def add_ram(self, gpa: int, size: int) -> HostBlock:
         """New RAM of `size` bytes at `gpa`."""
         block = HostBlock(size)
-        self.add(gpa, block, pmap.READ | pmap.WRITE)
+        self.ram.append((gpa, block))
+        self.add(gpa, block, pmap.READ | pmap.WRITE | pmap.CLEAN)
         return block
+
+    def note_written(self) -> None:
+        """All RAM was written, not through `write`."""
+        for gpa, block in self.ram:
+            for page in range(gpa // PAGE, (gpa + block.size) // PAGE):
+                self.map[page] &= ~pmap.CLEAN
 
     def protect(self, gpa: int, size: int, flags: int) -> None:
         """Change what backed pages are; their decoded code, if any, is the caller's to invalidate."""
@@ -105,5 +113,6 @@ class PhysicalMemory:
         at = 0
         for host, n in self._pieces(gpa, len(data)):
             if host:
+                self.map[(gpa + at) // PAGE] &= ~pmap.CLEAN
                 ctypes.memmove(host, bytes(data[at:at + n]), n)
             at += n

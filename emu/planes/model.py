@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emu.plane import Plane
+    from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
 
 
@@ -16,6 +17,11 @@ class PlaneModel:
     saved: Sequence[str] = ()
     """Registers that each plane has for itself: what a switch puts aside."""
 
+    @property
+    def intercepts_seen(self) -> Sequence[Intercept]:
+        """What planes were told of others' accesses, oldest first."""
+        return ()
+
     def plane_name(self, number: int) -> str:
         """What the design calls a plane."""
         raise NotImplementedError
@@ -23,6 +29,13 @@ class PlaneModel:
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
         """VMCALL or VMMCALL at RIP; NEXT_RIP is the instruction after it."""
         raise NotImplementedError
+
+    def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
+        """Make or take away planes, and the objects that go with them, before a saved state is put back: so many, of
+        which those of the set `enabled` are; `state` is the model's own, by path (emu/snapshot/fields.py)."""
+
+    def restored(self) -> None:
+        """A saved state was put back, registers included."""
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
@@ -41,6 +54,13 @@ class PlaneModel:
 
     def notify(self, vcpu: VCpu) -> None:
         """The active plane was entered while interrupts wait for lower ones (NOTIFY of jit/group_layout.py)."""
+
+    def plane_event(self, vcpu: VCpu) -> None:
+        """The policy leaves the choice of a plane to userspace (LEAVE of jit/selector.py)."""
+        raise NotImplementedError("this design has no userspace that decides")
+
+    def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
+        """HLT, MWAIT (and its variants) or PAUSE was executed, and the plane may be asleep now."""
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed."""

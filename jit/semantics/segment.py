@@ -2,8 +2,9 @@
 
 from jit import run_slots
 from jit.exits import OK
-from jit.layout import SHADOW, SS
-from jit.native import Handler, State, rd16, shr, wr64
+from jit.fpu_layout import TEMPORARY_MASK, opmask
+from jit.layout import FPU, SHADOW, SS
+from jit.native import Handler, State, ld64, rd16, rd64, shr, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STACK
 from jit.semantics.operands import WIDE, effective, read, truncate, write
@@ -11,6 +12,8 @@ from jit.semantics.segmentation import READ, WRITE, linear_address
 from jit.semantics.stacking import peek, set_stack_pointer, stack_pointer
 from jit.semantics.wiring import SEGMENT_SHIFT, SIZE_SHIFT, WRITE_ACCESS
 from jit.slots import call_with
+
+ANY_SELECTED = opmask(TEMPORARY_MASK)
 
 
 @op("linear_seg", 16, 32)
@@ -25,6 +28,20 @@ def linear_seg(bits: int) -> Handler:
         wr64(st, d, linear)
         return OK
     return linear_seg
+
+
+@op("linear_seg_masked", 16, 32)
+def linear_seg_masked(bits: int) -> Handler:
+    """The same for an operand of which nothing is accessed where the temporary opmask is 0 (SDM Vol. 2A 2.7.5)."""
+    def linear_seg_masked(st: State, d: int, a: int, b: int, imm: int) -> int:
+        offset = truncate(effective(st, a, b, imm), bits)
+        access = WRITE if b & WRITE_ACCESS else READ
+        linear, status = linear_address(st, shr(b, SEGMENT_SHIFT) & 7, offset, shr(b, SIZE_SHIFT) & 0xFF, access)
+        if status != OK and ld64(rd64(st, FPU) + ANY_SELECTED) != 0:
+            return status
+        wr64(st, d, linear)
+        return OK
+    return linear_seg_masked
 
 
 @op("load_sreg")

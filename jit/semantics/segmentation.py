@@ -36,11 +36,13 @@ def type_allows(attr: int, access: int) -> bool:
 
 @inline
 def linear_address(st: State, segment: int, offset: int, size: int, access: int) -> tuple[int, int]:
-    """(linear address, status) of an access through segment register number `segment`."""
-    base = SEG + SEG_BYTES * segment
-    attr = rd64(st, base + SEG_ATTR)
-    if type_allows(attr, access) and limit_allows(attr, rd64(st, base + SEG_LIMIT), offset, size):
-        return (rd64(st, base + SEG_BASE) + offset) & 0xFFFFFFFF, OK
+    """(linear address, status) of an access through segment register number `segment`. Around the end of 4 GiB only
+    an access through a segment that starts at 0 may wrap, as processors do it; the SDM leaves it open (Vol. 3A 5.3)."""
+    fields = SEG + SEG_BYTES * segment
+    attr, base = rd64(st, fields + SEG_ATTR), rd64(st, fields + SEG_BASE)
+    wraps = base != 0 and offset + size - 1 > 0xFFFFFFFF
+    if not wraps and type_allows(attr, access) and limit_allows(attr, rd64(st, fields + SEG_LIMIT), offset, size):
+        return (base + offset) & 0xFFFFFFFF, OK
     if segment == SS:
         return 0, stack_fault(st, 0)
     return 0, general_protection(st, 0)

@@ -43,7 +43,7 @@ from jit.tlb import flush_page
 from jit.vector_gate import update_gate
 
 CR0_TS = 1 << 3
-CR4_TSD, CR4_UMIP, CR4_FSGSBASE = 1 << 2, 1 << 11, 1 << 16
+CR4_TSD, CR4_PCE, CR4_UMIP, CR4_FSGSBASE = 1 << 2, 1 << 8, 1 << 11, 1 << 16
 
 
 @op("undefined", kind=END)
@@ -286,8 +286,10 @@ def rdtscp(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("rdpmc", kind=END)
 def rdpmc(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """No counters exist."""
-    return general_protection(st, 0)
+    """Above CPL 0 it needs CR4.PCE (SDM Vol. 2B RDPMC)."""
+    if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_PCE == 0:
+        return general_protection(st, 0)
+    return exits.RDPMC
 
 
 @op("swapgs", kind=END)

@@ -9,13 +9,17 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from jit.fpu_layout import TEMPORARY_MASK, opmask
+from jit.fpu_layout import TEMPORARY_MASK, VECTOR_BYTES, opmask
+from jit.host_features import host_has
 from jit.semantics.vector_mask import ELEMENTS, WIDE
 from jit.semantics.vector_move import clear_above
 from jit.semantics.vector_shuffle import chosen
 from jit.vector import I8, I32, I64, I128, Kernel, constant, define, vector
 
 LETTER = {1: "b", 2: "w", 4: "d", 8: "q"}
+# The host's permutes by element width: their name in LLVM's intrinsics, and the feature that they need.
+HOST_PERMUTE = {8: ("qi", "avx512vbmi"), 16: ("hi", "avx512bw"), 32: ("si", "avx512f"), 64: ("di", "avx512f")}
+HOST_PERMUTE_TWO = {8: "qi", 16: "hi", 32: "d", 64: "q"}
 
 
 def wide_index(k: Kernel, indices: ir.Value, place: int, limit: int) -> ir.Value:
@@ -25,10 +29,22 @@ def wide_index(k: Kernel, indices: ir.Value, place: int, limit: int) -> ir.Value
     return k.b.and_(extended, I64(limit - 1))
 
 
+def host_permutes(k: Kernel, element: ir.IntType) -> bool:
+    """Whether the host has EVEX-encoded permutes of such elements and width."""
+    return host_has(HOST_PERMUTE[element.width][1]) and (k.size == VECTOR_BYTES or host_has("avx512vl"))
+
+
 def permute(element: ir.IntType) -> Callable[[Kernel], None]:
     """VPERMB and the like: elements of B, by the indices A."""
     def emit(k: Kernel) -> None:
         indices = k.load(k.a, element)
+        if element is I32 and k.size == 32 and host_has("avx2"):
+            k.store(k.d, k.call("llvm.x86.avx2.permd", indices.type, k.load(k.c, element), indices))
+            return
+        if host_permutes(k, element) and (k.size > 16 or element.width < 32):
+            name = f"llvm.x86.avx512.permvar.{HOST_PERMUTE[element.width][0]}.{8 * k.size}"
+            k.store(k.d, k.call(name, indices.type, k.load(k.c, element), indices))
+            return
         count, width = indices.type.count, element.width // 8
         result = constant(element, [0] * count)
         for place in range(count):
@@ -43,6 +59,10 @@ def permute_two(element: ir.IntType) -> Callable[[Kernel], None]:
     def emit(k: Kernel) -> None:
         b = k.b
         indices = k.load(k.a, element)
+        if host_permutes(k, element):
+            name = f"llvm.x86.avx512.vpermi2var.{HOST_PERMUTE_TWO[element.width]}.{8 * k.size}"
+            k.store(k.d, k.call(name, indices.type, k.load(k.imm, element), indices, k.load(k.c, element)))
+            return
         count, width = indices.type.count, element.width // 8
         result = constant(element, [0] * count)
         for place in range(count):

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from jit import layout
+from jit.host_features import host_has
 from jit.semantics.vector_integer import ALL, VECTOR, binary, unary
 from jit.vector import I8, I16, I32, I64, Kernel, constant, define, vector
 
-I256 = ir.IntType(256)
+HOST_SHUFFLE = {16: ("ssse3", "llvm.x86.ssse3.pshuf.b.128"), 32: ("avx2", "llvm.x86.avx2.pshuf.b"),
+                64: ("avx512bw", "llvm.x86.avx512.pshuf.b.512")}
 
 
 
@@ -98,6 +100,10 @@ def shuffle_bytes(k: Kernel) -> None:
     """PSHUFB: bytes of A chosen by B; zero where bit 7 is set."""
     lane = min(16, k.size)
     control = k.load(k.c, I8)
+    for size, (feature, name) in HOST_SHUFFLE.items():
+        if size == k.size and host_has(feature):
+            k.store(k.d, k.call(name, control.type, k.load(k.a, I8), control))
+            return
     result = constant(I8, [0] * k.size)
     for i in range(k.size):
         index = k.b.and_(k.b.extract_element(control, I32(i)), I8(lane - 1))

@@ -23,6 +23,10 @@ EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
 # Reasons for #UD by family (SDM Vol. 3A 2.5, 13.1; Vol. 2A tables 2-18 ff.); SWITCHED gives #NM after them
 MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 
+# Variants of the micro-op `probe`: which address it compares, and where the register is that it tests
+PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHERE = "linear", "virtual", "anywhere"
+PROBE_HOT, PROBE_FILE = "hot", "file"
+
 # Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
 # of an element, and whether the address must be aligned.
 MASKED_OFFSET = 0xFFFF
@@ -48,3 +52,9 @@ XSAVE_FORM, XSAVE_WIDE, XSAVE_LONG, XSAVE_COMPACTS = 3, 4, 8, 16
 
 # Operations of jit/simd_parts.py
 GETEXP, GETMANT, SCALEF, RANGE, REDUCE = range(5)
+
+# Families of waiting instructions, each of which waits for a line only if it has armed it itself (jit/monitor.py)
+BY_MWAIT, BY_UMWAIT, BY_MWAITX = 1, 2, 3
+# How an instruction waits (jit/semantics/wait.py): not at all for a line; an interrupt ends it whatever RFLAGS.IF is;
+# there is a deadline; IA32_UMWAIT_CONTROL may bring that forward, and CF says so
+WAITS_UNMONITORED, WAITS_MASKED, WAITS_DEADLINE, WAITS_LIMITED = 1, 2, 4, 8

@@ -4,7 +4,8 @@ from emu.digest import digest, registers_digest
 from emu.machine import Machine
 from jit import layout
 
-LOOP = bytes.fromhex("31c9 ffc1 890c2500100000 ebf5".replace(" ", ""))     # xor ecx, ecx; inc ecx; mov [0x1000], ecx; jmp
+# xor ecx, ecx; inc ecx; mov [0x1000], ecx; jmp
+LOOP = bytes.fromhex("31c9 ffc1 890c2500100000 ebf5".replace(" ", ""))
 
 
 def machine(tmp_path, engine="interp") -> Machine:

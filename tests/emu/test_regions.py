@@ -1,4 +1,5 @@
 """The thread that compiles hot code, apart from what it compiles (tests/jit/test_regions.py)."""
+import ctypes
 import gc
 import queue
 import subprocess
@@ -8,6 +9,8 @@ import threading
 import pytest
 
 from emu import regions
+from jit import layout, uops
+from tests.jit.bare import CODE, fresh, put
 
 
 @pytest.fixture
@@ -80,3 +83,15 @@ def test_regions_that_nobody_holds_end_their_thread():
     del hot
     gc.collect()
     assert threading.active_count() == before
+
+
+def test_while_many_wait_a_hot_micro_op_is_told_to_ask_again(monkeypatch):
+    bare = fresh("auto")
+    put(bare, "ffc0ebfc")                               # inc eax; jmp back
+    bare.engine.translator.decode(CODE, bare.plane.get(layout.MODE), None)
+    uop = bare.engine.translator.pages[CODE][0].table[0]
+    heat = ctypes.c_uint8.from_address(uop + uops.HEAT)
+    heat.value = 6
+    monkeypatch.setattr(bare.engine.regions, "_pending", regions.MAX_WAITING)
+    bare.engine.regions.hot(uop, CODE, bare.plane.get(layout.MODE))
+    assert heat.value == 0 and bare.engine.regions._pending == regions.MAX_WAITING

@@ -24,6 +24,7 @@ class FakeMachine:
                             quantum=quantum, test_device=test_device, paravirt=paravirt)
         self.serial_out, self.debug_out, self.progress = serial_out, debug_out, progress
         self.icount, self.seconds, self.switches, self.counters = 0, 0.0, [], {"tlb_fills": 3}
+        self.intercepts = []
         self._input = queue.Queue()
 
     def load(self, path, kind="auto", load_address=None, mode=None, initrd=None, append="", bios=None):

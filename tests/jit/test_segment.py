@@ -213,3 +213,15 @@ def test_arpl_writes_memory_only_when_it_changes_it(selector: int, changes: bool
     assert (rig.vector(), rig.read(rig.get("rsp") + 4, 4)) == (vector or GP, CODE if faulted else CODE + 6)
     assert rig.read(rig.get("rsp") + 12, 4) >> 6 & 1 == (changes if not faulted else 1)
     assert rig.read(0x80000, 2) == (0x102 if changes and obstacle == "none" else selector)
+
+
+@pytest.mark.parametrize(("base", "offset", "vector"), [
+    (0x40000, 0xFFFFFFFE, GP), (0, 0xFFFFFFFE, None), (0x40000, 0xFFFFFFFC, None), (0, 0xFFFFFFFC, None)])
+def test_around_the_end_of_4_gib_only_a_segment_from_0_wraps(base: int, offset: int, vector: int | None) -> None:
+    """As Intel processors do it, seen with FS on a host; SDM Vol. 3A 5.3 leaves it open."""
+    rig = Rig("pm32")
+    rig.segment("fs", KDATA, base, 0xFFFFFFFF, 0xC093)
+    rig.set("rdi", offset)
+    rig.port_input = [0] * 4                    # below 4 GiB there is a device
+    rig.run("648b07f4")                         # MOV EAX, FS:[EDI]
+    assert rig.vector() == vector

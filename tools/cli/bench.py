@@ -4,18 +4,20 @@ import importlib
 
 from tools.cli.options import Parser
 
-BENCHMARKS = {"cpu": "tools.bench.cpu", "boot": "tools.bench.boot"}
+BENCHMARKS = {"cpu": "tools.bench.cpu", "boot": "tools.bench.boot", "debug": "tools.bench.debug"}
 
 EPILOG = """\
 benchmarks:
   cpu     eleven loops of known length, beside QEMU TCG, Unicorn and the host CPU
   boot    Debian's cloud kernel from start to shell, beside QEMU TCG
+  debug   steps a second, going back, and what breakpoints cost that do not fire
 
 examples:
   strata bench cpu
   strata bench cpu --engine interp --json cpu.json --plot cpu.svg
   strata bench cpu --vs qemu
   strata bench boot --json boot.json
+  strata bench debug
 """
 
 

@@ -36,6 +36,7 @@ def result_of(args: argparse.Namespace, machine: Any, stop: Any) -> dict[str, An
         "seed": args.seed,
         "quantum": args.quantum,
         "counters": dict(machine.counters),
+        "intercepts": list(machine.intercepts),
         "switches": [dict(switch) for switch in machine.switches],
     }
 

@@ -37,6 +37,19 @@ def parser() -> Parser:
     """The parser of `strata run`."""
     p = Parser("strata run", "Run a guest image: a multiboot, PVH or plain ELF, a flat binary, Linux, a ROM.",
                EPILOG)
+    guest_options(p)
+    limits = p.add_argument_group("limits")
+    limits.add_argument("--max-insns", type=count, metavar="N", help="stop after exactly N instructions")
+    limits.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the host's time")
+    output = p.add_argument_group("output")
+    output.add_argument("--report", action="store_true", help="say on standard error what ran and what switched")
+    output.add_argument("--json", metavar="F", help="write the result to the file F")
+    output.add_argument("--trace", metavar="F", help="write a trace to the file F")
+    return p
+
+
+def guest_options(p: Parser) -> None:
+    """The image and the machine that it runs on."""
     p.add_argument("image", nargs="?", metavar="IMAGE", help="what to run (none is needed with --bios)")
     guest = p.add_argument_group("guest")
     guest.add_argument("--kind", choices=KINDS, default="auto", help="what IMAGE is, instead of looking")
@@ -63,14 +76,6 @@ def parser() -> Parser:
                          help="which hypervisor's hypercalls the guest finds (default: none)")
     machine.add_argument("--test-device", action="store_true",
                          help="the ports and memory that suites for QEMU's pc-testdev use")
-    limits = p.add_argument_group("limits")
-    limits.add_argument("--max-insns", type=count, metavar="N", help="stop after exactly N instructions")
-    limits.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the host's time")
-    output = p.add_argument_group("output")
-    output.add_argument("--report", action="store_true", help="say on standard error what ran and what switched")
-    output.add_argument("--json", metavar="F", help="write the result to the file F")
-    output.add_argument("--trace", metavar="F", help="write a trace to the file F")
-    return p
 
 
 def unusable(args: argparse.Namespace) -> str | None:
@@ -80,7 +85,7 @@ def unusable(args: argparse.Namespace) -> str | None:
     for option, path in (("IMAGE", args.image), ("--bios", args.bios)):     # --initrd may be a list, for the loader
         if path is not None and (why := _unreadable(path)):
             return f"{option} {path}: {why}"
-    for option, path in (("--json", args.json), ("--trace", args.trace)):
+    for option, path in (("--json", getattr(args, "json", None)), ("--trace", getattr(args, "trace", None))):
         if path == "-":
             return f"{option} -: standard output is the guest's serial port; name a file"
         if path is not None and (why := _unwritable(path)):

@@ -28,6 +28,8 @@ GUESTS = {guest.name: guest for guest in (
           "memory tester, a bzImage"),
     Guest("linux-cloud", "linux-image-cloud-amd64", r"boot/vmlinuz-[^/]+", "vmlinuz", "Debian's Linux kernel for VMs",
           depends=r"linux-image-\d\S*-cloud-amd64"),
+    Guest("linux", "linux-image-amd64", r"boot/vmlinuz-[^/]+", "vmlinuz", "Debian's Linux kernel for all machines",
+          depends=r"linux-image-\d[\d.+-]*-amd64"),
     Guest("busybox", "busybox-static", r"(usr/)?bin/busybox", "busybox", "static user-space tools, for an initramfs"),
     Guest("ovmf", "ovmf", r"usr/share/ovmf/OVMF\.fd", "OVMF.fd", "UEFI firmware, for --bios"),
 )}

@@ -9,6 +9,11 @@ DEFAULT = "qemu64"              # QEMU's own
 NEAREST = {"host": "max", "kvm64": "qemu64", "Opteron_G1": "qemu64", "IvyBridge": "x86-64-v2"}
 
 
+def wants_hyperv(text: str | None) -> bool:
+    """Whether -cpu asks for Hyper-V's interface: hv_passthrough, hv-synic and the like."""
+    return any(change.lstrip("+").startswith(("hv_", "hv-")) for change in (text or "").split(",")[1:])
+
+
 def cpu_option(text: str | None) -> tuple[str, list[str]]:
     """What to give to --cpu, and the parts of `text` that were left out."""
     name, *changes = (text or DEFAULT).split(",")

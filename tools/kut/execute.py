@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from tools.kut.config import Test
-from tools.kut.cpu import cpu_option
+from tools.kut.cpu import cpu_option, wants_hyperv
 from tools.kut.known import ABSENT, CRASH, FAIL, PASS, SKIP, TIMEOUT
 
 DEFAULT_MEMORY = 128 << 20      # QEMU's
@@ -41,7 +41,8 @@ class Result:
 
 def command(test: Test, timeout: float, json_path: str, engine: str) -> list[str]:
     """The arguments of `strata` that run a test."""
-    arguments = ["run", test.path, "--test-device", "--paravirt", "kvm", "--vcpus", str(test.vcpus), "--mem",
+    hypervisor = ["--planes", "vsm"] if wants_hyperv(test.cpu) else ["--paravirt", "kvm"]
+    arguments = ["run", test.path, "--test-device", *hypervisor, "--vcpus", str(test.vcpus), "--mem",
                  f"{(test.memory or DEFAULT_MEMORY) >> 10}k", "--timeout", f"{timeout:g}", "--engine", engine,
                  "--cpu", cpu_option(test.cpu)[0], "--json", json_path]
     if test.arguments:

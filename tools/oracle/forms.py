@@ -32,7 +32,8 @@ _HYPERVISOR = "belongs to the host's hypervisor"
 NOT_COMPARED = {
     **dict.fromkeys(("SYSCALL", "SYSENTER", "INT", "INTO", "INT1", "INT3", "IRET", "IRETD", "IRETQ", "SYSRET",
                      "SYSEXIT", "SYSRETQ", "SYSEXITQ"), _KERNEL),
-    **dict.fromkeys(("CPUID", "RDTSC", "RDTSCP", "RDPMC", "RDPID", "RDRAND", "RDSEED", "XGETBV", "MONITOR", "MWAIT"),
+    **dict.fromkeys(("CPUID", "RDTSC", "RDTSCP", "RDPMC", "RDPID", "RDRAND", "RDSEED", "XGETBV", "MONITOR", "MWAIT",
+                     "MONITORX", "MWAITX", "UMONITOR", "UMWAIT", "TPAUSE"),
                     _OWN),
     **dict.fromkeys(("SGDT", "SIDT", "SLDT", "STR", "SMSW", "LAR", "LSL", "VERR", "VERW", "LDS", "LES", "LFS", "LGS",
                      "LSS", "RETF", "ARPL"), _TABLES),

@@ -13,6 +13,8 @@ _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
 _POPS_EARLY = {Mnemonic.POPA, Mnemonic.POPAD}
 _MASKED_STORES = {Mnemonic.VMASKMOVPS, Mnemonic.VMASKMOVPD, Mnemonic.VPMASKMOVD, Mnemonic.VPMASKMOVQ}
+_AREAS = {getattr(Mnemonic, name) for name in dir(Mnemonic)
+          if name.startswith(("FXSAVE", "FXRSTOR", "XSAVE", "XRSTOR"))}
 _NARROW = {OpKind.MEMORY_SEG_ESI, OpKind.MEMORY_ESEDI}
 
 
@@ -37,7 +39,9 @@ def register_mask(insn: Instruction, faulted: bool) -> int:
 
 def address_mask(insn: Instruction) -> int:
     """The bits of a page fault's address that count. Masked stores report the last byte of an operand that crosses into
-    the page, chosen or not."""
+    the page, chosen or not. Which byte of its area FXSAVE or XSAVE touches first no manual says."""
+    if insn.mnemonic in _AREAS:
+        return 0
     masked = insn.mnemonic in _MASKED_STORES or insn.op_mask != Register.NONE
     return -0x1000 & MASK64 if masked and insn.op0_kind == OpKind.MEMORY else MASK64
 

@@ -3,9 +3,8 @@ mostly one that XRSTOR takes (SDM Vol. 1 13.4 to 13.8)."""
 
 from __future__ import annotations
 
-from iced_x86 import Instruction
-
 from tools.oracle.arena import DATA
+from tools.oracle.case import Case
 from tools.oracle.generate import MASK32, RAX, RDX
 from tools.oracle.vector_values import VectorBuilder, mxcsr
 
@@ -19,11 +18,14 @@ ALIGNED = 64
 class XsaveBuilder(VectorBuilder):
     """As `VectorBuilder`, with EDX:EAX and an area in memory."""
 
-    def _operands(self, insn: Instruction) -> None:
-        super()._operands(insn)
+    def build(self, rip: int) -> Case:
+        """The case. Where EAX or EDX is part of the address too, it holds the mask."""
+        case = super().build(rip)
         mask = self.rng.choice((COMPONENTS, self.rng.getrandbits(8) & COMPONENTS, 7))
-        self.registers[RAX] = self.registers[RAX] & ~MASK32 | mask
-        self.registers[RDX] &= ~MASK32
+        registers = list(case.registers)
+        registers[RAX] = registers[RAX] & ~MASK32 | mask
+        registers[RDX] &= ~MASK32
+        return case._replace(registers=tuple(registers))
 
     def target(self) -> int:
         """Where the area lies; most lie in the arena, aligned, with a valid header."""

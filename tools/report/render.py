@@ -31,6 +31,11 @@ def print_report(result: dict[str, Any], stream: TextIO, width: int | None = Non
         console.print(Text(), _section("Registers saved at a switch", _saved(shown, design)))
         console.print(Text(), _section("Guest instructions from a switch to the next one on the same vCPU",
                                        _latency_table(switches, design)))
+        if result.get("intercepts"):
+            intercepts = result["intercepts"]
+            shown = intercepts[-LAST:]
+            which = f"the last {len(shown)} of {len(intercepts):,}" if len(shown) < len(intercepts) else "all of them"
+            console.print(Text(), _section(f"Intercepts, {which}", _intercepts(shown, design)))
     elif design != "none":
         console.print(Text(), Text("No plane switches."))
     console.print()
@@ -75,6 +80,22 @@ def _timeline(switches: Switches, design: str, stacked: bool) -> Table:
         rips = [f"{switch['rip_from']:x}", f"{switch['rip_to']:x}"]
         table.add_row(f"{switch['icount']:,}", str(switch["vcpu"]), _arrow(switch["from"], switch["to"], design),
                       Text(switch["cause"]), *(["\n".join(rips)] if stacked else rips))
+    return table
+
+
+def _intercepts(intercepts: Switches, design: str) -> Table:
+    """One row an intercept: the instruction that caused it, what it was about, and where its plane went on."""
+    table = _table()
+    for name in ("instruction", "vCPU"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("told", no_wrap=True)
+    for name in ("access", "RIP: instruction"):
+        table.add_column(name, overflow="fold")
+    table.add_column("resumed at", no_wrap=True)
+    for one in intercepts:
+        resumed = "not yet" if one["rip_after"] is None else f"{one['rip_after']:x}"
+        table.add_row(f"{one['icount']:,}", str(one["vcpu"]), _arrow(one["plane"], one["to"], design),
+                      Text(f"{one['kind']}: {one['what']}"), Text(f"{one['rip']:x}: {one['instruction']}"), resumed)
     return table
 
 

@@ -25,6 +25,7 @@ EBX = POST_MESSAGES | SIGNAL_EVENTS | ACCESS_VP_REGISTERS | EXTENDED_CALLS | STA
 XMM_INPUT, IDLE_STATE, FREQUENCY_MSRS, CRASH_MSRS, XMM_OUTPUT, SINT_POLLING, DIRECT_TIMERS = (
     1 << bit for bit in (4, 5, 8, 10, 15, 17, 19))
 EDX = XMM_INPUT | IDLE_STATE | FREQUENCY_MSRS | CRASH_MSRS | XMM_OUTPUT | SINT_POLLING | DIRECT_TIMERS
+APIC_ASSIST = 1                                                     # 0x40000006
 RELAXED_TIMING, CLUSTER_IPI, EX_SETS = 1 << 5, 1 << 10, 1 << 11     # 0x40000004
 
 
@@ -44,4 +45,6 @@ def leaf(number: int, vcpus: int, address_bits: int, vsm: bool = True) -> Regist
         return RELAXED_TIMING | CLUSTER_IPI | EX_SETS, NEVER_NOTIFY, address_bits, 0
     if number == FIRST + 5:
         return vcpus, vcpus, 0, 0
+    if number == FIRST + 6:
+        return APIC_ASSIST, 0, 0, 0
     return ZERO

@@ -68,7 +68,7 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
         raise HvError(partition.dialect.vp_vtl_enabled)
     initial = context.parse(data[16:])
     context.check(initial, vp.vcpu.planes[0])
-    _create_planes(partition, vp, vtl)
+    create_planes(partition, vp, vtl)
     context.apply(initial, vp.vcpu.planes[vtl], partition.machine)
     vp.add_vtl(vtl)
     vp.vcpu.group.set(group_layout.ENABLED, vp.enabled | 1 << vtl)
@@ -77,8 +77,9 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
     return b""
 
 
-def _create_planes(partition: Partition, vp: Vp, vtl: int) -> None:
-    """Planes are numbered without gaps: those of VTLs below that are not enabled exist too."""
+def create_planes(partition: Partition, vp: Vp, vtl: int) -> None:
+    """Planes up to that of a VTL. Numbers have no gaps: those of VTLs below that are not enabled
+    exist too."""
     vcpu = vp.vcpu
     for number in range(len(vcpu.planes), vtl + 1):
         plane = Plane(vcpu.engine, vcpu.index, number)

@@ -9,7 +9,7 @@ from emu.planes.vsm import codes
 from emu.planes.vsm import register_names as names
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.vp_state import StateRegister
-from emu.vcpu import HALTED, RUNNING
+from emu.waiting import HALTED, RUNNING
 from jit import exits, layout
 
 if TYPE_CHECKING:

@@ -4,14 +4,18 @@ the instruction has changed nothing, and is executed again when its VTL next run
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
 
+from emu.disassembly import instruction_text
+from emu.planes.journal import KEPT, Intercept
 from emu.planes.vsm import config, messages, trapped
 from emu.planes.vsm.codes import Retry
 from emu.planes.vsm.msrs import ENABLE, PAGE_BITS
 from emu.planes.vsm.synic import message
+from emu.walk import read_virtual
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -30,15 +34,23 @@ INSTRUCTION_BYTES = 15
 class Intercepts:
     """The secure intercepts of a partition."""
 
+    NOT_STATE = ("journal",)                # a report; what is in the future again is dropped
+
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self.stalls = 0                     # retries for want of somebody to take the message
         self.delivered = 0
+        self.journal: deque[Intercept] = deque(maxlen=KEPT)
         self.ports: dict[int, dict[int, int]] = {}      # owner -> port -> accesses (1 read, 2 write)
+
+    def forget_future(self, icount: int) -> None:
+        """Execution went back: later intercepts have not happened."""
+        while self.journal and self.journal[-1].icount > icount:
+            self.journal.pop()
 
     # --- delivery ------------------------------------------------------------------------------------------------
 
-    def deliver(self, vp: Vp, owner: int, kind: int, payload: bytes) -> None:
+    def deliver(self, vp: Vp, owner: int, kind: int, payload: bytes, what: str) -> None:
         """Tell VTL `owner` of a virtual processor. Where it cannot take the message now, the lower VTL tries again."""
         partition, data = self._partition, message(kind, payload)
         state = vp.vtls.get(owner) if vp.enabled >> owner & 1 else None
@@ -51,12 +63,19 @@ class Intercepts:
             partition.machine.dma_write((state.assist_page & PAGE_BITS) + ASSIST_MESSAGE, data)
             vp.vcpu.group.set(group_layout.FORCED, owner + 1)
             vp.vcpu.group.set(group_layout.FORCED_CAUSE, group_layout.CAUSE_INTERCEPT)
-            self.delivered += 1
+            self._note(vp, owner, kind, what)
         elif state.synic.receptive(INTERCEPT_SINT):
             state.synic.post(INTERCEPT_SINT, data)
-            self.delivered += 1
+            self._note(vp, owner, kind, what)
         else:
             self._stall(vp, owner)
+
+    def _note(self, vp: Vp, owner: int, kind: int, what: str) -> None:
+        self.delivered += 1
+        machine, plane = self._partition.machine, vp.vcpu.plane
+        rip = plane.get(layout.RIP)
+        self.journal.append(Intercept(machine.clock.icount, vp.index, plane.number, owner, messages.KINDS[kind], what,
+                                      rip, instruction_text(self._partition.machine, plane, rip)))
 
     def _stall(self, vp: Vp, owner: int) -> None:
         """Time passes while the instruction is tried again and again."""
@@ -92,7 +111,8 @@ class Intercepts:
         if access != messages.EXECUTE:
             code = self.instruction(plane)
             length = len(code)
-        self.deliver(vp, owner, kind, messages.memory(plane, vp.lapic(plane), length, access, gpa, code, info))
+        self.deliver(vp, owner, kind, messages.memory(plane, vp.lapic(plane), length, access, gpa, code, info),
+                     f"{messages.ACCESSES[access]} {gpa:#x}")
 
     def check_block(self, vp: Vp, gpa: int, write: bool) -> None:
         """A hypercall parameter block counts as an access of the calling VTL. Retry: it is denied, and the protecting
@@ -110,7 +130,7 @@ class Intercepts:
         rip = plane.get(layout.RIP)
         if plane.get(layout.FAULT_PENDING):
             return b""
-        data = self._partition.machine.read_linear(plane, rip + plane.get(layout.CS_BASE), INSTRUCTION_BYTES)
+        data = read_virtual(self._partition.machine, plane, rip + plane.get(layout.CS_BASE), INSTRUCTION_BYTES)
         if not data:
             return b""
         return data[:Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], data, ip=rip).decode().len]
@@ -126,11 +146,12 @@ class Intercepts:
         index = trapped.MSRS.get(number)
         if index is not None:
             value = None if number in trapped.READS else plane.get(layout.IO_VALUE)
-            self.deliver(vp, owner, messages.X64_MSR, messages.msr(plane, lapic, length, index, value))
+            self._tell_msr(vp, plane, owner, index, value)
         else:
             name, value = trapped.register_value(self._partition.machine, plane, number)
             self.deliver(vp, owner, messages.X64_REGISTER,
-                         messages.register(plane, lapic, length, messages.WRITE, name, value))
+                         messages.register(plane, lapic, length, messages.WRITE, name, value),
+                         f"write {trapped.SPELLED[number]}, {value:#x}")
 
     def msr(self, vp: Vp, plane: Plane, index: int, value: int | None) -> bool:
         """RDMSR, or WRMSR of a value, of an MSR that is no field of the register file."""
@@ -140,10 +161,14 @@ class Intercepts:
         number = accesses[value is not None]
         for owner in vp.higher(plane.number):
             if vp.vtls[owner].traps.wants(vp, number, plane, value):
-                length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
-                self.deliver(vp, owner, messages.X64_MSR, messages.msr(plane, vp.lapic(plane), length, index, value))
+                self._tell_msr(vp, plane, owner, index, value)
                 return True
         return False
+
+    def _tell_msr(self, vp: Vp, plane: Plane, owner: int, index: int, value: int | None) -> None:
+        length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
+        self.deliver(vp, owner, messages.X64_MSR, messages.msr(plane, vp.lapic(plane), length, index, value),
+                     f"read {index:#x}" if value is None else f"write {index:#x}, {value:#x}")
 
     def port(self, vp: Vp, plane: Plane, port: int, size: int, value: int | None) -> bool:
         """IN, or OUT of a value."""
@@ -156,7 +181,8 @@ class Intercepts:
                 string = insn.is_string_instruction
                 info = (messages.STRING if string else 0) | (messages.REP if string and insn.has_rep_prefix else 0)
                 self.deliver(vp, owner, messages.X64_IO_PORT,
-                             messages.io_port(plane, vp.lapic(plane), code, access, port, size, info))
+                             messages.io_port(plane, vp.lapic(plane), code, access, port, size, info),
+                             f"{messages.ACCESSES[access]} {port:#x}, {size} bytes")
                 return True
         return False
 
@@ -168,7 +194,8 @@ class Intercepts:
             return False
         length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
         default = vp.vcpu.cpuid.read(leaf, subleaf)
-        self.deliver(vp, owner, messages.X64_CPUID, messages.cpuid(plane, vp.lapic(plane), length, default))
+        self.deliver(vp, owner, messages.X64_CPUID, messages.cpuid(plane, vp.lapic(plane), length, default),
+                     f"leaf {leaf:#x}")
         return True
 
     def shutdown(self, vp: Vp, plane: Plane) -> bool:
@@ -178,7 +205,7 @@ class Intercepts:
             return False
         plane.set(layout.ACTIVITY, 0)
         self.deliver(vp, owner, messages.UNRECOVERABLE_EXCEPTION,
-                     messages.header(plane, vp.lapic(plane), 0, messages.EXECUTE))
+                     messages.header(plane, vp.lapic(plane), 0, messages.EXECUTE), "triple fault")
         return True
 
     def _owner(self, vp: Vp, vtl: int, bits: int) -> int | None:

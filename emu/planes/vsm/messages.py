@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 UNMAPPED_GPA, GPA_INTERCEPT, UNRECOVERABLE_EXCEPTION = 0x80000000, 0x80000001, 0x80000021
 X64_IO_PORT, X64_MSR, X64_CPUID, X64_REGISTER = 0x80010000, 0x80010001, 0x80010002, 0x80010006
 
+KINDS = {UNMAPPED_GPA: "unmapped memory", GPA_INTERCEPT: "memory", UNRECOVERABLE_EXCEPTION: "unrecoverable exception",
+         X64_IO_PORT: "I/O port", X64_MSR: "MSR", X64_CPUID: "CPUID", X64_REGISTER: "register"}
 READ, WRITE, EXECUTE = 0, 1, 2              # access type
+ACCESSES = ("read", "write", "execute")
 WRITE_BACK = 6                              # cache type
 RFLAGS_RF = 1 << 16
 CR0_PE, CR0_AM, EFER_LMA, DR7_ENABLED = 1, 1 << 18, 1 << 10, 0xFF

@@ -9,7 +9,7 @@ from emu.clock import SECOND
 from emu.irq import lapic
 from emu.irq.lapic_msr import GeneralProtection
 from emu.planes.vsm import stimer, synic
-from emu.vcpu import IDLE
+from emu.waiting import IDLE
 from jit import layout
 
 if TYPE_CHECKING:

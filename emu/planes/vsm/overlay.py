@@ -6,7 +6,7 @@ All VTLs see an enabled page: its contents are the same for each.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE, HostBlock
 from emu.planes.vsm.page import contents
@@ -45,6 +45,19 @@ class HypercallPages:
         users.discard(vtl)
         if not users and self._users.pop(gpa, None) is not None:
             self._replace(gpa, self._hidden.pop(gpa))
+
+    def save(self) -> dict[str, object]:
+        """State: which VTLs enabled which pages."""
+        return {"users": [[gpa, sorted(vtls)] for gpa, vtls in sorted(self._users.items())]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Lay the pages as they were."""
+        for gpa, vtls in [(gpa, set(vtls)) for gpa, vtls in self._users.items()]:
+            for vtl in vtls:
+                self.disable(vtl, gpa)
+        for gpa, saved in state["users"]:
+            for vtl in saved:
+                self.enable(vtl, gpa)
 
     def _replace(self, gpa: int, word: int) -> None:
         self._machine.engine.translator.invalidate(gpa)

@@ -3,7 +3,8 @@ need."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
 from emu.mem.ram import PAGE
@@ -17,6 +18,8 @@ from emu.planes.vsm import (
     flush,
     ipi,
     protect,
+    return_actions,
+    shape,
     start,
     translate,
     vina,
@@ -37,6 +40,7 @@ from jit import group_layout, layout, pmap
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.plane import Plane
+    from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
 
 # Imported for the hypercalls that they register.
@@ -71,14 +75,15 @@ class Partition(PlaneModel):
         self.pages = HypercallPages(machine, amd=machine.cpu.amd)
         self.protections = Protections(machine)
         self.intercepts = Intercepts(self)
-        self.tlb_locks = TlbLocks()
+        self.vps: list[Vp] = []
+        self.tlb_locks = TlbLocks(self.vps)
         self.connections = Connections(self)
         self.crash = [0] * 5
         self.stale: set[int] = set()                    # VTLs whose protections a hypercall has changed
         self.calls: dict[int, int] = {}                 # hypercalls so far, by code
         self._buses = {0: machine.pc.apic_bus}
         self._reported: set[str] = set()
-        self.vps = [Vp(self, vcpu) for vcpu in machine.vcpus]
+        self.vps += [Vp(self, vcpu) for vcpu in machine.vcpus]
         machine.pc.bus.add_ports(TEST_PORT, TEST_PORTS, self.connections, "Hyper-V test device")
         for vp in self.vps:
             vp.vcpu.group.offer(group_layout.INTERFACE_VSM, SHARED)
@@ -91,20 +96,35 @@ class Partition(PlaneModel):
 
     # --- what the machine asks (emu/planes/model.py) -------------------------------------------------------------
 
+    @property
+    def intercepts_seen(self) -> Sequence[Intercept]:
+        """The last secure intercepts."""
+        return tuple(self.intercepts.journal)
+
     def plane_name(self, number: int) -> str:
         """VTL0 and so on."""
         return f"VTL{number}"
 
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
         """A hypercall other than VTL call and VTL return, which compiled code carries out (jit/vsm_call.py) but for
-        a return that ends TLB locks: it is executed again without them."""
+        a return that ends TLB locks or has a list of actions: it is executed again without them."""
         vp = self.vps[vcpu.index]
         if read_input(plane).code == codes.VTL_RETURN:
             self.tlb_locks.returned(vp, vp.active)
+            return_actions.carry_out(vp, vp.active)
             return
         execute(vp, plane)
         while self.stale:
             self.protections.flush(self.stale.pop())
+
+    def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
+        """As many planes and VTLs as a saved state has (emu/snapshot)."""
+        shape.resize(self, self.vps[vcpu.index], planes, enabled, state[".enabled"])
+
+    def restored(self) -> None:
+        """The planes use the tables that follow from the masks."""
+        self.protect()
+        self.intercepts.forget_future(self.machine.clock.icount)
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """INIT and SIPI to VTL0 are dropped once a higher VTL is enabled there (TLFS, "VTL interrupts") or has set

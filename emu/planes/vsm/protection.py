@@ -7,8 +7,9 @@ mode-based execution control is active, one for all others.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE, HostBlock
 from jit import pmap
@@ -94,6 +95,19 @@ class Protections:
         """As after a reset. The planes' DENIALS are the caller's to clear first."""
         self._masks.clear()
         self._tables.clear()
+
+    def save(self) -> dict[str, Any]:
+        """State: the masks, packed."""
+        return {"masks": [[*key, zlib.compress(mask, 1)] for key, mask in sorted(self._masks.items())]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put the masks back; the planes' DENIALS are the caller's."""
+        self._masks = {(setter, vtl): bytearray(zlib.decompress(mask, bufsize=self._pages)[:self._pages])
+                       for setter, vtl, mask in state["masks"]}
+        if any(len(mask) != self._pages for mask in self._masks.values()):
+            raise ValueError("masks")
+        for vtl in {vtl for vtl, _ in self._tables}:
+            self._rebuild(vtl)
 
     def _denials(self, vtl: int, page: int, mbec: bool) -> int:
         denied = 0

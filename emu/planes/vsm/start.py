@@ -8,7 +8,7 @@ from emu.planes.vsm import codes, config, context
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call, simple_call
 from emu.planes.vsm.operands import input_vtl
-from emu.vcpu import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import RUNNING, WAIT_FOR_SIPI
 from jit import group_layout, layout
 
 

@@ -3,9 +3,10 @@ VsmVpSecureConfigVtlN.TlbLocked, VsmVpWaitForTlbLock)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emu.vcpu import HALTED, IDLE, RUNNING, WAIT_FOR_UNLOCK
+from emu.waiting import FOR_ANY_INTERRUPT, FOR_INTERRUPT, RUNNING, WAIT_FOR_UNLOCK
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ class Waiter:
 class TlbLocks:
     """The TLB locks of a partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, vps: Sequence[Vp]) -> None:
+        """`vps`: the partition's virtual processors, which may come later."""
+        self._vps = vps
         self._held: set[Lock] = set()
         self._waiters: list[Waiter] = []
 
@@ -68,7 +71,7 @@ class TlbLocks:
 
     def wake(self, plane: Plane) -> None:
         """An event ends a halt; a wait for locks goes on."""
-        if plane.get(layout.ACTIVITY) in (HALTED, IDLE):
+        if plane.get(layout.ACTIVITY) in FOR_INTERRUPT | FOR_ANY_INTERRUPT:
             plane.set(layout.ACTIVITY, RUNNING)
         for waiter in self._waiters:
             if waiter.plane is plane:
@@ -77,6 +80,20 @@ class TlbLocks:
     def clear(self) -> None:
         """As after a reset."""
         self._release(set(self._held))
+
+    def save(self) -> dict[str, Any]:
+        """State: the locks held, and who waits for which."""
+        return {"held": sorted(map(list, self._held)), "waiters": [
+            [w.vp.index, w.plane.number, sorted(map(list, w.locks)), w.activity] for w in self._waiters]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put a state back; the planes exist."""
+        self._held = {Lock(*lock) for lock in state["held"]}
+        self._waiters = []
+        for index, plane, locks, activity in state["waiters"]:
+            vp = self._vps[index]
+            self._waiters.append(Waiter(vp, vp.vcpu.planes[plane], {Lock(*lock) for lock in locks}))
+            self._waiters[-1].activity = activity
 
     def _mark(self, vp: Vp, owner: int) -> None:
         vp.mark(group_layout.LOCKING, owner, any(lock[:2] == (vp.index, owner) for lock in self._held))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emu.planes.vsm import codes, register_names
 from emu.planes.vsm.codes import HvError
+from emu.walk import read_virtual
 from jit import guards, layout
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ NAMES = {guards.CR0_WRITE: register_names.CR0, guards.CR4_WRITE: register_names.
          guards.XCR0_WRITE: register_names.XCR0, guards.GDTR_WRITE: register_names.GDTR,
          guards.IDTR_WRITE: register_names.IDTR, guards.LDTR_WRITE: register_names.LDTR,
          guards.TR_WRITE: register_names.TR}
+SPELLED = {guards.CR0_WRITE: "CR0", guards.CR4_WRITE: "CR4", guards.XCR0_WRITE: "XCR0", guards.GDTR_WRITE: "GDTR",
+           guards.IDTR_WRITE: "IDTR", guards.LDTR_WRITE: "LDTR", guards.TR_WRITE: "TR"}
 SYSTEM_DESCRIPTOR_BYTES, GRANULAR = 16, 0x8000
 
 
@@ -51,7 +54,7 @@ class Traps:
         if number not in MASKS:
             return True
         if number == guards.MISC_ENABLE_WRITE:
-            changed = vp.vcpu.msrs.values[IA32_MISC_ENABLE] ^ (value or 0)
+            changed = vp.vcpu.msrs.read(IA32_MISC_ENABLE) ^ (value or 0)
         else:
             old = plane.get(layout.CR0 if number == guards.CR0_WRITE else layout.CR4)
             changed = old ^ plane.get(layout.IO_VALUE)
@@ -102,7 +105,7 @@ def register_value(machine: Machine, plane: Plane, number: int) -> tuple[int, in
 def _system_segment(machine: Machine, plane: Plane, selector: int) -> int:
     """What LLDT or LTR of a selector would load: base u64, limit u32, selector u16, attributes u16."""
     at = plane.get(layout.GDTR_BASE) + (selector & 0xFFF8)
-    data = machine.read_linear(plane, at, SYSTEM_DESCRIPTOR_BYTES) if selector & 0xFFFC else b""
+    data = read_virtual(machine, plane, at, SYSTEM_DESCRIPTOR_BYTES) if selector & 0xFFFC else b""
     low, high = (int.from_bytes(data[i:i + 8].ljust(8, b"\0"), "little") for i in (0, 8))
     base = low >> 16 & 0xFFFFFF | low >> 56 << 24 | (high & 0xFFFFFFFF) << 32
     attributes = low >> 40 & 0xF0FF

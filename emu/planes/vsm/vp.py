@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.planes.vsm.msrs import HyperVMsrs
+from emu.planes.vsm.eoi_assist import EoiAssist
+from emu.planes.vsm.msrs import ENABLE, PAGE_BITS, HyperVMsrs
 from emu.planes.vsm.stimer import Stimers
 from emu.planes.vsm.synic import Synic
 from emu.planes.vsm.trapped import Traps, arm
@@ -27,6 +28,7 @@ class VpVtl:
         self.npiep: int = 0
         self.synic = Synic(partition, lapic)
         self.stimers = Stimers(partition.machine.clock, self.synic, lapic)
+        self.eoi_assist = EoiAssist(partition, lapic)
         self.traps = Traps()
         self.vina: int = 0
         self.secure: dict[int, int] = {}        # lower VTL -> VsmVpSecureConfigVtlN
@@ -87,7 +89,9 @@ class Vp:
 
     def set_assist_page(self, vtl: int, value: int) -> None:
         """VP_ASSIST_PAGE of a VTL; compiled code uses it at switches."""
-        self.vtls[vtl].assist_page = value
+        state = self.vtls[vtl]
+        state.assist_page = value
+        state.eoi_assist.use(value & PAGE_BITS if value & ENABLE else None)
         self.vcpu.group.set(group_layout.CONTROL + 8 * vtl, value & ~0xFFE)
 
     def mark(self, word: int, vtl: int, present: bool) -> None:

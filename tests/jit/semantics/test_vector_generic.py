@@ -13,7 +13,13 @@ import pytest
 from jit import fpu_layout, host_features, layout
 from jit.compiler import compiler
 from jit.registry import OPS
-from jit.semantics import vector_aes, vector_galois, vector_sha  # noqa: F401  (they register micro-ops)
+from jit.semantics import (  # noqa: F401  (they register micro-ops)
+    vector_aes,
+    vector_galois,
+    vector_permute,
+    vector_sha,
+    vector_shuffle,
+)
 
 A, B, D = (fpu_layout.xmm(n) for n in (1, 2, 3))
 _numbers = count()
@@ -179,3 +185,37 @@ def test_sha256_of_one_block() -> None:
     digest = b"".join(((x + y) & 0xFFFFFFFF).to_bytes(4, "big")
                       for x, y in zip((a, b, c, d, e, f, g, h), start, strict=True))
     assert digest == hashlib.sha256(b"abc").digest()
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+def test_pshufb_chooses_bytes_of_the_lane(size: int) -> None:
+    rng = Random(size)
+    data, control = rng.randbytes(size), rng.randbytes(size)
+    lane = min(16, size)
+    expected = bytes(0 if c & 0x80 else data[i // lane * lane + c % lane] for i, c in enumerate(control))
+    assert Handler(f"pshufb.{size}")(data, control) == expected
+
+
+@pytest.mark.parametrize(("name", "element", "size"), [
+    ("permb", 1, 16), ("permb", 1, 64), ("permw", 2, 32), ("permd", 4, 32), ("permd", 4, 64), ("permq", 8, 32)])
+def test_permutes_choose_elements_of_the_vector(name: str, element: int, size: int) -> None:
+    rng = Random(f"{name} {size}")
+    data, control = rng.randbytes(size), rng.randbytes(size)
+    found = b""
+    for at in range(0, size, element):
+        index = int.from_bytes(control[at:at + element], "little") % (size // element)
+        found += data[element * index:element * index + element]
+    assert Handler(f"{name}.{size}")(control, data) == found
+
+
+@pytest.mark.parametrize(("name", "element", "size"), [
+    ("perm2b", 1, 16), ("perm2b", 1, 64), ("perm2w", 2, 64), ("perm2d", 4, 16), ("perm2d", 4, 64), ("perm2q", 8, 32)])
+def test_permutes_of_two_tables(name: str, element: int, size: int) -> None:
+    """The first table is at the immediate's place, the second is operand B."""
+    rng = Random(f"{name} {size}")
+    first, second, control = (rng.randbytes(size) for _ in range(3))
+    found = b""
+    for at in range(0, size, element):
+        index = int.from_bytes(control[at:at + element], "little") % (2 * size // element)
+        found += (first + second)[element * index:element * index + element]
+    assert Handler(f"{name}.{size}")(control, second, D, first) == found

@@ -3,7 +3,9 @@
 import pytest
 
 from emu.isa.cpu import parse
-from tools.kut.cpu import cpu_option
+from tools.kut.config import Test
+from tools.kut.cpu import cpu_option, wants_hyperv
+from tools.kut.execute import command
 
 
 @pytest.mark.parametrize("text, option, left_out", [
@@ -15,3 +17,14 @@ from tools.kut.cpu import cpu_option
 def test_what_is_kept_can_be_used(text: str | None, option: str, left_out: list[str]) -> None:
     assert cpu_option(text) == (option, left_out)
     parse(option)
+
+
+def test_hyperv_features_choose_the_hypervisor():
+    assert wants_hyperv("host,hv_passthrough") and wants_hyperv("qemu64,+hv-synic")
+    assert not wants_hyperv("host,+x2apic") and not wants_hyperv("max") and not wants_hyperv(None)
+
+
+def test_the_command_offers_hyperv_or_kvm():
+    test = Test("t", "t.flat", cpu="host,hv_passthrough")
+    assert "--planes" in command(test, 10, "r.json", "auto")
+    assert "--paravirt" in command(Test("t", "t.flat"), 10, "r.json", "auto")

@@ -53,10 +53,13 @@ def named(name: str, bits: int = 64) -> Form:
 
 @pytest.mark.parametrize("bits", [64, 32])
 def test_every_form_does_what_the_host_does(host: Host, guest: Guest, bits: int) -> None:
+    """Every Code once; in 32-bit code those that 64-bit code lacks, and some others."""
     wanted = chosen(bits)
+    if bits == 32:
+        longer = {form.code for form in chosen(64)}
+        wanted = [form for n, form in enumerate(wanted) if form.code not in longer or n % 5 == 0]
     comparison = Comparison(host, guest)
-    found = [str(d) for d in comparison.run(draw.cases(wanted, 2 if bits == 64 else 1, SEED))]
-    assert found == []
+    assert [str(d) for d in comparison.run(draw.cases(wanted, 1, SEED))] == []
     assert comparison.unimplemented == set()
     untested = [form.name for form in wanted if not comparison.cases[form.code, bits]]
     assert untested == []
@@ -64,15 +67,15 @@ def test_every_form_does_what_the_host_does(host: Host, guest: Guest, bits: int)
 
 def test_forms_inside_regions_do_what_the_host_does(host: Host, blocks: Guest) -> None:
     comparison = Comparison(host, blocks)
-    assert [str(d) for d in comparison.run(draw.cases(chosen(64)[::12], 1, SEED))] == []
+    assert [str(d) for d in comparison.run(draw.cases(chosen(64)[::20], 1, SEED))] == []
     assert blocks.engine.regions.compiled > 5
 
 
 def test_programs_do_what_the_host_does(host: Host, guest: Guest, blocks: Guest) -> None:
-    found = run(Sequences(host, [guest, blocks]), Task(1, 8, None))
+    found = run(Sequences(host, [guest, blocks]), Task(1, 5, None))
     assert found.differences == ()
-    assert found.instructions > 100
-    found = run(Sequences(host, [guest]), Task(50, 60, None))
+    assert found.instructions > 50
+    found = run(Sequences(host, [guest]), Task(50, 40, None))
     assert found.differences == ()
     assert 0 < found.faults < found.programs
 
@@ -88,7 +91,8 @@ def test_a_wrong_engine_is_noticed_and_its_case_made_simple(host: Host, guest: G
     assert len(found) > 10 and all("flags" in d.what for d in found)
     simple = minimise(found[-1].case, lambda case: comparison.one(case) is not None)
     assert [n for n, value in enumerate(simple.registers) if value] == [9]
-    assert simple.registers[9] & 1 and simple.vector is None and simple.pokes == ()
+    assert simple.registers[9] & 1 and simple.pokes == ()
+    assert simple.vector is not None and not any(simple.vector.zmm) and simple.vector.mxcsr == 0x1F80
     assert comparison.one(parse(f"anything: {simple.describe()}")) is not None
 
 

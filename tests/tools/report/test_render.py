@@ -80,3 +80,17 @@ def test_plane_names(design, plane, name):
                                            (1.75e9, "1.75 G"), (2e15, "2e+03 T")])
 def test_numbers_for_people(number, shown):
     assert si(number) == shown
+
+
+INTERCEPT = {"icount": 50_075, "vcpu": 0, "plane": 0, "to": 1, "kind": "memory", "what": "write 0x101000",
+             "rip": 0x1023C8, "instruction": "mov [rax],rdx", "entered": 50_075, "cause": "interrupt",
+             "resumed": 52_188, "rip_after": 0x1023CB}
+
+
+def test_intercepts_are_shown_from_the_instruction_to_where_it_goes_on():
+    shown = text(200, intercepts=[INTERCEPT, INTERCEPT | {"resumed": None, "rip_after": None}])
+    for words in ("Intercepts, all of them", "VTL0 -> VTL1", "memory: write 0x101000", "1023c8: mov [rax],rdx",
+                  "1023cb", "not yet"):
+        assert words in shown
+    assert "Intercepts" not in text(200)
+    assert max(map(len, text(80, intercepts=[INTERCEPT]).splitlines())) <= 80

@@ -37,3 +37,13 @@ def test_the_monitor_names_each_attack():
 def test_a_guest_says_what_it_lacks():
     stop, out, _, _ = run("vsm_three")
     assert stop.status == 38 << 1 | 1 and "ms-vtl2" in out
+
+
+def test_an_intercept_is_followed_from_its_instruction_to_where_vtl0_goes_on():
+    *_, m = run("vsm_protect")
+    skipped, failed, completed = m.intercepts[:3]
+    assert skipped["kind"] == "memory" and skipped["what"].startswith("read 0x") and skipped["to"] == 1
+    assert 0 < skipped["rip_after"] - skipped["rip"] <= 7 and skipped["instruction"].startswith("mov ")
+    assert failed["rip_after"] == failed["rip"] and completed["rip_after"] == completed["rip"]
+    assert all(i["icount"] <= i["entered"] < i["resumed"] and i["cause"] == "interrupt" for i in m.intercepts)
+    assert [i["what"].split()[0] for i in m.intercepts] == ["read", "read", "read", "write", "execute"]

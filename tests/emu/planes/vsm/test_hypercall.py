@@ -67,7 +67,7 @@ def fast_get(g, *names):
 
 def test_s17_fast_calls_take_and_give_xmm_registers(guest):
     assert fast_get(guest, 0xD0004, 0xD0003, 0xD0006, CR4) == 4 << 32
-    assert [xmm(guest, n) for n in (2, 4, 6, 8)] == [0x10001, 0x10000, 0x48020002, 0x20]    # from byte 32 on
+    assert [xmm(guest, n) for n in (2, 4, 6, 8)] == [0x10001, 0x10000, 0x58020002, 0x20]    # from byte 32 on
     assert fast_get(guest, *[0xD0004] * 5) & 0xFFFF == 0x3
     assert fast_get(guest, 0xD0004) == 1 << 32 and xmm(guest, 2) == 0x10001
 
@@ -82,7 +82,7 @@ def test_s18_a_failing_element_ends_a_repeated_call(guest):
 def test_s19_a_call_may_start_further_on(guest):
     answer, values = guest.get(CAPABILITIES, CAPABILITIES, CAPABILITIES, 0xD0004, start=2)
     assert answer == (0, 4)
-    assert values == [int.from_bytes(b"\xee" * 16, "little")] * 2 + [0x48020002, 0x10001]
+    assert values == [int.from_bytes(b"\xee" * 16, "little")] * 2 + [0x58020002, 0x10001]
 
 
 @pytest.mark.parametrize("dialect, expected", [("ms", 0x3), ("kut", 0x0)])

@@ -123,7 +123,7 @@ def test_reads_of_msrs(guest, bit, index):
 
 
 def test_misc_enable_has_a_mask(guest):
-    old = guest.vcpu.msrs.values[MISC_ENABLE]
+    old = guest.vcpu.msrs.read(MISC_ENABLE)
     intercept(guest, (CONTROL, 1 << 4), (MISC_MASK, 1 << 22))
     assert guest.attempt(WRMSR, rcx=MISC_ENABLE, rax=old ^ 8, rdx=0) == 0
     assert guest.attempt(WRMSR, rcx=MISC_ENABLE, rax=old ^ 8 ^ 1 << 22, rdx=0) == 1

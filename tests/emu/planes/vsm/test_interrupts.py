@@ -204,10 +204,10 @@ def test_s72_a_halted_vtl1_is_not_woken_by_vtl0s_interrupts(guest):
     guest.step(HALT)
     guest.vcpu.lapics[0].write_register(0xF0, 0x1FF)
     interrupt(guest, 0)
-    guest.m._wake()
+    guest.vcpu.waiting.poll(guest.plane)
     assert guest.vtl == 1 and not guest.vcpu.runs()
     interrupt(guest, 1)
-    guest.m._wake()
+    guest.vcpu.waiting.poll(guest.plane)
     assert guest.vcpu.runs()
 
 

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from emu.vcpu import HALTED
+from emu.waiting import HALTED
 from jit import exits, layout
 from tests.emu.planes.vsm.guest import (
     CODE,

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from emu.vcpu import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import RUNNING, WAIT_FOR_SIPI
 from jit import layout
 from tests.emu.planes.vsm.guest import (
     CODE,

@@ -281,12 +281,12 @@ def test_s72_a_halted_vtl1_wakes_for_vtl0_through_vina_alone():
     g.plane.rflags = IF
     g.step(HALT)
     vtl0_interrupt(g, 0x50)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vtl == 1 and not g.vcpu.runs()
     g.vcpu.lapics[0].irr = 0
     g.vp.vtls[1].vina = 0x160
     vtl0_interrupt(g, 0x50)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vcpu.runs()
     g.run(1)
     assert g.vtl == 1 and g.reg(layout.RIP) == HANDLER + 1
@@ -298,5 +298,68 @@ def test_the_idle_msr_waits_for_an_interrupt_whatever_if_is():
     g.step(b"\x0f\x32", rcx=0x400000F0)
     assert not g.vcpu.runs()
     vtl0_interrupt(g, 0x50)
-    g.m._wake()
+    g.vcpu.waiting.poll(g.plane)
     assert g.vcpu.runs()
+
+
+# --- the EOI assist bit, and return actions ---
+
+
+def assist(g):
+    return g.m.memory.read(ASSIST, 4)[0]
+
+
+@pytest.fixture
+def assisted(guest):
+    guest.wrmsr(0x40000073, ASSIST | 1)
+    return guest
+
+
+def test_an_interrupt_may_end_without_eoi(assisted):
+    lapic = assisted.vcpu.lapics[0]
+    vtl0_interrupt(assisted, 0x50)
+    assert lapic.acknowledge() == 0x50 and assist(assisted) == 1
+    assisted.m.memory.write(ASSIST, bytes(4))                   # the guest's end of interrupt
+    vtl0_interrupt(assisted, 0x48)                              # a lower one can be taken
+    assert lapic.isr == 0 and lapic.pending_vector() == 0x48
+
+
+def test_the_offer_is_taken_back_when_another_interrupt_comes(assisted):
+    lapic = assisted.vcpu.lapics[0]
+    vtl0_interrupt(assisted, 0x50)
+    lapic.acknowledge()
+    vtl0_interrupt(assisted, 0x48)
+    assert assist(assisted) == 0 and lapic.isr == 1 << 0x50 and lapic.pending_vector() is None
+    assisted.wrmsr(EOI, 0)
+    assert lapic.isr == 0 and lapic.pending_vector() == 0x48
+
+
+def test_eoi_works_although_it_is_not_required(assisted):
+    lapic = assisted.vcpu.lapics[0]
+    vtl0_interrupt(assisted, 0x50)
+    lapic.acknowledge()
+    assisted.wrmsr(EOI, 0)
+    assert lapic.isr == 0 and assist(assisted) == 0
+
+
+def test_no_offer_with_something_waiting_or_for_level_triggered_interrupts(assisted):
+    lapic = assisted.vcpu.lapics[0]
+    vtl0_interrupt(assisted, 0x50)
+    vtl0_interrupt(assisted, 0x48)
+    lapic.acknowledge()
+    assert assist(assisted) == 0
+    assisted.wrmsr(EOI, 0)
+    lapic.irr = 0
+    lapic.accept(ApicMessage(0x51, level_triggered=True))
+    lapic.acknowledge()
+    assert assist(assisted) == 0
+
+
+def test_a_return_carries_out_the_actions_of_its_assist_page(guest):
+    guest.enter_vtl1()
+    action = struct.pack("<QIBBH", 1, 0, 0, 3, 9)
+    nobody, unknown = struct.pack("<QIBBH", 1, 7, 0, 3, 1), struct.pack("<QQ", 5, 0)
+    guest.m.memory.write(ASSIST + 0x170, action + nobody + unknown + action)
+    guest.step(rax=1, rcx=0x12, count=2)
+    assert guest.vtl == 0 and guest.m.memory.read(EVENTS + 3 * 256, 2) == b"\0\x02"
+    assert guest.m.memory.read(ASSIST + 0x170, 256) == bytes(256)

@@ -1,0 +1,1 @@
+"""The Python API's views: machine, vCPUs, planes, registers, memory, hooks."""

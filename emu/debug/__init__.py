@@ -1,0 +1,1 @@
+"""Stepping, breakpoints, and going back: what debuggers are made of. See docs/debug.md."""

@@ -1,0 +1,66 @@
+"""What the published series for KVM planes have in common and where they differ (2024 to 2026, kvm mailing list)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import NamedTuple
+
+KVM_CAP_PLANES, KVM_CAP_PLANES_FPU, KVM_CAP_CHECK_EXTENSION_VM = 239, 240, 105
+KVM_CAP_PLANE, KVM_CAP_PLANE_FPU = 239, 240             # their names in oct24
+
+
+class KvmError(OSError):
+    """An ioctl failed; `errno` says how."""
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(number, f"{os.strerror(number)}: {why}")
+
+
+def refuse(number: int, why: str) -> KvmError:
+    """The error to raise."""
+    return KvmError(number, why)
+
+
+class Dialect(NamedTuple):
+    """One series. `counts`: the capability is the number of planes, else the highest number; `by_plane0`: a vCPU of a
+    plane is created from plane 0's vCPU, else by its id; `chosen`: run.plane chooses what runs; `attributes`: planes
+    have memory attributes; `bitmap`: `target` of a plane event is a set, else a number; `plane_extension`: plane
+    descriptors answer KVM_CHECK_EXTENSION; `policy`: what decides where nobody else says so."""
+
+    name: str
+    limit: int
+    counts: bool
+    by_plane0: bool
+    chosen: bool
+    attributes: bool
+    bitmap: bool
+    plane_extension: bool
+    plane_event: int
+    interrupt_cause: int
+    fpu_capability_splits: bool
+    policy: str
+
+
+DIALECTS = {dialect.name: dialect for dialect in (
+    Dialect("oct24", 16, counts=False, by_plane0=True, chosen=True, attributes=True, bitmap=False, plane_extension=True,
+            plane_event=40, interrupt_cause=0, fpu_capability_splits=True, policy="USER"),
+    Dialect("apr25", 16, counts=True, by_plane0=True, chosen=True, attributes=True, bitmap=True, plane_extension=True,
+            plane_event=40, interrupt_cause=1, fpu_capability_splits=False, policy="USER"),
+    Dialect("jun26", 4, counts=True, by_plane0=False, chosen=False, attributes=False, bitmap=True,
+            plane_extension=False, plane_event=44, interrupt_cause=1, fpu_capability_splits=True,
+            policy="LOWEST_RUNNABLE"),
+    Dialect("vsm26", 16, counts=True, by_plane0=False, chosen=False, attributes=True, bitmap=True,
+            plane_extension=False, plane_event=44, interrupt_cause=1, fpu_capability_splits=True,
+            policy="HIGHEST_RUNNABLE"))}
+
+
+def dialect(name: str) -> Dialect:
+    """A dialect by its name. ValueError: one line that lists them."""
+    if name not in DIALECTS:
+        raise ValueError(f"dialect {name!r}: not one of {', '.join(DIALECTS)}")
+    return DIALECTS[name]
+
+
+EINVAL, EEXIST, ENOTTY, EINTR, EAGAIN, EBUSY = (
+    errno.EINVAL, errno.EEXIST, errno.ENOTTY, errno.EINTR, errno.EAGAIN, errno.EBUSY)

@@ -1,0 +1,73 @@
+"""Scheduling policies: which plane of a vCPU runs, as configurations of the one compiled selector (jit/selector.py).
+
+Each preset is what one published design does. Privilege has two independent knobs: `descending`, whether higher
+numbers are more privileged (VTLs) or lower ones (VMPLs), and `marker`, a plane that takes all events.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from jit import group_layout as g
+
+if TYPE_CHECKING:
+    from emu.group import Group
+
+
+class Policy(NamedTuple):
+    """One configuration. `marker`: the most privileged plane, or None; `mediated`: it is told of events of the plane
+    that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back;
+    `notify_lower`: a plane can be told of interrupts for less privileged ones."""
+
+    name: str
+    mode: int
+    descending: bool = False
+    marker: int | None = None
+    irq_filter: int = g.FILTER_PRIORITY
+    return_rule: int = g.RETURN_LAST
+    fallback: int = 0
+    mediated: bool = False
+    strict_shadow: bool = False
+    notify_lower: bool = False
+
+    def rank(self, plane: int) -> int:
+        """Privilege of a plane: smaller is more."""
+        return g.MAX_PLANES - 1 - plane if self.descending else plane
+
+    def apply(self, group: Group) -> None:
+        """Put the policy in force; enabled, runnable and suspended planes stay as they are."""
+        for plane in range(g.MAX_PLANES):
+            group.set(g.RANK + 8 * plane, self.rank(plane))
+        for offset, value in (
+                (g.MODE, self.mode), (g.MPP, 0 if self.marker is None else self.marker + 1),
+                (g.FILTER, self.irq_filter), (g.RETURN_RULE, self.return_rule), (g.FALLBACK, self.fallback),
+                (g.MEDIATED, self.mediated), (g.STRICT_SHADOW, self.strict_shadow)):
+            group.set(offset, int(value))
+
+
+USER = Policy("USER", g.MODE_USER, return_rule=g.RETURN_EXPLICIT)
+LOWEST_RUNNABLE = Policy("LOWEST_RUNNABLE", g.MODE_RUNNABLE, marker=0, irq_filter=g.FILTER_INJECTABLE,
+                         return_rule=g.RETURN_EXPLICIT)
+HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True, notify_lower=True)
+HV_TLFS_LITERAL = HIGHEST_RUNNABLE._replace(name="HV_TLFS_LITERAL", return_rule=g.RETURN_NEXT_LOWER)
+TDX = Policy("TDX", g.MODE_MPP, marker=0, return_rule=g.RETURN_EXPLICIT, mediated=True)
+CCA = Policy("CCA", g.MODE_MPP, marker=0, irq_filter=g.FILTER_ANY, return_rule=g.RETURN_EXPLICIT)
+PRESETS = {policy.name: policy for policy in (USER, LOWEST_RUNNABLE, HIGHEST_RUNNABLE, HV_TLFS_LITERAL, TDX, CCA)}
+
+
+def mpp(plane: int) -> Policy:
+    """MPP(n): every event goes to plane n, which names the next plane itself. ValueError: no such number."""
+    if not 0 <= plane < g.MAX_PLANES:
+        raise ValueError(f"policy MPP({plane}): planes are numbered 0 to {g.MAX_PLANES - 1}")
+    return Policy(f"MPP({plane})", g.MODE_MPP, marker=plane, return_rule=g.RETURN_EXPLICIT, fallback=plane)
+
+
+def parse(name: str) -> Policy:
+    """A preset by its name. ValueError: one line that lists them."""
+    marked = re.fullmatch(r"MPP\((\d+)\)", name)
+    if marked:
+        return mpp(int(marked[1]))
+    if name not in PRESETS:
+        raise ValueError(f"policy {name!r}: not one of {', '.join(PRESETS)}, MPP(n)")
+    return PRESETS[name]

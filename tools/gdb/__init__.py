@@ -1,0 +1,1 @@
+"""The GDB remote serial protocol (GDB manual, appendix E) over the Python API."""
