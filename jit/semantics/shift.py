@@ -1,13 +1,13 @@
 """Shifts and rotates (SDM Vol. 2: SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD, SARX/SHLX/SHRX, RORX).
 
 Operands: d = destination, a = what is shifted, b + imm = the count, of which only the low 5 bits (6 for 64-bit
-operands) matter. A count of 0 changes no flag. The manual defines OF for a count of 1 only; current Intel processors
-set it, whatever the count, as a shift of the same operand by 1 would (but see `set_rotated`). Shifts clear AF.
+operands) matter. A count of 0 changes no flag. The manual defines OF for a count of 1 only. Shifts set it, whatever
+the count, as one of the same operand by 1 would, like current Intel processors; rotates as one by 1 with the same
+result would, like an 80386. Shifts clear AF.
 """
 
 from jit.exits import OK
-from jit.flags import get_cf, set_cf, set_cf_of, set_result, sign_extend
-from jit.layout import ZERO
+from jit.flags import get_cf, set_cf_of, set_result, sign_extend
 from jit.native import Handler, State, inline, shr
 from jit.registry import op
 from jit.semantics.operands import WIDE, WIDTHS, read, write
@@ -77,15 +77,6 @@ def rotate_left(x: int, n: int, width: int) -> int:
     return (x << n) | shr(x, width - n)
 
 
-@inline
-def set_rotated(st: State, d: int, b: int, n: int, cf: int, of: int) -> None:
-    """Flags of ROL and ROR by n != 0. Where a register is rotated by an immediate other than 1, OF stays."""
-    if b == ZERO and n != 1 and d < ZERO:
-        set_cf(st, cf)
-    else:
-        set_cf_of(st, cf, of)
-
-
 @op("rol", *WIDTHS)
 def rol(width: int) -> Handler:
     def rol(st: State, d: int, a: int, b: int, imm: int) -> int:
@@ -94,7 +85,7 @@ def rol(width: int) -> Handler:
         r = rotate_left(x, n & (width - 1), width)
         write(st, d, width, r)
         if n != 0:
-            set_rotated(st, d, b, n, r & 1, top_bits_differ(x, width))
+            set_cf_of(st, r & 1, top_bit(r, width) ^ (r & 1))
         return OK
     return rol
 
@@ -107,7 +98,7 @@ def ror(width: int) -> Handler:
         r = rotate_left(x, -n & (width - 1), width)
         write(st, d, width, r)
         if n != 0:
-            set_rotated(st, d, b, n, top_bit(r, width), top_bit(x, width) ^ (x & 1))
+            set_cf_of(st, top_bit(r, width), top_bits_differ(r, width))
         return OK
     return ror
 
@@ -125,7 +116,8 @@ def rcl(width: int) -> Handler:
         over = width + 1 - n                        # how far what leaves on the left is moved
         r = (x << n) | (carry << (n - 1)) | (shr(x, over) if over < 64 else 0)
         write(st, d, width, r)
-        set_cf_of(st, shr(x, width - n) & 1, top_bits_differ(x, width))
+        cf = shr(x, width - n) & 1
+        set_cf_of(st, cf, top_bit(r, width) ^ cf)
         return OK
     return rcl
 
@@ -142,7 +134,7 @@ def rcr(width: int) -> Handler:
         over = width + 1 - n
         r = shr(x, n) | (carry << (width - n)) | (x << over if over < 64 else 0)
         write(st, d, width, r)
-        set_cf_of(st, shr(x, n - 1) & 1, top_bit(x, width) ^ carry)
+        set_cf_of(st, shr(x, n - 1) & 1, top_bits_differ(r, width))
         return OK
     return rcr
 

@@ -24,13 +24,15 @@ from tools.oracle.generate import FLAGS
 from tools.oracle.guest import Guest, UnexpectedExit, UnimplementedCase
 from tools.oracle.host import Host, cpu_flags
 from tools.oracle.processes import spread
+from tools.oracle.undefined_flags import NOT_THE_HOSTS
 from tools.oracle.vector_values import opmask, register
 from tools.oracle.x87_states import TRANSCENDENTAL, extended
 
 MOST = 600                  # instructions of one run
 FAMILIES = INTEGER | VECTOR | {"avx", "fma", "crypto"}
 # A stepped program would see TF; a transcendental result may be a neighbour of the host's.
-EXCLUDED = TRANSCENDENTAL | {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
+# Flags that are not the host's would be handed on.
+EXCLUDED = TRANSCENDENTAL | NOT_THE_HOSTS | {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
 MASKED = 0x1F80, 0x37F      # MXCSR and FCW with all exceptions masked
 CHUNK = 20                  # programs of one task
 

@@ -1,5 +1,6 @@
 """The status flags that the manual leaves undefined (SDM Vol. 1 appendix A and each instruction's page in Vol. 2), and
-what Intel's current processors do with them, which the engine does, too.
+what Intel's current processors do with them, which the engine does, too, but for OF after rotates: there it follows
+the 80386, whose results test386.asm has.
 
 On the processor that the engine was made after, all of them are stable: the same operands always give the same flags,
 so that comparisons leave none out. On one of another vendor, which may have decided otherwise, they are left out.
@@ -23,7 +24,7 @@ class Undefined(NamedTuple):
     flags: int
     when: str
     become: str
-    stable: bool = True         # not stable: left out of comparisons on every host
+    stable: bool = True         # not stable, or not the host's: left out of comparisons on every host
 
     @property
     def flag_names(self) -> str:
@@ -50,14 +51,15 @@ TABLE = (
     Undefined(("SAR",), OF, "the count is above 1", "cleared"),
     Undefined(("SHL", "SAL", "SHR"), CF, "the count is the operand's size or more", "the last bit shifted out: of the "
               "operand where the count is its size, else 0"),
-    Undefined(("ROL", "ROR"), OF, "the count is not 1", "unchanged where a register is rotated by an immediate, else "
-              "as by a count of 1"),
-    Undefined(("RCL", "RCR"), OF, "the count is not 1", "as by a count of 1"),
+    Undefined(("ROL", "ROR", "RCL", "RCR"), OF, "the count is not 1",
+              "as by the count of 1 that gives the same result", stable=False),
     Undefined(("SHLD", "SHRD"), AF, "the count is not 0", "cleared"),
     Undefined(("SHLD", "SHRD"), OF, "the count is above 1", "as by a count of 1"),
     Undefined(("SHLD", "SHRD"), CF | SF | ZF | PF, "the count is above the operand's 16 bits",
               "from the result, in which the destination's own bits follow the source's"),
 )
+
+NOT_THE_HOSTS = frozenset(getattr(Mnemonic, name) for row in TABLE if not row.stable for name in row.mnemonics)
 
 
 @cache
