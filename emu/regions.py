@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emu.mem.ram import PAGE
 from jit import layout, uops
 from jit.region import FAST_PATHS, Plan, Planner, RegionBuilder, compile_region, fits, read_uop
+from jit.region_object import RegionProcess
 
 if TYPE_CHECKING:
     from emu.engine import Engine
@@ -38,28 +39,33 @@ class Job(NamedTuple):
 
 
 class Worker(threading.Thread):
-    """The compiling thread. It must have ended before the process does: LLVM's globals are destroyed at exit, and a
-    compilation that still runs then crashes. So `stop` is called there too."""
+    """The thread that has hot code compiled, by a process of its own. It must have ended before this process does:
+    LLVM's globals are destroyed at exit, and a thread that still uses them then crashes. So `stop` is called there too.
+    """
 
     def __init__(self, compiler: Compiler, jobs: queue.SimpleQueue[Job | None],
                  done: queue.SimpleQueue[tuple[Job, bytes | None]], builder: type[RegionBuilder]) -> None:
         super().__init__(name="strata-regions", daemon=True)
         self.compiler, self.jobs, self.done, self.builder = compiler, jobs, done, builder
+        self.process = RegionProcess(compiler)
         self.stopping = False
 
     def run(self) -> None:
         """Compile until told to stop."""
         while (job := self.jobs.get()) is not None and not self.stopping:
             try:
-                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, self.builder)))
+                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, self.builder,
+                                                   self.process.emit)))
             except Exception:
                 self.done.put((job, None))
-                raise
+                if not self.stopping:
+                    raise
 
     def stop(self) -> None:
-        """Wait for the region that is being compiled, and end."""
+        """Drop what is being compiled, and end."""
         self.stopping = True
         self.jobs.put(None)
+        self.process.close()
         if threading.current_thread() is not self:      # which may be the one that collects the garbage
             self.join()
 

@@ -11,14 +11,14 @@ Only fast paths are inside: whatever a handler cannot finish leaves with the sta
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 from jit import exits, layout, uops
 from jit.compiler import Compiler
+from jit.region_object import emit
 from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
@@ -327,23 +327,12 @@ class RegionBuilder(Wrapper):
         self.by_rip()
 
 
-def compile_region(compiler: Compiler, plan: Plan, symbol: str,
-                   kind: type[RegionBuilder] = RegionBuilder) -> bytes:
-    """Object code of a region that defines `symbol`. Runs on any thread."""
+def compile_region(compiler: Compiler, plan: Plan, symbol: str, kind: type[RegionBuilder] = RegionBuilder,
+                   emitter: Callable[[str, list[bytes], str], bytes] | None = None) -> bytes:
+    """Object code of a region that defines `symbol`; `emitter` makes it of assembly and bitcode elsewhere
+    (jit/region_object.py). Runs on any thread."""
     builder = kind(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
     parts.append(compiler.compiled["fn.jump_cached"].bitcode)
-    module = llvm.parse_assembly(text)
-    for part in parts:
-        module.link_in(llvm.parse_bitcode(part))
-    for function in module.functions:
-        if function.is_declaration:
-            continue
-        if function.name != symbol:
-            function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
-    compiler.optimise(module)
-    return compiler.target.emit_object(module)
-
-
+    return emitter(text, parts, symbol) if emitter else emit(compiler, text, parts, symbol)

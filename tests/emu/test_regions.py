@@ -18,7 +18,7 @@ def worker(monkeypatch):
     """A worker whose compilations take until `go` is set; `begun` is set when one starts."""
     go, begun = threading.Event(), threading.Event()
 
-    def compile_region(compiler, plan, symbol, builder):
+    def compile_region(compiler, plan, symbol, builder, emitter):
         begun.set()
         assert go.wait(10)
         return plan
@@ -56,7 +56,7 @@ def test_a_process_that_ends_waits_for_the_compilation_that_runs():
     script = """
 import queue, time
 from emu import regions
-def compile_region(compiler, plan, symbol, builder):
+def compile_region(compiler, plan, symbol, builder, emitter):
     time.sleep(0.3)
     print("compiled", flush=True)
 regions.compile_region = compile_region
