@@ -150,11 +150,6 @@ class Scheduling:
         else:
             self.clock.skip_to(deadline)
 
-    def _wake(self) -> None:
-        """End the waits for which there is a reason to end."""
-        for vcpu in self.vcpus:
-            vcpu.waiting.poll(vcpu.plane)
-
     def _wakeable(self) -> bool:
         """Whether a device interrupt, which goes to the lowest plane, could wake a vCPU."""
         return any(v.group.active == 0 and could_end(v.plane) for v in self.vcpus)
