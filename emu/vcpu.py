@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
 
+from emu.code_exits import CodeExits
 from emu.decode.names import mnemonic_name
 from emu.disassembly import instruction_text
 from emu.group import Group
@@ -17,19 +18,17 @@ from emu.isa.msr import Msrs
 from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.isa.wait_rules import WaitRules
-from emu.mem.ram import PAGE
 from emu.observer import Observed
 from emu.plane import Plane
-from emu.stop import TRIPLE_FAULT, UNIMPLEMENTED
+from emu.stop import TRIPLE_FAULT
 from emu.waiting import HALTED, RUNNING, SHUT_DOWN, WAIT_FOR_SIPI, Waiting
-from emu.walk import read_virtual, walk
+from emu.walk import read_virtual
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
 
 UD, GP = 6, 13
-EXECUTE = 2
 INTERCEPTED = frozenset((exits.CPUID, exits.RDMSR, exits.WRMSR, exits.HYPERCALL, exits.CR_WRITE))
 MASK32 = 0xFFFFFFFF
 RAX, RCX, RDX, RBX = (layout.gpr(n) for n in range(4))
@@ -54,21 +53,19 @@ class VCpu:
         self.wait_rules = WaitRules(self)
         self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
         self.waiting, self.observed = Waiting(self), Observed(self)
+        self._code = CodeExits(self)
         self._reported: set[str] = set()
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
-            exits.DECODE: self._decode, exits.SHORT: self._short, exits.IO: self._io, exits.SMC: self._smc,
-            exits.SMC_DONE: self._smc_done,
-            exits.RUNTIME: self._runtime, exits.HALT: self.waiting.halt, exits.SHUTDOWN: self._shutdown,
+            **self._code.serve, exits.IO: self._io, exits.RUNTIME: self._runtime, exits.HALT: self.waiting.halt,
+            exits.SHUTDOWN: self._shutdown,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
-            exits.INTERRUPT: self._interrupt, exits.HOT: self._hot,
-            exits.CR_WRITE: self._cr_write, exits.CODE_WRITE: self._code_write,
-            exits.FERR: self._coprocessor_error, exits.DENIED: self._denied, exits.TRAPPED: self._trapped,
+            exits.INTERRUPT: self._interrupt, exits.CR_WRITE: self._cr_write,
+            exits.FERR: self._coprocessor_error, exits.DENIED: self.denied, exits.TRAPPED: self._trapped,
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
             exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
-            exits.RDPMC: self._rdpmc,
-            exits.PLANE_EVENT: self._plane_event,
+            exits.RDPMC: self._rdpmc, exits.PLANE_EVENT: self._plane_event,
         }
 
     @property
@@ -207,51 +204,6 @@ class VCpu:
 
     # --- exits -------------------------------------------------------------------------------------------------------
 
-    def _decode(self, plane: Plane) -> None:
-        gpa = plane.get(layout.WALK_GPA)
-        translator = self.engine.translator
-        if not self.machine.memory.backed(gpa, 1):
-            where = f"{self.machine.plane_name(plane.number)}, RIP {plane.get(layout.RIP):#x}"
-            self.machine.stop(UNIMPLEMENTED, f"execution from {gpa:#x}, where there is no memory, at {where}; "
-                              "a jump through a bad pointer?", self)
-            return
-        if translator.full():
-            translator.flush()
-            self.machine.flush_all()
-        mode = plane.get(layout.MODE)
-        fresh = translator.decode(gpa, mode, None)
-        if not translator.page(gpa & -PAGE, mode).table[gpa % PAGE]:
-            fresh += self._decode_across(plane, gpa, mode)
-        for page in fresh:
-            self.machine.withdraw_writes(page)
-
-    def _decode_across(self, plane: Plane, gpa: int, mode: int) -> list[int]:
-        linear = (plane.get(layout.RIP) + plane.get(layout.CS_BASE) & -PAGE) + PAGE
-        if mode & 3 != layout.MODE_64:
-            linear &= MASK32
-        status = self.engine.translate(plane.address, linear, EXECUTE, plane.get(layout.TLB_SET))
-        if status == exits.DENIED:
-            self._denied(plane)
-            return []
-        if status != exits.OK:
-            plane.set(layout.FAULT_KIND, exits.KIND_FAULT)
-            plane.set(layout.FAULT_PENDING, 1)
-            return []
-        return self.engine.translator.decode(gpa, mode, plane.get(layout.WALK_GPA) & -PAGE)
-
-    def _short(self, plane: Plane) -> None:
-        """The bytes that an instruction runs into are no longer those it was decoded from."""
-        self.engine.translator.invalidate(plane.get(layout.WALK_GPA))
-        uop_page = self._code_gpa(plane)
-        if uop_page is not None:
-            self.engine.translator.invalidate(uop_page)
-
-    def _code_gpa(self, plane: Plane) -> int | None:
-        linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
-        if plane.get(layout.MODE) & 3 != layout.MODE_64:
-            linear &= MASK32
-        return walk(self.machine, plane, linear).gpa        # changes nothing: it may be asked for at any time
-
     def _io(self, plane: Plane) -> None:
         kind, address = plane.get(layout.IO_KIND), plane.get(layout.IO_ADDRESS)
         size, value = plane.get(layout.IO_SIZE), plane.get(layout.IO_VALUE)
@@ -282,9 +234,10 @@ class VCpu:
         plane.set(layout.DEBUG_HITS, 0)
         plane.set(layout.PROBE_HITS, 0)
         if plane.get(layout.SMC_PASS):
-            self._smc_done(plane)
+            self._code.smc_done(plane)
 
-    def _denied(self, plane: Plane) -> None:
+    def denied(self, plane: Plane) -> None:
+        """A more privileged plane does not allow an access."""
         self._abandon(plane)
         self.observed.violation(plane)
         assert self.machine.plane_model is not None
@@ -301,19 +254,6 @@ class VCpu:
     def _plane_event(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None
         self.machine.plane_model.plane_event(self)
-
-    def _smc(self, plane: Plane) -> None:
-        """Let the instruction's stores through."""
-        plane.set(layout.SMC_PASS, 1)
-        plane.set(layout.SMC_SECOND, 0)
-        plane.set(layout.RESUME, 1)
-
-    def _smc_done(self, plane: Plane) -> None:
-        """The instruction has ended: drop what was decoded from the pages it hit."""
-        plane.set(layout.SMC_PASS, 0)
-        self.engine.translator.invalidate(plane.get(layout.SMC_GPA))
-        if plane.get(layout.SMC_SECOND):
-            self.engine.translator.invalidate(plane.get(layout.SMC_SECOND) - 1)
 
     def _runtime(self, plane: Plane) -> None:
         self.engine.provide(plane.get(layout.IO_VALUE))
@@ -398,11 +338,6 @@ class VCpu:
                                 f"{self.where(plane)}")
         plane.raise_exception(UD)
 
-    def _hot(self, plane: Plane) -> None:
-        gpa = self._code_gpa(plane)
-        if gpa is not None:
-            self.engine.regions.hot(plane.get(layout.EXIT_UOP), gpa, plane.get(layout.MODE))
-
     def _interrupt(self, plane: Plane) -> None:
         """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
         vector = self.lapic.acknowledge()
@@ -413,7 +348,3 @@ class VCpu:
         """CR8 is bits 7:4 of the local APIC's TPR (SDM Vol. 3A 10.8.6.1)."""
         self.lapic.write_register(TPR, plane.get(layout.IO_VALUE) << 4)
         plane.retire()
-
-    def _code_write(self, plane: Plane) -> None:
-        """Drop what was decoded from a page that the hypervisor is about to write; then it tries again."""
-        self.engine.translator.invalidate(plane.get(layout.SMC_GPA))
