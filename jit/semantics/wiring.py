@@ -17,6 +17,7 @@ MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
 # segment register's number from bit 16 (8: none); B the indices in bits 11:0, then the mask, log2 of the scale, and
 # the number of elements.
 VECTOR_OFFSET, GATHER_SEGMENT, GATHER_MASK, GATHER_SCALE, GATHER_COUNT, NO_SEGMENT = 0xFFF, 16, 12, 24, 26, 8
+GATHER_COUNTS = 31      # of elements: up to 16
 
 # VECTOR_GATE (jit/vector_gate.py): CR0.EM, CR0.TS, no CR4.OSFXSR, AVX or AVX-512 state not enabled
 EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16
