@@ -191,7 +191,7 @@ MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check 
 MODE_COUNT = 16
 VENDOR_INTEL, VENDOR_AMD = 0, 1
 
-# --- TLB set: data entries, code entries, jump cache -----------------------------------------------------------------
+# --- TLB set: data entries, code entries, jump cache, watched lines ---------------------------------------------------
 TLB_SETS = 4                            # supervisor, user, supervisor under SMAP, user with alignment checking
 SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN = 0, 1, 2, 3
 DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page
@@ -200,8 +200,11 @@ JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-
 TLB_READ, TLB_WRITE, TLB_ADDEND, TLB_GPA = 0, 8, 16, 24
 CODE_TLB = DATA_ENTRIES << DATA_SHIFT
 JUMP_CACHE = CODE_TLB + (CODE_ENTRIES << CODE_SHIFT)
-SET_BYTES = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)
+TLB_LINES = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)     # a data entry's set of lines lies so far after it
+SET_BYTES = TLB_LINES + (DATA_ENTRIES << DATA_SHIFT)
+LINE_SHIFT = 6
 TLB_INVALID = 1                         # a tag that no page-aligned address equals
+TLB_WATCHED = 2                         # in a tag: accesses that begin in TLB_LINES may touch what is watched
 
 
 def gpr(number: int) -> int:
