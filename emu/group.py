@@ -9,6 +9,7 @@ from typing import NamedTuple
 from emu.mem.ram import PAGE, HostBlock
 from emu.plane import Plane
 from jit import group_layout as layout
+from jit import layout as registers
 
 RING_RECORDS = 1 << 17          # switches that are kept; the host gives the memory only as they occur
 
@@ -76,6 +77,7 @@ class Group:
         assert number < layout.MAX_PLANES and plane.number == number
         self.planes.append(plane)
         self.set(layout.FILES + 8 * number, plane.address)
+        plane.set(registers.GROUP, self.address)
         self.set(layout.COUNT, number + 1)
 
     def remove(self) -> None:

@@ -52,6 +52,12 @@ NOTICED = _words()              # ... and of those that it has been entered for
 SUSPENDED = _words()            # planes put aside by calls and interrupts, as a stack: how many ...
 STACK = _words(MAX_PLANES)      # ... and which, the last suspended last
 CAUSE = _words()                # why the next switch happens
+# --- SEV-SNP (jit/vmgexit.py) ----------------------------------------------------------------------------------------
+SNP = _words()                  # 1: planes are VMPLs, whose registers are in VMSAs; entering one by policy is Python's
+SNP_DIRECT = _words()           # 1: compiled code serves requests to run another VMPL that need no hypervisor's thought
+VMSAS = _words(MAX_PLANES)      # host addresses of the VMSA pages that the RMP allows to run, or 0
+VMSA_FEATURES = _words(MAX_PLANES)      # SEV_FEATURES that each register file is set up for
+GHCBS = _words(MAX_PLANES)      # the GHCB that each VMPL has registered, or 0
 SHARED_COUNT = _words()
 SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of what a switch carries over
 GROUP_BYTES = (_end + 63) // 64 * 64
