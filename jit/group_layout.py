@@ -20,7 +20,7 @@ def _words(count: int = 1) -> int:
 COUNT = _words()                # planes that exist
 ACTIVE = _words()               # the plane that runs
 ENABLED = _words()              # set of planes that the guest has enabled
-RUNNABLE = _words()             # subset of ENABLED, the lowest always in it; the highest of it is ACTIVE
+RUNNABLE = _words()             # what may run; but VSM, MODE_EVENT, MODE_USER: ACTIVE and what it interrupted
 INTERFACE = _words()            # INTERFACE_*: what VMCALL and VMMCALL mean
 SLICE_END = _words()            # instruction count of the clock at which BUDGET is used up
 SWITCHES = _words()             # switches so far; record n is ring entry n modulo RING_RECORDS
@@ -30,6 +30,7 @@ FILES = _words(MAX_PLANES)      # addresses of the register files
 CONTROL = _words(MAX_PLANES)    # VSM: VP_ASSIST_PAGE MSR of each VTL (page address, bit 0 enable)
 FORCED = _words()               # 1 + a plane to enter before anything else runs, whatever waits; 0: none
 FORCED_CAUSE = _words()         # why: CAUSE_*
+FORCED_RIP = _words()           # RIP of the instruction that caused it, where that has retired already; 0: RIP
 NOTIFY = _words()               # set of planes that want to know, when entered, of interrupts waiting for lower ones
 NOTIFY_RESET = _words()         # VSM: those of them whose notification is forgotten when they return
 LOCKING = _words()              # VSM: set of planes whose return Python prepares, because they hold TLB locks
@@ -49,8 +50,6 @@ REQUESTED = _words()            # MODE_USER: set of planes for whose events to l
 PENDING = _words()              # ... and those of them that had some (KVM: pending_event_planes)
 NOTICES = _words()              # MODE_MPP: set of planes of whose events the most privileged one has not asked yet
 NOTICED = _words()              # ... and of those that it has been entered for
-SUSPENDED = _words()            # planes put aside by calls and interrupts, as a stack: how many ...
-STACK = _words(MAX_PLANES)      # ... and which, the last suspended last
 CAUSE = _words()                # why the next switch happens
 # --- SEV-SNP (jit/vmgexit.py) ----------------------------------------------------------------------------------------
 SNP = _words()                  # 1: planes are VMPLs, whose registers are in VMSAs; entering one by policy is Python's
@@ -67,6 +66,7 @@ RETURN_ACTIONS = 0x170          # VSM: offset in a VP assist page of its list of
 MODE_USER, MODE_RUNNABLE, MODE_EVENT, MODE_MPP = 0, 1, 2, 3
 FILTER_INJECTABLE, FILTER_PRIORITY, FILTER_ANY = 0, 1, 2     # that can be taken; that TPR and PPR let through; in IRR
 RETURN_LAST, RETURN_NEXT_LOWER, RETURN_EXPLICIT = 0, 1, 2
+PLANE_CALL, PLANE_RETURN, RUN_PLANE, PLANE_NOTICES = 0x11, 0x12, 0x80000018, 0x80005001     # RAX of a hypercall
 
 # --- a switch record -------------------------------------------------------------------------------------------------
 RECORD_BYTES, RECORD_SHIFT = 64, 6

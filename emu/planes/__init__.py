@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE
+from emu.planes.policies import LOWEST_RUNNABLE, NAMES, parse
 from emu.planes.snp import options as snp_options
 
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.planes.model import PlaneModel
 
-AVAILABLE = ("none", "vsm", "snp")
+AVAILABLE = ("none", "kvm", "vsm", "snp")
 # For vsm: whose reading of the TLFS counts where its users disagree; -vtl2: three levels are offered instead of two.
 VSM_POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
 # For snp: KVM's scheduling; -xex: private memory is seen as AES-XEX ciphertext; -lazy: TLBs keep what is not flushed.
-POLICIES = (*VSM_POLICIES, *snp_options.POLICIES)
+POLICIES = (*VSM_POLICIES, *snp_options.POLICIES, *NAMES)
 
 
 def backings(name: str, vcpus: int) -> tuple[int, int]:
@@ -35,6 +36,9 @@ def create(name: str, machine: Machine, policy: str | None, hypervisor: Any = No
         from emu.planes.snp.guest import SnpGuest
         from emu.planes.snp.hypervisor import Hypervisor
         return SnpGuest(machine, snp or snp_options.parse(policy), hypervisor or Hypervisor)
+    if name == "kvm":
+        from emu.planes.kvm.vmm import serve
+        return serve(machine, LOWEST_RUNNABLE if policy is None else parse(policy))
     if name != "vsm":
         raise ValueError(f"planes {name!r}: not one of {', '.join(AVAILABLE)}")
     if policy not in (None, *VSM_POLICIES):

@@ -27,6 +27,7 @@ exit status:
 examples:
   strata run firmware/build/hello.elf
   strata run firmware/build/vsm_call.elf --planes vsm --report --json result.json
+  strata run firmware/build/three_levels.elf --planes kvm --policy mpp-1 --report
   strata run code.bin --load 0x7c00 --mode 16 --max-insns 1e6
   strata run --bios bios-256k.bin --max-insns 10e6
   strata run vmlinuz --initrd initrd.gz --append "console=ttyS0" --mem 512M --timeout 60
@@ -107,7 +108,7 @@ def _unusable_policy(policy: str | None, planes: str) -> str | None:
     known = available.policies()
     if not known:
         return f"--policy {policy}: this version has no policies to choose from; leave it out"
-    if policy not in known and not os.path.isfile(policy):
+    if not available.is_policy(policy) and not os.path.isfile(policy):
         return f"--policy {policy}: neither a policy nor a file; policies: {', '.join(known)}"
     return None
 

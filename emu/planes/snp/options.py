@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from emu.planes import policies
+
 C_BIT = 51                      # position of the C-bit, as on EPYC 7003 and 9004
 ASID = 1
 PHYS_BITS_LOST = 1              # CPUID 8000001F EBX[11:6]
@@ -24,8 +26,9 @@ POLICIES = ("kvm", "kvm-xex", "kvm-lazy", "kvm-xex-lazy")
 
 
 def parse(name: str | None) -> Options:
-    """Options by the name that `--policy` takes. ValueError: there is none of that name."""
+    """Options by the name that `--policy` takes: one of POLICIES, or who is scheduled (emu/planes/policies.py).
+    ValueError: there is none of that name."""
     if name is not None and name not in POLICIES:
-        raise ValueError(f"policy {name!r}: for planes snp one of {', '.join(POLICIES)}")
+        return Options(policy=policies.parse(name).name)
     words = (name or "kvm").split("-")[1:]
     return Options(ciphertext="xex" in words, lazy="lazy" in words)

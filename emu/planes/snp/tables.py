@@ -38,6 +38,8 @@ class Tables:
         self._places = HostBlock(2 * 8 * size)
         self.words = np.frombuffer(self._places.view, np.uint64)
         self.bytes = [np.frombuffer(block.view, np.uint8) for block in self._denials]
+        for column in self.bytes:
+            column[:] = guards.DENY_ALL
         rmp.changed = self.pages_changed
         nested.changed = self.frames_changed
 
