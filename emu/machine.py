@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from emu import boot, firmware_state, stop
 from emu.clock import Clock
+from emu.dev.virtio.disk import Disk
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.inputs import InputLog
@@ -48,7 +49,8 @@ class Machine(Scheduling):
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
-    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. paravirt: a
+    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
+    files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
     name from `emu.paravirt.AVAILABLE`. The callbacks receive the
     guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
     compiled. ValueError names an argument that is out of range.
@@ -56,7 +58,8 @@ class Machine(Scheduling):
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
                  policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
-                 test_device: bool = False, paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 test_device: bool = False, disks: Sequence[str] = (), virtio_console: bool = False,
+                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
                  debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
@@ -69,7 +72,8 @@ class Machine(Scheduling):
         self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
-        self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or ""}
+        self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or "",
+                        "devices": [len(disks), virtio_console]}
         self.report = report or _nothing
         self.map = GuestMap(memory)
         self.memory = self.map.memory
@@ -83,10 +87,11 @@ class Machine(Scheduling):
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
-            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
+            disks=[Disk(path) for path in disks], virtio_console=virtio_console)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
-        self.input = InputLog(self.pc.uart.feed)
+        self.input = InputLog(self.pc.uart.feed if self.pc.console is None else self.pc.console.feed)
         self.frontier = 0
         self.observer = None
         for vcpu in self.vcpus:
