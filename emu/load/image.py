@@ -22,13 +22,14 @@ _MAX_COMMAND_LINE = 0x10000  # bytes; far beyond every protocol's own limit that
 
 def load_image(path: str | os.PathLike[str] | None, *, kind: str = "auto", memory: int, load_address: int | None = None,
                mode: int | None = None, initrd: str | os.PathLike[str] | None = None, append: str = "",
-               bios: str | os.PathLike[str] | None = None) -> Image:
+               bios: str | os.PathLike[str] | None = None, reserved: int = 0) -> Image:
     """Read ``path`` and lay it out in ``memory`` bytes of RAM.
 
     ``kind``: "auto" or one of KINDS. ``load_address``, ``mode`` (16, 32, 64): for a flat binary; ``mode`` 32 also picks
     Linux's 32-bit entry, ``load_address`` also moves a position-independent ELF file. ``initrd``: a file; for Multiboot
     and PVH a list of modules, see files.read_modules. ``append``: the command line. ``bios``: a firmware ROM, in place
-    of ``path``. Raises ImageError, and nothing else, for whatever is wrong with these.
+    of ``path``. ``reserved``: how many bytes at the end of RAM below 4 GiB another image has. Raises ImageError, and
+    nothing else, for whatever is wrong with these.
     """
     if bios is not None:
         if path is not None:
@@ -47,7 +48,7 @@ def load_image(path: str | os.PathLike[str] | None, *, kind: str = "auto", memor
             modules = read_modules(text, memory)
         else:
             modules = (Module(text, read_file(text, field="initrd", limit=memory), text),)
-    return load_bytes(kind, Request(name, data, memory, load_address, mode, modules, append))
+    return load_bytes(kind, Request(name, data, memory, load_address, mode, modules, append, reserved))
 
 
 def load_bytes(kind: str, request: Request) -> Image:

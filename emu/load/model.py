@@ -101,7 +101,8 @@ class Module:
 
 @dataclass(frozen=True)
 class Request:
-    """One image to load and the options that came with it. ``memory`` is the guest's RAM in bytes."""
+    """One image to load and the options that came with it. ``memory`` is the guest's RAM in bytes, of which the last
+    ``reserved`` below 4 GiB are not the image's to use."""
 
     path: str
     data: bytes = field(repr=False)
@@ -110,6 +111,7 @@ class Request:
     mode: int | None = None
     modules: tuple[Module, ...] = ()
     append: str = ""
+    reserved: int = 0
 
     @property
     def command_line(self) -> bytes:

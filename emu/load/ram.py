@@ -44,7 +44,7 @@ def check_memory(path: str, memory: int) -> None:
 
 def loadable(memory: int) -> tuple[Range, ...]:
     """RAM that an image may occupy, ascending."""
-    low = min(memory, DEVICE_HOLE)
+    low = low_end(memory)
     ranges = [Range(0, min(low, CONVENTIONAL_END))]
     if low > SHADOW_START:
         ranges.append(Range(SHADOW_START, low - SHADOW_START))
@@ -53,15 +53,23 @@ def loadable(memory: int) -> tuple[Range, ...]:
     return tuple(ranges)
 
 
-def address_map(memory: int) -> tuple[Range, ...]:
-    """The map as INT 15h AX=E820h would report it (ACPI 6.4 section 15.1), ascending."""
-    low = min(memory, DEVICE_HOLE)
+def low_end(memory: int) -> int:
+    """The first address after the RAM below 4 GiB."""
+    return min(memory, DEVICE_HOLE)
+
+
+def address_map(memory: int, reserved: int = 0) -> tuple[Range, ...]:
+    """The map as INT 15h AX=E820h would report it (ACPI 6.4 section 15.1), ascending. The last ``reserved`` bytes below
+    4 GiB, at most what is there from 1 MiB on, are somebody else's."""
+    low = low_end(memory)
     ranges = [Range(0, min(low, EBDA))]
     if low > EBDA:
         ranges.append(Range(EBDA, min(low, CONVENTIONAL_END) - EBDA, RESERVED))
     ranges.append(Range(0xF0000, 0x10000, RESERVED))
     if low > HIGH_START:
-        ranges.append(Range(HIGH_START, low - HIGH_START))
+        ranges.append(Range(HIGH_START, low - reserved - HIGH_START))
+    if reserved:
+        ranges.append(Range(low - reserved, reserved, RESERVED))
     if memory > low:
         ranges.append(Range(FOUR_GIB, memory - low))
     return tuple(ranges)
@@ -72,6 +80,6 @@ def lower_kib(memory: int) -> int:
     return min(memory, EBDA) >> 10
 
 
-def upper_kib(memory: int) -> int:
-    """RAM from 1 MiB to the first hole above it, in KiB (Multiboot's mem_upper)."""
-    return max(0, min(memory, DEVICE_HOLE) - HIGH_START) >> 10
+def upper_kib(memory: int, reserved: int = 0) -> int:
+    """RAM from 1 MiB to the first hole above it, in KiB (Multiboot's mem_upper); ``reserved`` as in address_map."""
+    return max(0, low_end(memory) - reserved - HIGH_START) >> 10

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emu.load.model import Image
     from emu.plane import Plane
     from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
@@ -21,6 +22,13 @@ class PlaneModel:
     def intercepts_seen(self) -> Sequence[Intercept]:
         """What planes were told of others' accesses, oldest first."""
         return ()
+
+    launches: bool = False
+    """Whether the machine can start with an image in a higher plane than the lowest."""
+
+    def launch(self, image: Image) -> None:
+        """Start the first vCPU in a higher plane, at the entry of an image that is in memory."""
+        raise NotImplementedError("this design starts in its lowest plane")
 
     def plane_name(self, number: int) -> str:
         """What the design calls a plane."""
