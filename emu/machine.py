@@ -12,7 +12,7 @@ from emu.guestmap import GuestMap
 from emu.inputs import InputLog
 from emu.isa import cpu as cpus
 from emu.load.image import load_image
-from emu.load.model import Image
+from emu.load.model import Image, ImageError
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
 from emu.paravirt import AVAILABLE as PARAVIRT
@@ -137,7 +137,9 @@ class Machine(Scheduling):
              initrd: str | None = None, append: str = "", bios: str | None = None) -> Image:
         """Load an image and put the machine at its entry. ImageError: nothing was changed."""
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
-                           initrd=initrd, append=append, bios=bios)
+                           initrd=initrd, append=append, bios=bios, vcpus=self.vcpu_count)
+        if image.launch is not None and self.options["planes"] != "snp":
+            raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
         self.map.load(image)
         self.symbols = SymbolTable(image.symbols)
