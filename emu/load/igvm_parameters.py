@@ -11,15 +11,7 @@ from emu.load import igvm_file as igvm
 from emu.load import ram
 from emu.load.model import Request
 
-MEMORY = 0                              # memory map entry types
 SHARED_BY_DEFAULT = 1                   # ENVIRONMENT_INFO: memory that was not loaded belongs to the hypervisor
-
-
-def memory_map(request: Request) -> bytes:
-    """IGVM_VHS_MEMORY_MAP_ENTRY for each piece of RAM, ascending, and an empty one at the end."""
-    entries = [struct.pack("<QQHHI", part.base // ram.PAGE, part.size // ram.PAGE, MEMORY, 0, 0)
-               for part in ram.loadable(request.memory)]
-    return b"".join(entries) + bytes(24)
 
 
 def mmio_ranges(_: Request) -> bytes:
@@ -34,7 +26,7 @@ PARAMETERS: dict[int, Callable[[Request], bytes]] = {
     igvm.SLIT: lambda request: topology.slit(),
     igvm.PPTT: lambda request: topology.pptt(request.vcpus),
     igvm.MMIO_RANGES: mmio_ranges,
-    igvm.MEMORY_MAP: memory_map,
+    igvm.MEMORY_MAP: lambda request: ram.igvm_memory_map(request.memory),
     igvm.COMMAND_LINE: lambda request: request.command_line,
     igvm.ENVIRONMENT_INFO: lambda request: SHARED_BY_DEFAULT.to_bytes(4, "little"),
 }

@@ -20,6 +20,7 @@ def reset_vmsa(signature: int, features: int, rip: int = RESET_RIP, vmpl: int = 
     page.update(
         cs_selector=0xF000, cs_base=rip & 0xFFFF_0000, cs_limit=_LIMIT, cs_attributes=_CODE, ldtr_attributes=_LDT,
         tr_attributes=_TSS, rip=rip & 0xFFFF, rdx=signature, rflags=2, cr0=1 << 4, cr4=1 << 6, efer=vmsa.EFER_SVME,
-        dr6=0xFFFF_0FF0, dr7=0x400, g_pat=vmsa.RESET_PAT, xcr0=1, mxcsr=0x1F80, x87_fcw=0x37F, vmpl=vmpl,
+        dr6=vmsa.RESET_DR6, dr7=vmsa.RESET_DR7, g_pat=vmsa.RESET_PAT, xcr0=1, mxcsr=vmsa.RESET_MXCSR,
+        x87_fcw=vmsa.INIT_FCW, vmpl=vmpl,
         sev_features=features | vmsa.SNP_ACTIVE)
     return bytes(page)

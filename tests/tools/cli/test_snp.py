@@ -7,6 +7,7 @@ import pytest
 from emu.load.image import load_bytes
 from emu.load.model import Request
 from emu.planes.snp import measurement
+from tests.emu.load.build import multiboot_elf
 from tests.emu.load.build_igvm import every_header, small
 from tests.emu.load.test_ovmf import rom
 from tools.cli import snp
@@ -51,9 +52,21 @@ def test_firmware_depends_on_the_vcpus(tmp_path, capsys):
     assert len(found) == 5
 
 
+def test_packing_keeps_the_measurement(tmp_path, capsys):
+    for name, data in (("program.elf", multiboot_elf()), ("all.igvm", small())):
+        (tmp_path / name).write_bytes(data)
+        assert snp.main(["measure", str(tmp_path / name)]) == 0
+        assert snp.main(["pack", str(tmp_path / name), "--output", str(tmp_path / "out.igvm")]) == 0
+        assert snp.main(["measure", str(tmp_path / "out.igvm")]) == 0
+        first, second = capsys.readouterr().out.split()
+        assert first == second and len(first) == 96
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["measure", "/nonexistent"], "No such file"), (["weigh", "x"], "invalid choice"),
-    (["measure", "x", "--vcpus", "0"], "1 to 255"), (["measure", "x", "--features", "x"], "64-bit"), ([], "required")])
+    (["measure", "x", "--vcpus", "0"], "1 to 255"), (["pack", "x"], "--output"),
+    (["measure", "x", "-o", "y"], "--output"),
+    (["measure", "x", "--features", "x"], "64-bit"), ([], "required")])
 def test_bad_input_is_one_line(arguments, words, capsys):
     try:
         status = snp.main(arguments)
@@ -65,7 +78,7 @@ def test_bad_input_is_one_line(arguments, words, capsys):
 
 def test_files_of_neither_kind_and_unknown_models(tmp_path, capsys):
     file = tmp_path / "zeros"
-    file.write_bytes(bytes(4096))
+    file.write_bytes(bytes(0x10000))
     assert snp.main(["measure", str(file)]) == 126
     assert "SEV metadata" in capsys.readouterr().err
     assert snp.main(["measure", str(file), "--cpu", "z80"]) == 126
