@@ -8,7 +8,7 @@ from emu.machine import ENGINES, Machine
 from jit import layout
 
 BUILD = Path(__file__).resolve().parents[2] / "firmware" / "build"
-NEEDS_MORE = {"smp", *(path.stem for path in BUILD.glob("vsm_*.elf"))}      # several vCPUs, or planes
+NEEDS_MORE = {"smp", *(path.stem for kind in ("vsm", "snp") for path in BUILD.glob(f"{kind}_*.elf"))}   # vCPUs, planes
 LONG = {"integer"}                              # 400 M instructions: not once more with everything compiled
 PASS, SECONDS = 1, 60                           # (0 << 1) | 1 written to port 0xf4
 
