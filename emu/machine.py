@@ -144,7 +144,10 @@ class Machine(Scheduling):
                 raise ImageError(vtl1, "vtl1", "only a machine with planes 'vsm' has a VTL1")
             above, reserved = load_beside(vtl1, self.memory_size)
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
-                           initrd=initrd, append=append, bios=bios, reserved=reserved)
+                           initrd=initrd, append=append, bios=bios, reserved=reserved,
+                           vcpus=self.vcpu_count)
+        if image.launch is not None and self.options["planes"] != "snp":
+            raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
         self.map.load(image)
         self.symbols = SymbolTable(image.symbols + (above.symbols if above else ()))

@@ -6,6 +6,7 @@ so no guest is told of it, but an image may have pieces there (GNU ld puts the E
 just below it) and they are RAM as long as no ROM covers it.
 """
 
+import struct
 from dataclasses import dataclass
 
 from emu.load.model import ImageError
@@ -73,6 +74,12 @@ def address_map(memory: int, reserved: int = 0) -> tuple[Range, ...]:
     if memory > low:
         ranges.append(Range(FOUR_GIB, memory - low))
     return tuple(ranges)
+
+
+def igvm_memory_map(memory: int) -> bytes:
+    """RAM as IGVM_VHS_MEMORY_MAP_ENTRY (crate igvm_defs): page number u64, pages u64, type u16 (0: memory), flags u16,
+    reserved u32; ascending, an empty entry at the end."""
+    return b"".join(struct.pack("<QQ8x", part.base // PAGE, part.size // PAGE) for part in loadable(memory)) + bytes(24)
 
 
 def lower_kib(memory: int) -> int:

@@ -13,7 +13,7 @@ from tools.cli import available
 from tools.cli.options import Parser, address, count, quantum, seconds, seed, size, vcpus
 
 BAD_INPUT = 126
-KINDS = ("auto", "linux", "multiboot", "multiboot2", "pvh", "elf", "flat", "bios")
+KINDS = ("auto", "linux", "multiboot", "multiboot2", "pvh", "elf", "igvm", "flat", "bios")
 
 EPILOG = """\
 The guest's serial port (COM1) is standard input and output; everything of Strata's own goes to standard error.
