@@ -34,6 +34,7 @@ from jit.layout import (
 )
 from jit.monitor import disarm
 from jit.native import State, inline, rd64, st64, state_at, wr64
+from jit.protection_keys import follow_pkru
 from jit.tlb import flush_all
 
 DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
@@ -50,6 +51,7 @@ def carry_over(group: State, old: State, new: State) -> None:
         at = rd64(group, SHARED + (i << 4))
         for word in range(rd64(group, SHARED + (i << 4) + 8)):
             wr64(new, at + (word << 3), rd64(old, at + (word << 3)))
+    follow_pkru(new)                                # the FPU file may be a shared one
     if watch.enabled(new):                          # its TLBs were filled for the breakpoints of before
         flush_all(new)
 
