@@ -97,6 +97,12 @@ class Group:
             self.set(layout.RING, self._ring.address)
             self.set(layout.RING_RECORDS, RING_RECORDS)
 
+    @property
+    def shared(self) -> list[tuple[int, int]]:
+        """(offset, words) of the pieces of the register file that planes share."""
+        return [(self.get(layout.SHARED + 16 * i), self.get(layout.SHARED + 16 * i + 8))
+                for i in range(self.get(layout.SHARED_COUNT))]
+
     def records(self, last: int) -> Iterator[Switch]:
         """The last `last` switches that are still in the ring, oldest first."""
         if self._ring is None:

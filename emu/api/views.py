@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emu import state_names
 from emu.irq.lapic import LocalApic
 from emu.mem.ram import PAGE
+from emu.planes.layers import Layer, denials
 from emu.walk import Walk, read_virtual, walk, write_virtual
 from jit import layout
 
@@ -172,10 +172,16 @@ class PlaneView:
 
     def denied(self, gpa: int) -> int:
         """What higher planes deny it of a guest-physical page: DENY_* of jit/guards.py, 0 for nothing."""
-        table = self._plane().get(layout.DENIALS)
-        if not table or not 0 <= gpa < self._machine.memory.top:
-            return 0
-        return ctypes.c_ubyte.from_address(table + gpa // PAGE).value
+        return next(iter(self.denials(gpa // PAGE, 1)), 0) if gpa >= 0 else 0
+
+    def denials(self, first: int, count: int) -> bytes:
+        """The same for `count` pages from page number `first` on, a byte for each; fewer where memory ends."""
+        return denials(self._machine, self._plane(), first, count)
+
+    def layers(self, gpa: int) -> Sequence[Layer]:
+        """Who decides about its accesses to a guest-physical page, what each denies, and which instruction said so."""
+        model = self._machine.plane_model
+        return () if model is None else model.layers(self._machine.vcpus[self.vcpu], self._plane(), gpa)
 
     def walk(self, linear: int) -> Walk:
         """The page walk of a linear address, entry by entry; changes nothing."""
@@ -200,6 +206,11 @@ class VCpuView:
     def active(self) -> PlaneView:
         """The plane that runs."""
         return self._machine.view(self.index, self._machine.vcpus[self.index].group.active)
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Registers that its planes share: what a switch carries over instead of putting it aside."""
+        return state_names.within(self._machine.vcpus[self.index].group.shared)
 
     @property
     def icount(self) -> int:
