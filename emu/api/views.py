@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emu import state_names
+from emu.group import Group, Switch
 from emu.irq.lapic import LocalApic
 from emu.mem.ram import PAGE
 from emu.planes.layers import Layer, denials
 from emu.walk import Walk, read_virtual, walk, write_virtual
-from jit import layout
+from jit import group_layout, layout
 
 if TYPE_CHECKING:
     from emu.api.machine import Machine
@@ -74,6 +77,10 @@ class Memory:
             raise IndexError(f"{address + len(data):#x} is not mapped to memory")
         return data
 
+    def most(self, address: int, size: int) -> bytes:
+        """As many of `size` bytes as are mapped to memory without a gap, from the first."""
+        return self._read(address, size)
+
     def write(self, address: int, data: bytes) -> None:
         """Change bytes, read-only ones included. IndexError: nothing was changed."""
         self.read(address, len(data))
@@ -135,6 +142,11 @@ class PlaneView:
     def enabled(self) -> bool:
         """Whether the guest has enabled it."""
         return self._machine.vcpus[self.vcpu].group.enabled(self.number)
+
+    @property
+    def runnable(self) -> bool:
+        """Whether it would run if no higher plane did: it was entered and has not returned."""
+        return bool(self._machine.vcpus[self.vcpu].group.get(group_layout.RUNNABLE) >> self.number & 1)
 
     @property
     def rip(self) -> int:
@@ -206,6 +218,27 @@ class VCpuView:
     def active(self) -> PlaneView:
         """The plane that runs."""
         return self._machine.view(self.index, self._machine.vcpus[self.index].group.active)
+
+    @property
+    def last_switch(self) -> Switch | None:
+        """The last plane switch before the present position."""
+        group = self._group()
+        return next(iter(group.records(1)), None)
+
+    def switch_table(self) -> np.ndarray[Any, Any]:
+        """The switches before the present position as rows of numbers: see `emu.group.Group.table`."""
+        return self._group().table()
+
+    def _group(self) -> Group:
+        group = self._machine.vcpus[self.index].group
+        group.now = self._machine.clock.icount
+        return group
+
+    @property
+    def suspended(self) -> tuple[int, ...]:
+        """Planes that calls and interrupts have put aside, the last one last, where the design keeps such a stack."""
+        group = self._group()
+        return tuple(group.get(group_layout.STACK + 8 * n) for n in range(group.get(group_layout.SUSPENDED)))
 
     @property
     def shared(self) -> frozenset[str]:
