@@ -6,14 +6,13 @@ decoded, and new micro-ops loaded, would wait for each region that is compiled b
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from jit import child
 from jit.compiler import Compiler
 
 
@@ -37,7 +36,7 @@ class RegionProcess:
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
         self._process: subprocess.Popen[bytes] | None = None
-        self._usable, self._closed = bool(sys.executable), False
+        self._usable, self._closed = True, False
 
     def emit(self, text: str, parts: list[bytes], symbol: str) -> bytes:
         """As the function `emit`. EOFError: closed meanwhile."""
@@ -52,10 +51,7 @@ class RegionProcess:
 
     def _ask(self, text: str, parts: list[bytes], symbol: str) -> bytes:
         if self._process is None:
-            environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-            self._process = subprocess.Popen([sys.executable, "-m", "jit.region_object"], env=environment,
-                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                             start_new_session=True)     # so that Ctrl-C does not end it
+            self._process = child.start("jit.region_object", pipes=True)
             if self._closed:
                 self._process.kill()
         process = self._process

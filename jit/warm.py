@@ -1,15 +1,14 @@
 """Compiling ahead on a second processor: what nearly every guest needs, in a process of its own.
 
-Started when a first function is missing from the cache, so that an empty cache costs half the time; ends with its
-list or
-with the process that started it. The two share the cache directory and claim what they compile (jit/cache.py).
+Started when a first function is missing from the cache, so that an empty cache costs half the time; ends with its list
+or with the process that started it. The two share the cache directory and claim what they compile (jit/cache.py).
 """
 
 import atexit
 import os
-import subprocess
 import sys
-from pathlib import Path
+
+from jit import child
 
 FUNCTIONS = ("far_jump", "write_cr", "load_segment", "update_mode", "write_msr", "read_msr", "deliver", "enter_long",
              "iret_long")
@@ -24,12 +23,10 @@ div.32 load.16 load_rw.32 out.32 and.64 xor.64 test.64 inc.64 dec.64 shl.32 imul
 
 def start() -> None:
     """Start the process, if there is a processor for it and $STRATA_COMPILE_AHEAD is not 0."""
-    if (os.cpu_count() or 1) < 2 or not sys.executable or os.environ.get("STRATA_COMPILE_AHEAD") == "0":
+    if (os.cpu_count() or 1) < 2 or os.environ.get("STRATA_COMPILE_AHEAD") == "0":
         return
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     try:
-        helper = subprocess.Popen([sys.executable, "-m", "jit.warm", str(os.getpid())], env=environment,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        helper = child.start("jit.warm", str(os.getpid()))
     except OSError:
         return
     atexit.register(helper.terminate)

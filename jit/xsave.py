@@ -34,6 +34,7 @@ from jit.semantics.wiring import (
     XSAVE_LONG,
     XSAVE_WIDE,
 )
+from jit.slow import check_address, wrap
 from jit.xsave_layout import AVX, COMPONENTS, HEADER, LEGACY_AND_HEADER, SSE, X87, XCOMP_BV
 
 # COMPONENTS by row and field; rows FIRST to LAST - 1 are all but x87's
@@ -93,6 +94,26 @@ def component_at(row: int, layout: int, compact: bool) -> int:
 
 
 @inline
+def area_end(asked: int, layout: int, compact: bool) -> int:
+    """Bytes from the area's start to the end of the last component of `asked`. Processors access the last of them,
+    then the first, whether or not the instruction has a use for them."""
+    end = LEGACY_AND_HEADER
+    for row in range(FIRST + 1, LAST):
+        if shr(asked, cell(row * FIELDS + NUMBER)) & 1:
+            end = place(row, layout, compact) + cell(row * FIELDS + SIZE)
+    return end
+
+
+@inline
+def may_start(st: State, linear: int, hint: int) -> int:
+    """Status of an area's address, which must be canonical, and then a multiple of 64."""
+    status = check_address(st, wrap(st, linear, hint), 1, hint)
+    if status == OK and linear & 63:
+        return general_protection(st, 0)
+    return status
+
+
+@inline
 def can_write(st: State, linear: int, size: int, hint: int) -> int:
     """Whether `size` bytes, a multiple of 8, can be written."""
     status = OK
@@ -108,8 +129,9 @@ def xsave(st: State) -> int:
     form, wide, long = code & XSAVE_FORM, code & XSAVE_WIDE, code & XSAVE_LONG
     compact = form == COMPACT or form == SUPERVISOR
     fpu = rd64(st, FPU)
-    if linear & 63:
-        return general_protection(st, 0)
+    status = may_start(st, linear, hint)
+    if status != OK:
+        return status
     wanted = requested(st)
     used = in_use(fpu, wide) & wanted
     if compact and wanted & SSE and ld32(fpu + MXCSR) != MXCSR_INIT:
@@ -117,7 +139,11 @@ def xsave(st: State) -> int:
     saved = wanted if form == PLAIN_FORM else used
     mxcsr = saved & SSE if compact else wanted & (SSE | AVX)
 
-    status = can_write(st, linear + HEADER, 16 if compact else 8, hint)
+    status = probe(st, linear + area_end(wanted, wanted, compact) - 1, 1, hint)
+    if status == OK:
+        status = probe(st, linear, 8, hint)
+    if status == OK:
+        status = can_write(st, linear + HEADER, 16 if compact else 8, hint)
     if status == OK and saved & X87:
         status = can_write(st, linear, FX_MXCSR, hint)
         if status == OK:
@@ -191,15 +217,21 @@ def xrstor(st: State) -> int:
     wide, long = code & XSAVE_WIDE, code & XSAVE_LONG
     fpu = rd64(st, FPU)
     area = fpu + XSAVE_AREA
-    if linear & 63:
-        return general_protection(st, 0)
+    status = may_start(st, linear, hint)
+    if status != OK:
+        return status
     status = fetch(st, linear, HEADER, LEGACY_AND_HEADER - HEADER, HEADER, hint)
+    if status != OK:
+        return status
+    wanted, present, layout = requested(st), ld64(area + HEADER), ld64(area + XCOMP_BV)
+    compact = layout < 0
+    _, status = load(st, linear + area_end(wanted & layout if compact else wanted, layout, compact) - 1, 1, hint)
+    if status == OK:
+        _, status = load(st, linear, 8, hint)
     if status != OK:
         return status
     if not header_is_valid(area, rd64(st, XCR0), code):
         return general_protection(st, 0)
-    wanted, present, layout = requested(st), ld64(area + HEADER), ld64(area + XCOMP_BV)
-    compact = layout < 0
     taken = wanted & present
     mxcsr = taken & SSE if compact else wanted & (SSE | AVX)
 

@@ -17,7 +17,7 @@ from emu.decode.operands import (
     is_immediate,
 )
 from jit import layout
-from jit.semantics.wiring import SCALE_SHIFT, SEGMENT_SHIFT, SIZE_SHIFT, STACK_SEGMENT, WRITE_ACCESS
+from jit.semantics.wiring import SCALE_SHIFT, SEGMENT_SHIFT, SIZE_SHIFT, STACK_SEGMENT, WIDTH_SHIFT, WRITE_ACCESS
 
 MASK64 = (1 << 64) - 1
 STACK_BASES = (Register.SP, Register.BP, Register.ESP, Register.EBP, Register.RSP, Register.RBP)
@@ -81,15 +81,16 @@ class Emitter:
         return Address(a, b | (insn.memory_index_scale.bit_length() - 1) << SCALE_SHIFT, insn.memory_displacement)
 
     def address(self, insn: Instruction, size: int, write: bool = False, stack_bias: int = 0,
-                computed: bool = False, masked: bool = False) -> Address:
+                computed: bool = False, width: int = 0, beyond: int = 0) -> Address:
         """Operand words for an access of `size` bytes to the memory operand, after emitting its segment work.
         `stack_bias` is added to a base of RSP (POP computes its address after the increment). `computed`: the
-        effective address is in the OFFSET slot. `masked`: the segment need not allow it where the temporary opmask
-        is 0."""
+        effective address is in the OFFSET slot. `width`: the segment need only allow those elements of that many
+        bytes that the temporary opmask selects. `beyond`: so many bytes after the operand's start."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
         if self.in_stack_segment(insn):
             b |= STACK_SEGMENT
+        imm += beyond
         if a == layout.gpr(4):
             imm += stack_bias
         if self.bits == 64:
@@ -104,7 +105,9 @@ class Emitter:
         b |= SEGMENT_NUMBER[segment] << SEGMENT_SHIFT | min(size, 255) << SIZE_SHIFT
         if write:
             b |= WRITE_ACCESS
-        self.op(f"linear_seg{'_masked' if masked else ''}.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
+        if width:
+            b |= width.bit_length() - 1 << WIDTH_SHIFT
+        self.op(f"linear_seg{'_masked' if width else ''}.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
 
     def in_stack_segment(self, insn: Instruction) -> bool:

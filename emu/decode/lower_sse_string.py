@@ -5,7 +5,7 @@ from iced_x86 import Instruction, Mnemonic, OpKind
 from emu.decode.emitter import Emitter
 from emu.decode.lowering import lowers
 from emu.decode.names import mnemonic_name
-from emu.decode.operands import OFFSET
+from emu.decode.operands import OFFSET, TMP
 from emu.decode.vector_operands import Form, mnemonics, xmm0
 from jit import layout
 
@@ -34,8 +34,12 @@ def masked_store(e: Emitter, insn: Instruction) -> None:
     f = Form(e, insn)
     f.enter_mmx()
     bits = ADDRESS_BITS[insn.op0_kind]
-    e.op("lea.64" if bits == 64 else f"lea{bits}.64", OFFSET, layout.gpr(7))
+    offset = "lea.64" if bits == 64 else f"lea{bits}.64"
     size = f.size(1)
-    a, b, _ = e.address(insn, size, write=True, computed=True)
+    if size == 16:                                      # the halves are accessed one by one, each from its own offset
+        e.op(offset, OFFSET, layout.gpr(7), imm=8)
+        e.op("lea.64", TMP[0], *e.address(insn, 8, write=True, computed=True))
+    e.op(offset, OFFSET, layout.gpr(7))
+    a, b, _ = e.address(insn, 8, write=True, computed=True)
     e.op(f"maskmov.{size}", f.slot(1), a, b, f.slot(2))
     f.finish()

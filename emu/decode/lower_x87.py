@@ -137,11 +137,13 @@ def push(e: Emitter, insn: Instruction) -> None:
         e.op(f"x87_push_wide.{name}", TMP[1], TMP[0], POINTER, where(e, insn))
 
 
-@lowers(Mnemonic.FST, Mnemonic.FSTP, Mnemonic.FIST, Mnemonic.FISTP, Mnemonic.FISTTP, Mnemonic.FBSTP)
+@lowers(Mnemonic.FST, Mnemonic.FSTP, Mnemonic.FSTPNCE, Mnemonic.FIST, Mnemonic.FISTP, Mnemonic.FISTTP, Mnemonic.FBSTP)
 def store(e: Emitter, insn: Instruction) -> None:
     control = 0 if insn.mnemonic in (Mnemonic.FST, Mnemonic.FIST) else 1 << x87.POPS_SHIFT
     if insn.mnemonic == Mnemonic.FISTTP:
         control |= x87.TRUNCATE
+    if insn.mnemonic == Mnemonic.FSTPNCE:
+        control |= x87.QUIET
     if insn.op0_kind != MEMORY:
         e.op("x87.store_register", 0, layout.ZERO, 0, where(e, insn, control | stack_number(insn.op0_register)))
         return

@@ -145,12 +145,12 @@ class Form:
 
     def _masked_address(self, size: int, mask: int, lanes: int, write: bool = False) -> Address:
         """Operand words for an access under an opmask register of which `lanes` bits count. Outside 64-bit mode the
-        segment is not asked where none of them is set."""
+        segment is asked only for what they select."""
         if self.e.bits == 64:
             return self.e.address(self.insn, size, write)
         if mask != fpu_layout.TEMPORARY_MASK:
-            self.e.op("fold_mask.1", 0, fpu_layout.opmask(mask), imm=(1 << lanes) - 1)
-        return self.e.address(self.insn, size, write, masked=True)
+            self.e.op("fold_mask.64", 0, fpu_layout.opmask(mask), imm=(1 << lanes) - 1)
+        return self.e.address(self.insn, size, write, width=size // lanes)
 
     def lanes(self) -> int:
         """How many bits of the mask count."""

@@ -3,17 +3,17 @@
 from jit import run_slots
 from jit.exits import OK
 from jit.fpu_layout import TEMPORARY_MASK, opmask
-from jit.layout import FPU, SHADOW, SS
-from jit.native import Handler, State, ld64, rd16, rd64, shr, wr64
+from jit.layout import FPU, SEG, SEG_BASE, SEG_BYTES, SHADOW, SS
+from jit.native import Handler, State, inline, ld64, rd16, rd64, shr, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STACK
 from jit.semantics.operands import WIDE, effective, read, truncate, write
 from jit.semantics.segmentation import READ, WRITE, linear_address
 from jit.semantics.stacking import peek, set_stack_pointer, stack_pointer
-from jit.semantics.wiring import SEGMENT_SHIFT, SIZE_SHIFT, WRITE_ACCESS
+from jit.semantics.wiring import SEGMENT_SHIFT, SIZE_SHIFT, WIDTH_SHIFT, WRITE_ACCESS
 from jit.slots import call_with
 
-ANY_SELECTED = opmask(TEMPORARY_MASK)
+SELECTED = opmask(TEMPORARY_MASK)
 
 
 @op("linear_seg", 16, 32)
@@ -30,15 +30,33 @@ def linear_seg(bits: int) -> Handler:
     return linear_seg
 
 
+@inline
+def selected_allowed(st: State, segment: int, offset: int, width: int, access: int) -> int:
+    """Status of the accesses to the elements of `width` bytes that the temporary opmask selects."""
+    mask = ld64(rd64(st, FPU) + SELECTED)
+    status = OK
+    while mask != 0 and status == OK:
+        if mask & 1:
+            _, status = linear_address(st, segment, offset & 0xFFFFFFFF, width, access)
+        mask = shr(mask, 1)
+        offset += width
+    return status
+
+
 @op("linear_seg_masked", 16, 32)
 def linear_seg_masked(bits: int) -> Handler:
-    """The same for an operand of which nothing is accessed where the temporary opmask is 0 (SDM Vol. 2A 2.7.5)."""
+    """The same for an operand of which the elements are accessed that the temporary opmask selects: the others need
+    not be allowed (SDM Vol. 2A 2.7.5)."""
     def linear_seg_masked(st: State, d: int, a: int, b: int, imm: int) -> int:
         offset = truncate(effective(st, a, b, imm), bits)
         access = WRITE if b & WRITE_ACCESS else READ
-        linear, status = linear_address(st, shr(b, SEGMENT_SHIFT) & 7, offset, shr(b, SIZE_SHIFT) & 0xFF, access)
-        if status != OK and ld64(rd64(st, FPU) + ANY_SELECTED) != 0:
-            return status
+        segment = shr(b, SEGMENT_SHIFT) & 7
+        linear, status = linear_address(st, segment, offset, shr(b, SIZE_SHIFT) & 0xFF, access)
+        if status != OK:
+            status = selected_allowed(st, segment, offset, 1 << (shr(b, WIDTH_SHIFT) & 3), access)
+            if status != OK:
+                return status
+            linear = (rd64(st, SEG + SEG_BYTES * segment + SEG_BASE) + offset) & 0xFFFFFFFF
         wr64(st, d, linear)
         return OK
     return linear_seg_masked

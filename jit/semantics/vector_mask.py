@@ -137,8 +137,8 @@ def select_lowest(element: ir.IntType, zeroing: bool) -> Callable[[Kernel], None
 
 
 def fold_mask(k: Kernel) -> None:
-    """K8: bit n says whether mask A selects an element whose number modulo the operation's width is n. The immediate
-    has a one for each element."""
+    """K8: bit n says whether mask A selects an element whose number modulo the operation's width is n; of 64, mask A
+    itself. The immediate has a one for each element."""
     value = k.b.and_(k.scalar(k.a, I64), k.imm)
     half = 32
     while half >= k.size:
@@ -212,6 +212,6 @@ for _bytes, _type in ELEMENTS.items():
     define(f"neutral_low{_bytes}", neutral_lowest(_type), 16)
     define(f"signs{_bytes}", signs(_type), *WIDE)
     define(f"sign_low{_bytes}", sign_lowest(_type), 16)
-define("fold_mask", fold_mask, 1, 2, 4, 8)
+define("fold_mask", fold_mask, 1, 2, 4, 8, 64)
 define("round_static", round_static, 8)
 define("round_restore", round_restore, 8)

@@ -14,6 +14,7 @@ from jit.semantics.operands import effective, hint
 from jit.semantics.segmentation import READ, WRITE, linear_address
 from jit.semantics.wiring import (
     GATHER_COUNT,
+    GATHER_COUNTS,
     GATHER_MASK,
     GATHER_SCALE,
     GATHER_SEGMENT,
@@ -22,7 +23,7 @@ from jit.semantics.wiring import (
     STACK_SEGMENT,
     VECTOR_OFFSET,
 )
-from jit.slow import ALIGNED
+from jit.slow import ALIGNED, check_address, wrap
 
 FLAT, NARROW, SEGMENTED = "flat", "narrow", "segmented"
 FORMS = tuple((element, size, form) for element in (4, 8) for size in (16, 32) for form in (FLAT, SEGMENTED))
@@ -42,6 +43,20 @@ def element_address(st: State, start: int, at: int, b: int, size: int, form: str
     return linear_address(st, shr(b, MASK_SEGMENT) & 7, (start + at) & 0xFFFFFFFF, size, access)
 
 
+@inline
+def fault_of_moves(st: State, start: int, mask: int, b: int, element: int, size: int, form: str, access: int) -> int:
+    """FAULT, after an element's fault: an address that is not canonical or that the segment does not allow, of any
+    chosen element, comes before the page faults of others, as processors do it."""
+    for at in range(0, size, element):
+        if chosen(mask + at, element):
+            linear, status = element_address(st, start, at, b, element, form, access)
+            if status == OK:
+                status = check_address(st, wrap(st, linear, hint(b)), element, hint(b))
+            if status != OK:
+                return status
+    return FAULT
+
+
 @op("mask_load", *FORMS)
 def mask_load(element: int, size: int, form: str) -> Handler:
     """Elements left out become zero. The segment need not allow them, either (form SEGMENTED)."""
@@ -55,6 +70,8 @@ def mask_load(element: int, size: int, form: str) -> Handler:
                 linear, status = element_address(st, start, at, b, element, form, READ)
                 if status == OK:
                     value, status = load(st, linear, element, hint(b) | ALIGNED)
+                if status == FAULT:
+                    return fault_of_moves(st, start, mask, b, element, size, form, READ)
                 if status != OK:
                     return status
             store_host(fpu + VECTOR_BUFFER + at, element, value)
@@ -74,6 +91,8 @@ def mask_store(element: int, size: int, form: str) -> Handler:
                 linear, status = element_address(st, start, at, b, element, form, WRITE)
                 if status == OK:
                     status = probe(st, linear, element, hint(b) | ALIGNED)
+                if status == FAULT:
+                    return fault_of_moves(st, start, mask, b, element, size, form, WRITE)
                 if status != OK:
                     return status
         for at in range(0, size, element):
@@ -110,35 +129,50 @@ def indexed_address(st: State, start: int, indices: int, index: int, scale: int,
     return linear, OK
 
 
-@op("gather", *((e, i, form) for e in (4, 8) for i in (4, 8) for form in (FLAT, NARROW, SEGMENTED)))
-def gather(element: int, index: int, form: str) -> Handler:
-    """Elements of `element` bytes at base + index * scale + displacement, the lowest first. What was loaded before one
-    faults stays loaded, and its mask element is clear, so that the instruction goes on there (SDM Vol. 2C VGATHERDPS).
+@inline
+def gather_elements(st: State, d: int, a: int, b: int, imm: int, element: int, index: int, form: str,
+                    mask: int) -> tuple[int, int, int]:
+    """(elements done, elements loaded, status): load the elements that `mask` has a bit for into the buffer, where the
+    others are those of the destination, the lowest first.
 
     Word A is the base's slot and the immediate the displacement, B and D are packed as jit/semantics/wiring.py says.
     Addresses are of 64 bits (FLAT, with the segment's base in the base), of 32 bits in 64-bit mode (NARROW), or
     offsets that the segment must allow (SEGMENTED)."""
+    fpu = rd64(st, FPU)
+    indices, buffer = fpu + (b & VECTOR_OFFSET), fpu + VECTOR_BUFFER
+    scale, count, segment = (shr(b, GATHER_SCALE) & 3, shr(b, GATHER_COUNT) & GATHER_COUNTS,
+                             shr(d, GATHER_SEGMENT) & 15)
+    start = rd64(st, a) + imm
+    memmove(buffer, fpu + (d & VECTOR_OFFSET), VECTOR_BYTES)
+    done, loaded, status = 0, 0, OK
+    while done < count:
+        if shr(mask, done) & 1:
+            linear, status = indexed_address(st, start, indices + done * index, index, scale, segment, element, form,
+                                             READ)
+            value = 0
+            if status == OK:
+                value, status = load(st, linear, element, ((d & STACK_SEGMENT) >> 6) | ALIGNED)
+            if status != OK:
+                break
+            store_host(buffer + done * element, element, value)
+            loaded += 1
+        done += 1
+    return done, loaded, status
+
+
+@op("gather", *((e, i, form) for e in (4, 8) for i in (4, 8) for form in (FLAT, NARROW, SEGMENTED)))
+def gather(element: int, index: int, form: str) -> Handler:
+    """What was loaded before an element faults stays loaded, and its mask element is clear, so that the instruction
+    goes on there (SDM Vol. 2C VGATHERDPS)."""
     def gather(st: State, d: int, a: int, b: int, imm: int) -> int:
         fpu = rd64(st, FPU)
-        to, indices, mask = (fpu + (d & VECTOR_OFFSET), fpu + (b & VECTOR_OFFSET),
-                             fpu + (shr(b, GATHER_MASK) & VECTOR_OFFSET))
-        scale, count, segment = shr(b, GATHER_SCALE) & 3, shr(b, GATHER_COUNT) & 15, shr(d, GATHER_SEGMENT) & 15
-        start = rd64(st, a) + imm
-        buffer = fpu + VECTOR_BUFFER
-        memmove(buffer, to, VECTOR_BYTES)
-        done, loaded, status = 0, 0, OK
-        while done < count:
-            if chosen(mask + done * element, element):
-                linear, status = indexed_address(st, start, indices + done * index, index, scale, segment, element,
-                                                 form, READ)
-                value = 0
-                if status == OK:
-                    value, status = load(st, linear, element, ((d & STACK_SEGMENT) >> 6) | ALIGNED)
-                if status != OK:
-                    break
-                store_host(buffer + done * element, element, value)
-                loaded += 1
-            done += 1
+        to, mask, buffer = (fpu + (d & VECTOR_OFFSET), fpu + (shr(b, GATHER_MASK) & VECTOR_OFFSET),
+                            fpu + VECTOR_BUFFER)
+        count = shr(b, GATHER_COUNT) & GATHER_COUNTS
+        bits = 0
+        for i in range(count):
+            bits |= int(chosen(mask + i * element, element)) << i
+        done, loaded, status = gather_elements(st, d, a, b, imm, element, index, form, bits)
         if status != OK and status != FAULT:
             return status
         size = count * element

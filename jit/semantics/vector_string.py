@@ -6,7 +6,7 @@ from jit.access import probe, store
 from jit.exits import OK
 from jit.flags import CF, OF, SF, ZF, set_status
 from jit.fpu_layout import xmm
-from jit.layout import FPU, gpr
+from jit.layout import FPU, TMP, gpr
 from jit.native import Handler, State, ctlz, cttz, ld8, rd64, shr, st8, st64, sx32, wr64
 from jit.registry import op
 from jit.semantics.operands import effective, hint
@@ -14,6 +14,7 @@ from jit.simd_string import CARRY, HIGHEST, OVERFLOW, SIGN, WORDS, ZERO
 from jit.slow import check_address, wrap
 
 RAX, RCX, RDX, XMM0 = gpr(0), gpr(1), gpr(2), xmm(0)
+UPPER = TMP                         # maskmov: the address of the upper half (emu/decode/lower_sse_string.py)
 pure_string = types.ExternalFunction("strata_pure_string", types.int64(*[types.int64] * 6))
 
 
@@ -47,21 +48,26 @@ def pcmpstr(result: int, width: int) -> Handler:
 
 @op("maskmov", 8, 16)
 def maskmov(size: int) -> Handler:
-    """MASKMOVDQU, MASKMOVQ: the bytes of D whose bytes in the vector at offset `imm` are negative. Like Intel's
-    processors it checks the whole operand, the upper half first; the manual leaves that open."""
+    """MASKMOVDQU, MASKMOVQ: the bytes of D whose bytes in the vector at offset `imm` are negative. The upper half of 16
+    goes to the address in UPPER. Like Intel's processors it checks the whole operand, the upper half first; the
+    manual leaves that open."""
     def maskmov(st: State, d: int, a: int, b: int, imm: int) -> int:
         linear = effective(st, a, b, 0)
-        status = check_address(st, wrap(st, linear, hint(b)), size, hint(b))
+        upper = rd64(st, UPPER) if size == 16 else linear
+        status = check_address(st, wrap(st, linear, hint(b)), 8, hint(b))
+        if status == OK:
+            status = check_address(st, wrap(st, upper, hint(b)), 8, hint(b))
+        if status == OK:
+            status = probe(st, upper, 8, hint(b))
+        if status == OK:
+            status = probe(st, linear, 8, hint(b))
         if status != OK:
             return status
         fpu = rd64(st, FPU)
-        for half in range(size - 8, -8, -8):
-            status = probe(st, linear + half, 8, hint(b))
-            if status != OK:
-                return status
         for i in range(size):
             if ld8(fpu + imm + i) & 0x80:
-                status = store(st, linear + i, 1, hint(b), ld8(fpu + d + i))
+                to = linear + i if i < 8 else upper + (i - 8)
+                status = store(st, to, 1, hint(b), ld8(fpu + d + i))
                 if status != OK:
                     return status
         return OK

@@ -9,6 +9,7 @@ SCALE_SHIFT = 12        # bits 13:12: log2 of its scale
 STACK_SEGMENT = 0x4000  # bit 14: the segment is SS (in 64-bit mode a non-canonical address is then #SS)
 WRITE_ACCESS = 0x8000   # bit 15: the access writes
 SEGMENT_SHIFT = 16      # linear_seg: segment register number in bits 18:16; linear_base: slot of the base in 31:16
+WIDTH_SHIFT = 19        # linear_seg_masked: log2 of an element's bytes in bits 20:19
 SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24
 MASK_SHIFT = 16         # mask_load, mask_store: place of the mask in the FPU file in bits 27:16
 MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
@@ -17,6 +18,7 @@ MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
 # segment register's number from bit 16 (8: none); B the indices in bits 11:0, then the mask, log2 of the scale, and
 # the number of elements.
 VECTOR_OFFSET, GATHER_SEGMENT, GATHER_MASK, GATHER_SCALE, GATHER_COUNT, NO_SEGMENT = 0xFFF, 16, 12, 24, 26, 8
+GATHER_COUNTS = 31      # of elements: up to 16
 
 # VECTOR_GATE (jit/vector_gate.py): CR0.EM, CR0.TS, no CR4.OSFXSR, AVX or AVX-512 state not enabled
 EMULATE, SWITCHED, NO_SSE, NO_AVX, NO_AVX512 = 1, 2, 4, 8, 16

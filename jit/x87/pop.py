@@ -18,6 +18,7 @@ from jit.x87.push import push
 from jit.x87.sources import (
     FROM_SHIFT,
     POPS_SHIFT,
+    QUIET,
     TO_DECIMAL,
     TO_F32,
     TO_F64,
@@ -103,9 +104,11 @@ def x87_stored(f: int, control: int) -> int:
 
 
 def x87_store_register(f: int, control: int, raw: int) -> int:
-    """FST ST(i), FSTP ST(i)."""
+    """FST ST(i), FSTP ST(i); and FSTPNCE, which neither copies an empty register nor reports it, but pops it."""
     fsw, cw = status_word(f), control_word(f)
     flags = 0
+    if control & QUIET and is_empty(f, fsw, 0):
+        return finish(f, popped(f, fsw, 1), cw, 0)
     sig, top = significand(f, fsw, 0), sign_exponent(f, fsw, 0)
     if is_empty(f, fsw, 0):
         flags = UNDERFLOW

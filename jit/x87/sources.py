@@ -15,6 +15,7 @@ FROM_REGISTER, FROM_F32, FROM_F64, FROM_I16, FROM_I32, FROM_I64, FROM_ZERO = 0, 
 # Where a store goes to: TO_* and the bytes it writes
 TO_F32, TO_F64, TO_F80, TO_I16, TO_I32, TO_I64, TO_DECIMAL = 0, 1, 2, 3, 4, 5, 6
 TRUNCATE = VARIANT          # FISTTP
+QUIET = VARIANT             # FSTPNCE
 
 # Operand word D of a store to memory: bit 0 FISTTP, above it the segment register number + 1 if that must be writable
 STORE_TRUNCATES, STORE_SEGMENT_SHIFT = 1, 1

@@ -259,3 +259,15 @@ def test_opmask_shifts_and_tests() -> None:
         plane = rig(mask=mask)
         plane.run("c5f898c9" + HLT)             # KORTESTW K1, K1
         assert plane.get("flags") & 0x8D5 == flags
+
+
+@pytest.mark.parametrize("code", ["c4e27d2d0b", "c4e27d2f0b"], ids=["load", "store"])   # VMASKMOVPD of [RBX] by YMM0
+@pytest.mark.parametrize(("chosen", "vector"), [((0,), PF), ((1,), GP), ((0, 1), GP)])
+def test_vex_masks_report_a_non_canonical_element_before_the_page_fault_of_another(
+        code: str, chosen: tuple[int, ...], vector: int) -> None:
+    plane = rig()
+    plane.set("rbx", (1 << 47) - 8)
+    for lane in range(4):
+        plane.plane.fpu_set(xmm(0) + 8 * lane, 1 << 63 if lane in chosen else 0)
+    plane.run(code + HLT)
+    assert plane.vector() == vector

@@ -71,3 +71,10 @@ def test_instructions_that_do_not_wait_ignore_a_pending_error(plane, code):
 
 def test_not_available_comes_before_a_pending_error(plane):
     assert execute(plane, FLD1, NE | TS, PENDING) == (exits.RUNTIME, NM)
+
+
+@pytest.mark.parametrize("code, status_word", [("d9d9", 0x0800), ("ddd9", 0x0841)], ids=["FSTPNCE", "FSTP"])
+def test_only_fstp_reports_an_empty_register(plane, code, status_word):
+    """FSTPNCE pops and does nothing else (which manuals do not say; measured)."""
+    assert execute(plane, bytes.fromhex(code), NE)[0] == exits.EVENT
+    assert plane.fpu_get(fpu_layout.FSW) & 0xFFFF == status_word

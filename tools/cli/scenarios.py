@@ -1,7 +1,7 @@
 """`strata info --scenarios`: the scenarios of the specifications, the tests that show them, and whether those pass.
 
 A table is a file tests/scenarios/NAME.json: `title`, `tests` (directory), `prefix` and `scenarios` (number -> title).
-The tests of scenario 7 are the functions in that directory whose names start with test_, the prefix, and 7_.
+The tests of scenario 7 (or 7a) are the functions in that directory whose names start with test_, the prefix, and 7_.
 """
 import json
 import re
@@ -51,7 +51,7 @@ def _tests(directory: Path, prefix: str) -> dict[str, list[str]]:
     """Scenario number -> names of its tests."""
     found: dict[str, list[str]] = {}
     for path in sorted(directory.rglob("test_*.py")):
-        for match in re.finditer(rf"^def (test_{re.escape(prefix)}(\d+)_\w+)", path.read_text(), re.MULTILINE):
+        for match in re.finditer(rf"^def (test_{re.escape(prefix)}(\d+[a-z]?)_\w+)", path.read_text(), re.MULTILINE):
             found.setdefault(match[2], []).append(match[1])
     return found
 

@@ -34,7 +34,8 @@ def document(coverage: Coverage) -> str:
     parts += ["\n## Not comparable on a host\n\n", *_incomparable(coverage)]
     parts += ["\n## Deliberately absent\n\nThese raise #UD, or do nothing where the manual says so.\n\n", *_absent()]
     parts += ["\n## Undefined flags\n\nWhat the manual leaves undefined the engine does as Intel's current processors "
-              "do: all of it is stable there.\n\n", *_flags()]
+              "do, where all of it is stable. OF after rotates alone is as on an 80386, whose results test386.asm "
+              "checks; current processors set it as a rotate of the same operand by 1 would.\n\n", *_flags()]
     return "".join(parts)
 
 

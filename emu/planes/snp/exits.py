@@ -1,0 +1,47 @@
+"""Exit codes of an SNP guest: the processor's (APM Vol. 2, appendix C) and the GHCB's (GHCB specification, table 6)."""
+
+EXCP = 0x40                     # + vector
+READ_DR7, WRITE_DR7 = 0x27, 0x37
+INTR, NMI, SMI, INIT, VINTR = 0x60, 0x61, 0x62, 0x63, 0x64
+RDTSC, RDPMC, CPUID, IRET, INVD, PAUSE, HLT, INVLPG = 0x6E, 0x6F, 0x72, 0x74, 0x76, 0x77, 0x78, 0x79
+IOIO, MSR, SHUTDOWN, VMMCALL, RDTSCP, WBINVD = 0x7B, 0x7C, 0x7F, 0x81, 0x87, 0x89
+MONITOR, MWAIT, MWAIT_CONDITIONAL, XSETBV, RDPRU, EFER_WRITE_TRAP, CR0_WRITE_TRAP = (
+    0x8A, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90)
+INVLPGB, INVLPGB_ILLEGAL, BUSLOCK, IDLE_HLT = 0xA0, 0xA1, 0xA5, 0xA6
+NPF, VMGEXIT, PAGE_NOT_VALIDATED, NOT_RESTARTABLE = 0x400, 0x403, 0x404, 0x406
+VMEXIT_VC = EXCP + 29           # reflected #VC (APM Vol. 2, 15.36.9)
+INVALID, BUSY, IDLE_REQUIRED, INVALID_PMC = -1, -2, -3, -4
+
+MMIO_READ, MMIO_WRITE, NMI_COMPLETE, AP_RESET_HOLD, AP_JUMP_TABLE = (0x8000_0000 + n for n in range(1, 6))
+PSC, GUEST_REQUEST, EXT_GUEST_REQUEST, AP_CREATION, HV_DOORBELL, HV_IPI, HV_TIMER, APIC_IDS, RUN_VMPL = (
+    0x8000_0000 + n for n in range(0x10, 0x19))
+SECURE_AVIC, CONFIGURE_INJECTION, DISABLE_ALTERNATE_INJECTION, SPECIFIC_EOI = (
+    0x8000_0000 + n for n in range(0x1A, 0x1E))
+TIO_GUEST_REQUEST, HV_FEATURES, TERMINATE, UNSUPPORTED = 0x8000_0020, 0x8000_FFFD, 0x8000_FFFE, 0x8000_FFFF
+
+NAMES = {
+    READ_DR7: "read of DR7", WRITE_DR7: "write of DR7", INTR: "INTR", NMI: "NMI", SMI: "SMI", INIT: "INIT",
+    VINTR: "VINTR", RDTSC: "RDTSC", RDPMC: "RDPMC", CPUID: "CPUID", IRET: "IRET", INVD: "INVD", PAUSE: "PAUSE",
+    HLT: "HLT", INVLPG: "INVLPG", IOIO: "IOIO", MSR: "MSR", SHUTDOWN: "SHUTDOWN", VMMCALL: "VMMCALL",
+    RDTSCP: "RDTSCP", WBINVD: "WBINVD", MONITOR: "MONITOR", MWAIT: "MWAIT", MWAIT_CONDITIONAL: "conditional MWAIT",
+    XSETBV: "XSETBV", RDPRU: "RDPRU", EFER_WRITE_TRAP: "EFER write trap", CR0_WRITE_TRAP: "CR0 write trap",
+    INVLPGB: "INVLPGB", INVLPGB_ILLEGAL: "illegal INVLPGB", BUSLOCK: "BUSLOCK", IDLE_HLT: "IDLE_HLT",
+    NPF: "NPF", VMGEXIT: "VMGEXIT", PAGE_NOT_VALIDATED: "PAGE_NOT_VALIDATED", NOT_RESTARTABLE: "NOT_RESTARTABLE",
+    VMEXIT_VC: "VC", INVALID: "INVALID", BUSY: "BUSY", IDLE_REQUIRED: "IDLE_REQUIRED", INVALID_PMC: "INVALID_PMC",
+    MMIO_READ: "MMIO read", MMIO_WRITE: "MMIO write", NMI_COMPLETE: "NMI complete", AP_RESET_HOLD: "AP reset hold",
+    AP_JUMP_TABLE: "AP jump table", PSC: "page state change", GUEST_REQUEST: "SNP guest request",
+    EXT_GUEST_REQUEST: "SNP extended guest request", AP_CREATION: "SNP AP creation", HV_DOORBELL: "#HV doorbell page",
+    HV_IPI: "#HV IPI", HV_TIMER: "#HV timer", APIC_IDS: "APIC IDs", RUN_VMPL: "SNP run VMPL",
+    SECURE_AVIC: "Secure AVIC", CONFIGURE_INJECTION: "configure interrupt injection",
+    DISABLE_ALTERNATE_INJECTION: "disable alternate injection", SPECIFIC_EOI: "specific EOI",
+    TIO_GUEST_REQUEST: "TIO guest request", HV_FEATURES: "hypervisor feature support", TERMINATE: "termination",
+    UNSUPPORTED: "unsupported event",
+}
+NPF_ENCRYPTED, NPF_RMP, NPF_FINAL, NPF_TABLE = 1 << 34, 1 << 31, 1 << 32, 1 << 33     # EXITINFO1 of NPF (15.36.10)
+NPF_SIZE_MISMATCH, NPF_VMPL, NPF_SSS = 1 << 35, 1 << 36, 1 << 37
+
+
+def name(code: int) -> str:
+    """A code for people: "NAME (0x72)"."""
+    known = NAMES.get(code) or (f"exception {code - EXCP}" if EXCP <= code < EXCP + 32 else "unknown exit")
+    return f"{known} ({code:#x})"
