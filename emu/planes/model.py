@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from emu.mem.ram import PAGE
+from emu.planes.layers import Layer, denials
+
 if TYPE_CHECKING:
     from emu.load.model import Image
     from emu.plane import Plane
@@ -48,6 +51,12 @@ class PlaneModel:
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
         raise NotImplementedError
+
+    def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> Sequence[Layer]:
+        """Every decision of the design about a plane's accesses to the page of an address, for debuggers: one for each
+        that can deny, whether it does or not. Unless a design knows better, what its table denies is one layer."""
+        return [Layer("memory attributes", denied)
+                for denied in denials(vcpu.machine, plane, gpa // PAGE, 1) if denied]
 
     # --- what a plane may intercept of others; each of these is asked before the access is made ------------------
 

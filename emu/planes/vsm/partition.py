@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.plane import Plane
     from emu.planes.journal import Intercept
+    from emu.planes.layers import Layer
     from emu.vcpu import VCpu
 
 # Imported for the hypercalls that they register.
@@ -141,6 +142,10 @@ class Partition(PlaneModel):
 
     def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
         self.intercepts.memory(self.vps[vcpu.index], plane)
+
+    def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> list[Layer]:
+        """The masks of the VTLs above."""
+        return self.protections.layers(plane.number, gpa, self.vps[vcpu.index].mbec_active(plane.number))
 
     def register_trapped(self, vcpu: VCpu, plane: Plane) -> None:
         self.intercepts.register(self.vps[vcpu.index], plane)
