@@ -12,8 +12,9 @@ from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.inputs import InputLog
 from emu.isa import cpu as cpus
+from emu.load.beside import load_beside
 from emu.load.image import load_image
-from emu.load.model import Image
+from emu.load.model import Image, ImageError
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
 from emu.paravirt import AVAILABLE as PARAVIRT
@@ -139,13 +140,22 @@ class Machine(Scheduling):
         return f"plane {number}" if self.plane_model is None else self.plane_model.plane_name(number)
 
     def load(self, path: str | None, kind: str = "auto", load_address: int | None = None, mode: int | None = None,
-             initrd: str | None = None, append: str = "", bios: str | None = None) -> Image:
-        """Load an image and put the machine at its entry. ImageError: nothing was changed."""
+             initrd: str | None = None, append: str = "", bios: str | None = None, vtl1: str | None = None) -> Image:
+        """Load an image and put the machine at its entry. `vtl1`: an image that runs first, in VTL1 of Hyper-V's planes
+        (emu/load/beside.py). ImageError: nothing was changed."""
+        above, reserved = None, 0
+        if vtl1 is not None:
+            if self.plane_model is None or not self.plane_model.launches:
+                raise ImageError(vtl1, "vtl1", "only a machine with planes 'vsm' has a VTL1")
+            above, reserved = load_beside(vtl1, self.memory_size)
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
-                           initrd=initrd, append=append, bios=bios)
+                           initrd=initrd, append=append, bios=bios, reserved=reserved,
+                           vcpus=self.vcpu_count)
+        if image.launch is not None and self.options["planes"] != "snp":
+            raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
         self.map.load(image)
-        self.symbols = SymbolTable(image.symbols)
+        self.symbols = SymbolTable(image.symbols + (above.symbols if above else ()))
         for vcpu in self.vcpus:
             boot.reset(vcpu.plane)
             vcpu.plane.reset_fpu()
@@ -154,6 +164,9 @@ class Machine(Scheduling):
             self._shadow_changed(self._shadow)
         firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
         boot.start(self.vcpus[0].plane, image.boot)
+        if above is not None and self.plane_model is not None:
+            self.map.load(above)
+            self.plane_model.launch(above)
         return image
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:

@@ -66,6 +66,7 @@ FUNCTIONS = {
     "step_group": (stepping.step_group, types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),
     "flush_all": (tlb.flush_all_translations, _STATE),
+    "flush_data": (tlb.flush_data, _STATE),
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),

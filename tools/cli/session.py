@@ -70,7 +70,7 @@ class Session:
         args = self._args
         try:
             machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                         append=args.append, bios=args.bios)
+                         append=args.append, bios=args.bios, vtl1=args.vtl1)
         except ImageError as error:
             raise BadInput(one_line(error)) from error
         except OSError as error:
