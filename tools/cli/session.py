@@ -43,7 +43,6 @@ class Session:
     def _build(self, progress: Progress) -> Any:
         args = self._args
         progress("loading the engine")
-        from emu.load.model import ImageError
         from emu.machine import Machine
         progress("")
 
@@ -57,7 +56,7 @@ class Session:
                               test_device=args.test_device, disks=args.disk or (),
                               virtio_console=args.virtio_console, paravirt=args.paravirt, serial_out=serial_out,
                               debug_out=debug_out, report=self._say, progress=progress)
-        except (ValueError, ImageError) as error:       # a CPU model, policy, disk or combination that there is not
+        except ValueError as error:       # a CPU model, policy, disk or combination that there is not
             raise BadInput(one_line(error)) from error
         if args.trace:
             if not hasattr(machine, "trace"):

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from emu.load.model import ImageError
-
 SECTOR = 512
 
 
@@ -17,14 +15,14 @@ class Disk:
     """Sectors of 512 bytes; a last one that the file does not fill ends in zeros."""
 
     def __init__(self, path: str) -> None:
-        """ImageError: the file cannot be read, or is empty."""
+        """ValueError: the file cannot be read, or is empty."""
         try:
             self._file = Path(path).open("rb")
             size = self._file.seek(0, 2)
         except OSError as error:
-            raise ImageError(path, "disk image", f"cannot be read: {error.strerror}") from None
+            raise ValueError(f"{path}: disk image: cannot be read: {error.strerror}") from None
         if size == 0:
-            raise ImageError(path, "disk image", "the file is empty")
+            raise ValueError(f"{path}: disk image: the file is empty")
         self.path, self.sectors = path, -(-size // SECTOR)
         self._written: dict[int, bytes] = {}
 
