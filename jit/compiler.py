@@ -51,7 +51,6 @@ class Compiler:
         self.functions: dict[str, int] = {}         # runtime function -> address
         self._compilable: dict[str, bool] = {}
         self._names_slot: dict[str, bool] = {}
-        self.built = 0                              # functions compiled in this process, not taken from the cache
         self.progress: Callable[[str], None] | None = None
         for name in EXIT_OPS:
             self.op_id(name)
@@ -129,7 +128,8 @@ class Compiler:
 
     def _compile(self, key: str, build: Callable[[], Compiled]) -> Compiled:
         """Build a function, or wait for the process that already does."""
-        if self.built == 0 and self.help_wanted:
+        if self.help_wanted:
+            self.help_wanted = False
             warm.start()
         if not self.cache.claim(key):
             found = self.cache.wait(key)
@@ -137,7 +137,6 @@ class Compiler:
                 return found
         try:
             found = build()
-            self.built += 1
             self.cache.put(key, found)
             return found
         finally:
