@@ -51,6 +51,7 @@ class Compiler:
         self.functions: dict[str, int] = {}         # runtime function -> address
         self._compilable: dict[str, bool] = {}
         self._names_slot: dict[str, bool] = {}
+        self.built = 0                              # functions compiled in this process, not taken from the cache
         self.progress: Callable[[str], None] | None = None
         for name in EXIT_OPS:
             self.op_id(name)
@@ -137,6 +138,7 @@ class Compiler:
                 return found
         try:
             found = build()
+            self.built += 1
             self.cache.put(key, found)
             return found
         finally:
