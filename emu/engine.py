@@ -24,7 +24,7 @@ _ACCESS_NOTE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "run_group",
-          "select", "note_write", "flush_all", "withdraw_writes", "update_mode")
+          "select", "note_write", "flush_all", "flush_data", "withdraw_writes", "update_mode")
 
 
 class Engine:

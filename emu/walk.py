@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.plane import Plane
 
-CR0_PG, CR4_PSE, CR4_PAE, EFER_LMA = 1 << 31, 1 << 4, 1 << 5, 1 << 10
+CR0_PG, CR4_PSE, CR4_PAE, CR4_LA57, EFER_LMA = 1 << 31, 1 << 4, 1 << 5, 1 << 12, 1 << 10
 PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NX = 1 << 63
 FRAME = 0x000F_FFFF_FFFF_F000
-LEVELS = {4: "PML4E", 3: "PDPTE", 2: "PDE", 1: "PTE"}
+LEVELS = {5: "PML5E", 4: "PML4E", 3: "PDPTE", 2: "PDE", 1: "PTE"}
 
 
 class Level(NamedTuple):
@@ -72,7 +72,7 @@ def walk(machine: Machine, plane: Plane, linear: int) -> Walk:
     c_bit = plane.get(layout.C_BIT)
     cr3, levels = plane.get(layout.CR3) & ~c_bit, []
     if plane.get(layout.EFER) & EFER_LMA:
-        table, depth, width = cr3 & FRAME, 4, 8
+        table, depth, width = cr3 & FRAME, 5 if plane.get(layout.CR4) & CR4_LA57 else 4, 8
     elif plane.get(layout.CR4) & CR4_PAE:
         pdpte = plane.get(layout.PDPTE + 8 * (linear >> 30 & 3))
         levels.append(Level("PDPTE", (cr3 & 0xFFFFFFE0) + 8 * (linear >> 30 & 3), pdpte))

@@ -38,6 +38,7 @@ from jit.native import State, inline, rd64, wr64
 from jit.paging import (
     CR0_PG,
     CR0_WP,
+    CR4_LA57,
     CR4_PAE,
     CR4_PGE,
     CR4_PSE,
@@ -48,13 +49,14 @@ from jit.paging import (
     P,
     read_entry,
 )
+from jit.protection_keys import CR4_PKE, CR4_PKS
 from jit.second_stage import denied_status
 from jit.traps import trap, trap_control
 from jit.watch import CR4_DE, ENABLED, enabled
 
 CR0_ET, CR0_NW, CR0_CD, CR0_BITS = 1 << 4, 1 << 29, 1 << 30, 0xE005003F
 CR4_PCIDE = 1 << 17
-CR4_FLUSHING = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP
+CR4_FLUSHING = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS
 EFER_LME = 1 << 8
 NO_FLUSH = -(1 << 63)                               # CR3 bit 63 under PCIDE
 PDPTE_RESERVED = 0x1E6
@@ -139,6 +141,8 @@ def write_cr3(st: State, value: int) -> int:
 def write_cr4(st: State, value: int) -> int:
     old, cr0, efer = rd64(st, CR4), rd64(st, CR0), rd64(st, EFER)
     if value & ~rd64(st, CR4_VALID) or (efer & EFER_LMA and value & CR4_PAE == 0):
+        return general_protection(st, 0)
+    if (value ^ old) & CR4_LA57 and efer & EFER_LMA:
         return general_protection(st, 0)
     if value & ~old & CR4_PCIDE and (efer & EFER_LMA == 0 or rd64(st, CR3) & 0xFFF):
         return general_protection(st, 0)

@@ -68,6 +68,7 @@ DR = _at("dr", 8, 4)
 DR6 = _at("dr6")
 DR7 = _at("dr7")
 CPL = _at("cpl")
+LINEAR_SHIFT = _at("linear_shift")    # derived (jit/mode.py): 64 minus the bits of a linear address, 48 or 57
 EFER = _at("efer")
 STAR = _at("star")
 LSTAR = _at("lstar")
@@ -81,6 +82,7 @@ PAT = _at("pat")
 TSC_AUX = _at("tsc_aux")
 TSC_OFFSET = _at("tsc_offset")
 APIC_BASE = _at("apic_base")
+PKRS = _at("pkrs")                  # IA32_PKRS: rights of supervisor pages by protection key
 PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
 
 # --- derived from the above whenever they change (jit/mode.py) -------------------------------------------------------
@@ -175,6 +177,10 @@ TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is interc
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
 
+# --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
+KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
+KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
+
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
 PMAP_PAGES = _at("pmap_pages")
@@ -210,7 +216,10 @@ JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-
 TLB_READ, TLB_WRITE, TLB_ADDEND, TLB_GPA = 0, 8, 16, 24
 CODE_TLB = DATA_ENTRIES << DATA_SHIFT
 JUMP_CACHE = CODE_TLB + (CODE_ENTRIES << CODE_SHIFT)
-SET_BYTES = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)
+CODE_FILTER = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)    # a bit for each page hash that code was fetched from
+FILTER_BITS = 4096
+SET_USED = CODE_FILTER + FILTER_BITS // 8                   # 1: the set may have valid entries
+SET_BYTES = SET_USED + 64
 TLB_INVALID = 1                         # a tag that no page-aligned address equals
 
 

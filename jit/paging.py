@@ -30,17 +30,18 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
+from jit.protection_keys import forbids, key_rights
 from jit.second_stage import denied, denied_status, physical
 
 READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
 MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL, IS_SHARED = 1, 2, 4, 8, 16     # WALK_RIGHTS
 
 CR0_WP, CR0_PG = 1 << 16, 1 << 31
-CR4_PSE, CR4_PAE, CR4_PGE, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 7, 1 << 20, 1 << 21
+CR4_PSE, CR4_PAE, CR4_PGE, CR4_LA57, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 7, 1 << 12, 1 << 20, 1 << 21
 EFER_LMA, EFER_NXE = 1 << 10, 1 << 11
 P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NX = -(1 << 63)
-ERROR_P, ERROR_W, ERROR_U, ERROR_RSVD, ERROR_I = 1, 2, 4, 8, 16
+ERROR_P, ERROR_W, ERROR_U, ERROR_RSVD, ERROR_I, ERROR_PK = 1, 2, 4, 8, 16, 32
 FRAME = 0x000F_FFFF_FFFF_F000                       # bits 51:12 of a 64-bit entry
 
 
@@ -148,10 +149,10 @@ def permitted(st: State, rights: int, access: int, tlb_set: int, nx: int) -> boo
 
 
 @inline
-def grant(st: State, gpa: int, rights: int, tlb_set: int, nx: int, dirty: int, is_global: int) -> int:
-    """Record what a successful walk found."""
+def grant(st: State, gpa: int, rights: int, tlb_set: int, nx: int, dirty: int, is_global: int, keys: int) -> int:
+    """Record what a successful walk found. `keys`: AD and WD of the page's protection key."""
     granted = IS_DIRTY if dirty else 0
-    if permitted(st, rights, WRITE, tlb_set, nx):
+    if permitted(st, rights, WRITE, tlb_set, nx) and not forbids(st, keys, True, is_user(tlb_set)):
         granted |= MAY_WRITE
     if permitted(st, rights, EXECUTE, tlb_set, nx):
         granted |= MAY_EXECUTE
@@ -200,7 +201,7 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
             return exits.DENIED
         mark_entry(st, pde_at, pde, mark, False)
         gpa = ((pde & 0xFFC00000) | ((pde & 0x1FE000) << 19) | (linear & 0x3FF000)) & rd64(st, PHYS_MASK)
-        return grant(st, gpa, pde, tlb_set, False, dirty, pde & G != 0)
+        return grant(st, gpa, pde, tlb_set, False, dirty, pde & G != 0, 0)
     pte_at = (pde & 0xFFFFF000) | (shr(linear, 10) & 0xFFC)
     if denied_status(st, pte_at, READ) != OK:
         return exits.DENIED
@@ -216,12 +217,12 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
         return exits.DENIED
     mark_entry(st, pde_at, pde, A, False)
     mark_entry(st, pte_at, pte, mark, False)
-    return grant(st, pte & 0xFFFFF000, rights, tlb_set, False, dirty, pte & G != 0)
+    return grant(st, pte & 0xFFFFF000, rights, tlb_set, False, dirty, pte & G != 0, 0)
 
 
 @inline
 def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) -> int:
-    """4-level paging, and PAE paging as its two lower levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
+    """4- and 5-level paging, and PAE paging as two levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
     user = is_user(tlb_set)
     encrypted = rd64(st, C_BIT)
     reserved = ~rd64(st, PHYS_MASK) & ~encrypted & FRAME
@@ -231,7 +232,7 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
     nx = False
     if long_mode:
         table = rd64(st, CR3) & FRAME & rd64(st, PHYS_MASK)
-        shift = 39
+        shift = 48 if rd64(st, CR4) & CR4_LA57 else 39
     else:
         pdpte = rd64(st, PDPTE + ((shr(linear, 30) & 3) << 3))
         if not pdpte & P:
@@ -239,8 +240,8 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         table = pdpte & FRAME & ~encrypted
         shift = 21
         reserved |= 0x7FF0_0000_0000_0000
-    at0, at1, at2 = 0, 0, 0                         # entries above the leaf, to mark accessed
-    entry0, entry1, entry2 = 0, 0, 0
+    at0, at1, at2, at3 = 0, 0, 0, 0                 # entries above the leaf, to mark accessed
+    entry0, entry1, entry2, entry3 = 0, 0, 0, 0
     while True:
         at = table | ((shr(linear, shift) & 0x1FF) << 3)
         if denied_status(st, at, READ) != OK:
@@ -250,7 +251,7 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
             return page_fault(st, linear, access, user, 0)
         bad = entry & reserved
         leaf = shift == 12 or (entry & PS != 0 and shift <= 30)
-        if shift == 39:
+        if shift >= 39:
             bad |= entry & PS
         elif leaf and shift != 12:
             bad |= entry & ((1 << shift) - 1) & ~0x1FFF     # bit 12 is PAT
@@ -260,15 +261,18 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         nx = nx or entry & NX != 0
         if leaf:
             break
-        at0, at1, at2 = at1, at2, at
-        entry0, entry1, entry2 = entry1, entry2, entry
+        at0, at1, at2, at3 = at1, at2, at3, at
+        entry0, entry1, entry2, entry3 = entry1, entry2, entry3, entry
         table = entry & FRAME & ~encrypted
         shift -= 9
-    if not permitted(st, rights, access, tlb_set, nx):
-        return page_fault(st, linear, access, user, ERROR_P)
+    keys = key_rights(st, entry, rights) if long_mode else 0
+    locked = access != EXECUTE and forbids(st, keys, access == WRITE, user)
+    if locked or not permitted(st, rights, access, tlb_set, nx):
+        return page_fault(st, linear, access, user, ERROR_P | ERROR_PK if locked else ERROR_P)
     mark = A | D if access == WRITE else A
     if not (may_mark(st, at, entry, mark) and (at0 == 0 or may_mark(st, at0, entry0, A))
-            and (at1 == 0 or may_mark(st, at1, entry1, A)) and (at2 == 0 or may_mark(st, at2, entry2, A))):
+            and (at1 == 0 or may_mark(st, at1, entry1, A)) and (at2 == 0 or may_mark(st, at2, entry2, A))
+            and (at3 == 0 or may_mark(st, at3, entry3, A))):
         return exits.DENIED
     if at0 != 0:
         mark_entry(st, at0, entry0, A, True)
@@ -276,10 +280,12 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         mark_entry(st, at1, entry1, A, True)
     if at2 != 0:
         mark_entry(st, at2, entry2, A, True)
+    if at3 != 0:
+        mark_entry(st, at3, entry3, A, True)
     mark_entry(st, at, entry, mark, True)
     inside = (1 << shift) - 1
     gpa = (entry & FRAME & ~encrypted & ~inside) | (linear & inside & PAGE_MASK)
-    grant(st, gpa, rights, tlb_set, nx, access == WRITE or entry & D != 0, entry & G != 0)
+    grant(st, gpa, rights, tlb_set, nx, access == WRITE or entry & D != 0, entry & G != 0, keys)
     if is_shared(st, entry, gpa):
         wr64(st, WALK_RIGHTS, rd64(st, WALK_RIGHTS) | IS_SHARED)
     return OK

@@ -151,7 +151,7 @@ def find(st: State) -> int:
     linear = linear_rip(st, rip)
     mode = rd64(st, MODE)
     if mode & 3 == MODE_64:
-        if not is_canonical(linear):
+        if not is_canonical(st, linear):
             return general_protection(st, 0)
     elif ult(rd64(st, CS_LIMIT), rip):
         return general_protection(st, 0)

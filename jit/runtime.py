@@ -73,6 +73,7 @@ FUNCTIONS = {
     "enter_plane": (vmgexit.enter_plane, _STATE),
     "vmgexit": (vmgexit.vmgexit, _STATE),
     "flush_all": (tlb.flush_all_translations, _STATE),
+    "flush_data": (tlb.flush_data, _STATE),
     "region_load": (region_access.region_load, _ACCESS),
     "region_store": (region_access.region_store, _ACCESS),
     "region_probe": (region_access.region_probe, _ACCESS),

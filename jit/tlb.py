@@ -15,6 +15,7 @@ from jit.guards import DENY_SHARED_WRITE, DENY_WRITE
 from jit.layout import (
     A20_MASK,
     CODE_ENTRIES,
+    CODE_FILTER,
     CODE_SHIFT,
     CODE_TLB,
     CPL,
@@ -23,15 +24,18 @@ from jit.layout import (
     DATA_ENTRIES,
     DATA_SHIFT,
     DENIED_LINEAR,
+    FILTER_BITS,
     JUMP_CACHE,
     JUMP_ENTRIES,
     JUMP_SHIFT,
     JUMPS,
+    KEYS_USED,
     RFL,
     SET_ALIGN,
     SET_BYTES,
     SET_SMAP,
     SET_SUPERVISOR,
+    SET_USED,
     SET_USER,
     SETS,
     TLB,
@@ -80,7 +84,9 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     if access == WRITE:
         backing = touch(st, gpa, backing)
     base = set_address(st, tlb_set)
+    st64(base + SET_USED, 1)
     if access == EXECUTE:
+        st64(filter_word(base, page), ld64(filter_word(base, page)) | filter_bit(page))
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
         st64(entry, page)
         st64(entry + 8, gpa)
@@ -109,31 +115,49 @@ def walk_operand(st: State, linear: int, tlb_set: int) -> int:
 
 
 @inline
-def flush_set(base: int) -> None:
-    for i in range(DATA_ENTRIES):
-        st64(base + (i << DATA_SHIFT) + TLB_READ, TLB_INVALID)
-        st64(base + (i << DATA_SHIFT) + TLB_WRITE, TLB_INVALID)
-    for i in range(CODE_ENTRIES):
-        st64(base + CODE_TLB + (i << CODE_SHIFT), TLB_INVALID)
-    flush_jumps(base)
+def filter_word(base: int, linear: int) -> int:
+    """Host address of the word of a set's filter that has the bit of a linear page: bit `filter_bit`."""
+    return base + CODE_FILTER + (((shr(linear, 18) ^ shr(linear, 30)) & (FILTER_BITS // 64 - 1)) << 3)
 
 
 @inline
-def flush_jumps(base: int) -> None:
+def filter_bit(linear: int) -> int:
+    return 1 << (shr(linear, 12) & 63)
+
+
+@inline
+def flush_set_data(base: int) -> None:
+    for i in range(DATA_ENTRIES):
+        st64(base + (i << DATA_SHIFT) + TLB_READ, TLB_INVALID)
+        st64(base + (i << DATA_SHIFT) + TLB_WRITE, TLB_INVALID)
+
+
+@inline
+def flush_set_code(base: int) -> None:
+    for i in range(CODE_ENTRIES):
+        st64(base + CODE_TLB + (i << CODE_SHIFT), TLB_INVALID)
     for i in range(JUMP_ENTRIES):
         st64(base + JUMP_CACHE + (i << JUMP_SHIFT) + 8, 0)
+    for i in range(FILTER_BITS // 64):
+        st64(base + CODE_FILTER + (i << 3), 0)
 
 
 @inline
 def flush_all(st: State) -> None:
     """Drop every translation of the plane (SDM Vol. 3A 4.10.4.1)."""
     for i in range(TLB_SETS):
-        flush_set(set_address(st, i))
+        base = set_address(st, i)
+        if ld64(base + SET_USED) != 0:
+            flush_set_data(base)
+            flush_set_code(base)
+            st64(base + SET_USED, 0)
+    wr64(st, KEYS_USED, 0)
 
 
 @inline
 def flush_page(st: State, linear: int) -> None:
-    """Drop the translations of one linear page, as INVLPG does."""
+    """Drop the translations of one linear page, as INVLPG does. Jump-cache entries are not kept by page; the filter
+    tells that there are none for pages of data."""
     page = linear & PAGE_MASK
     for i in range(TLB_SETS):
         base = set_address(st, i)
@@ -141,10 +165,8 @@ def flush_page(st: State, linear: int) -> None:
         if ld64(data + TLB_READ) == page:
             st64(data + TLB_READ, TLB_INVALID)
             st64(data + TLB_WRITE, TLB_INVALID)
-        code = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
-        if ld64(code) == page:
-            st64(code, TLB_INVALID)
-        flush_jumps(base)
+        if ld64(filter_word(base, page)) & filter_bit(page):
+            flush_set_code(base)
 
 
 def withdraw_writes(st: State, gpa: int) -> int:
@@ -161,6 +183,14 @@ def withdraw_writes(st: State, gpa: int) -> int:
 
 def flush_all_translations(st: State) -> int:
     flush_all(st)
+    return OK
+
+
+def flush_data(st: State) -> int:
+    """Drop the translations of data accesses: rights changed that do not matter to fetches."""
+    for i in range(TLB_SETS):
+        flush_set_data(set_address(st, i))
+    wr64(st, KEYS_USED, 0)
     return OK
 
 

@@ -67,6 +67,7 @@ from jit.layout import (
 from jit.mode import CR0_PE, refresh
 from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st16, st32, st64, wr64
 from jit.paging import CR0_PG, CR0_WP, EFER_LMA, EFER_NXE, read_entry
+from jit.protection_keys import follow_pkru
 from jit.x87.control import full_tags, load_tags
 
 SHADOW_STI = 1
@@ -228,6 +229,7 @@ def load_page(st: State, page: int) -> None:
     wr64(st, SHADOW, SHADOW_STI if control & v.INT_SHADOW else 0)
     wr64(st, CR8, control & 0xF)
     load_fpu(st, page)
+    follow_pkru(st)
     changed = (rd64(st, CR4) ^ old_cr4) & CR4_FLUSHING | (cr0 ^ old_cr0) & (CR0_PG | CR0_WP | CR0_PE)
     top = ld64(page + v.VIRTUAL_TOM) if ld64(page + v.SEV_FEATURES) & v.FEATURE_VTOM else 0
     if (changed | (efer ^ old_efer) & (EFER_LMA | EFER_NXE) | (rd64(st, CR3) ^ old_cr3)

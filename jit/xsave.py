@@ -24,6 +24,7 @@ from jit.fxsave import (
 )
 from jit.layout import ARG, FPU, XCR0, gpr
 from jit.native import State, inline, ld32, ld64, memmove, memset, rd32, rd64, shr, st64, table
+from jit.protection_keys import follow_pkru
 from jit.semantics.wiring import (
     COMPACT,
     OPTIMISED,
@@ -275,6 +276,7 @@ def xrstor(st: State) -> int:
                     memmove(to, area + cell(row * FIELDS + OFFSET) + n * each, each)
                 else:
                     memset(to, 0, each)
+    follow_pkru(st)
     return OK
 
 

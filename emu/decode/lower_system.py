@@ -91,13 +91,6 @@ def smsw(e: Emitter, insn: Instruction) -> None:
     store_word(e, insn, layout.CR0)
 
 
-@lowers(Mnemonic.INVLPG)
-def invlpg(e: Emitter, insn: Instruction) -> None:
-    e.end()
-    e.op("privileged")
-    e.op("invlpg", 0, *e.address(insn, 1))
-
-
 # --- descriptor tables ---------------------------------------------
 
 

@@ -38,8 +38,7 @@ from jit.paging import EXECUTE
 from jit.registry import END, op
 from jit.semantics.operands import effective, hint, read, write
 from jit.slots import call_slot, call_with
-from jit.slow import is_canonical
-from jit.tlb import flush_page
+from jit.slow import is_loadable
 from jit.vector_gate import update_gate
 
 CR0_TS = 1 << 3
@@ -165,12 +164,6 @@ def flush_caches(st: State, d: int, a: int, b: int, imm: int) -> int:
     return traps.trap(st, imm, 0, 0)
 
 
-@op("invlpg", kind=END)
-def invlpg(st: State, d: int, a: int, b: int, imm: int) -> int:
-    flush_page(st, effective(st, a, b, imm))
-    return OK
-
-
 # --- descriptor tables ---------------------------------------------
 
 
@@ -179,7 +172,7 @@ def load_table(bits: int) -> Handler:
     def load_table(st: State, d: int, a: int, b: int, imm: int) -> int:
         """LGDT and LIDT: the base field d and the limit after it, from slots a (limit) and b (base)."""
         base = rd64(st, b)
-        if bits == 64 and not is_canonical(base):
+        if bits == 64 and not is_loadable(st, base):
             return general_protection(st, 0)
         base = base if bits == 64 else base & ((1 << bits) - 1)
         status = traps.trap(st, guards.GDTR_WRITE if d == GDTR_BASE else guards.IDTR_WRITE, base, rd16(st, a))
@@ -323,7 +316,7 @@ def write_base(width: int) -> Handler:
     def write_base(st: State, d: int, a: int, b: int, imm: int) -> int:
         """WRFSBASE, WRGSBASE: base field d = slot a."""
         value = read(st, a, width)
-        if not is_canonical(value):
+        if not is_loadable(st, value):
             return general_protection(st, 0)
         wr64(st, d, value)
         return OK

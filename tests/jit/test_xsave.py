@@ -119,7 +119,8 @@ def test_a_fault_in_the_last_component_changes_nothing(code, page):
 
 
 @pytest.mark.parametrize("code", [XSAVE, XSAVEOPT, XSAVEC, XRSTOR])
-@pytest.mark.parametrize(("mask", "end", "vector"), [(0, 0x240, None), (4, 0x340, None), (4, 0x300, PF), (7, 0x300, PF)])
+@pytest.mark.parametrize(("mask", "end", "vector"),
+                         [(0, 0x240, None), (4, 0x340, None), (4, 0x300, PF), (7, 0x300, PF)])
 def test_the_last_byte_of_what_is_asked_for_is_accessed_even_if_unused(code, mask, end, vector):
     """AVX state is in its initial configuration, and the area empty; 0x340 is AVX's end."""
     rig = make()
