@@ -43,6 +43,7 @@ from tools.debug.wires import Wires
 WIDE = (150, 44)            # columns and rows from which every panel is shown at once
 NARROW = 100                # columns below which registers get less room
 POLL = 0.1                  # seconds between looks at what the guest wrote
+BRIEF, QUEUED = 0.5, 8      # seconds that a move may take, and how many more may wait, for keys to be kept
 PATIENCE = 5.0              # ... that quitting waits for the guest
 SHOWN = 40                  # candidates for what is being typed
 THEMES = {"dark": ("textual-dark", DARK), "light": ("textual-light", LIGHT)}
@@ -70,6 +71,7 @@ class DebugApp(App[int]):
         self.busy = False
         self.palette: Palette = DARK
         self._activity, self._since = "", 0.0
+        self._queued: list[str] = []
         self._leaving = False
         self._guest: threading.Thread | None = None
         self._front = "memory"
@@ -209,6 +211,10 @@ class DebugApp(App[int]):
             self.say(self._described(result))
             if self.session.stage:
                 self._bring("switch")
+        if isinstance(result, Stop) and result.reason in ("step", "goto") and self._queued:
+            self.action_move(self._queued.pop(0))
+        else:
+            self._queued.clear()
         self.reload()
 
     def _described(self, stop: Stop) -> str:
@@ -254,11 +260,13 @@ class DebugApp(App[int]):
     # --- actions -----------------------------------------------------------------------------------------------------
 
     def action_move(self, name: str) -> None:
-        """One of the ways to go of command_moves."""
-        if self.busy:
-            self.say("the guest runs: Ctrl-C or F6 stops it", error=True)
-        else:
+        """One of the ways to go of command_moves. A key that repeats faster than the machine steps waits its turn."""
+        if not self.busy:
             commands.execute(self, name)
+        elif time.monotonic() - self._since < BRIEF and len(self._queued) < QUEUED:
+            self._queued.append(name)
+        else:
+            self.say("the guest runs: Ctrl-C or F6 stops it", error=True)
 
     def action_interrupt(self) -> None:
         """Stop the guest."""

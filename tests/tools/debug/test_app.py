@@ -16,7 +16,7 @@ from tools.debug.stages import STAGES
 from tools.debug.wires import Wires
 
 NARROW, WIDE = (80, 24), (200, 60)
-LONG = 120                      # seconds after which a test gives up waiting
+LONG = 60                       # seconds after which a test gives up waiting
 
 
 async def settled(pilot):
@@ -125,6 +125,15 @@ def test_every_key_is_pressed(app):
                     assert app.screen.maximized is app._panels["code"]
                     await press(pilot, "z")
         assert app.is_running
+    run(app, NARROW, script)
+
+
+def test_keys_that_come_faster_than_steps_are_kept(app):
+    async def script(app, pilot):
+        for _ in range(6):
+            app.action_move("step")
+        await settled(pilot)
+        assert app.session.machine.icount == ENTRY + 6
     run(app, NARROW, script)
 
 
@@ -242,7 +251,7 @@ def test_a_guest_that_runs_away_is_stopped_and_the_screen_stays_alive(tmp_path):
         async def script(app, pilot):
             for key in ("ctrl+c", "f6"):
                 await type_key(pilot, "c")
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.6)
                 await shows(pilot, "Ctrl-C stops")
                 assert app.busy
                 await type_key(pilot, "s")              # is refused, in words
