@@ -27,7 +27,8 @@ INPUT_WAIT = 0.1                # host seconds between looks at time-out and key
 
 class Scheduling:
     """The part of a machine that runs it. `turn`: index of the vCPU whose turn it is, `turn_left`: instructions left of
-    that. `patience`: how many PAUSEs pass a turn on; it grows while nobody does anything else. `frontier`: instruction count up to which the guest's output has been passed on."""
+    that. `patience`: how many PAUSEs pass a turn on; it grows while nobody does anything else. `frontier`: instruction
+    count up to which the guest's output has been passed on."""
 
     clock: Clock
     engine: Engine
