@@ -75,8 +75,9 @@ class Worker(threading.Thread):
 class Regions:
     """The block compiler of one machine."""
 
+    builder: type[RegionBuilder] = RegionBuilder
+
     def __init__(self, engine: Engine) -> None:
-        self.builder: type[RegionBuilder] = RegionBuilder
         self.engine, self.mode = engine, engine.mode
         self.compiler = engine.compiler
         self.compiled = 0               # regions put in place
