@@ -34,13 +34,16 @@ class Start:
         machine.refresh_shadow()
         firmware_state.stand_in(machine.pc, machine.memory, machine.vcpu_count, image, machine.report)
         boot.start(machine.vcpus[0].plane, image.boot)
-        if self.above is not None and machine.plane_model is not None:
-            machine.map.load(self.above)
-            machine.plane_model.launch(self.above)
+        if machine.plane_model is not None:
+            machine.plane_model.loaded()
+            if self.above is not None:
+                machine.map.load(self.above)
+                machine.plane_model.launch(self.above)
 
     def possible_again(self) -> bool:
         """Whether a reset can start this again: a launch that was measured happens once."""
-        return self.image.launch is None
+        model = self._machine.plane_model
+        return self.image.launch is None and (model is None or model.resets)
 
     def again(self) -> None:
         """After a reset, of which the plane model knows already. Time goes on."""

@@ -78,6 +78,11 @@ def guest_options(p: Parser) -> None:
     machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
                          help="which hypervisor's hypercalls the guest finds (default: none)")
     machine.add_argument("--reboot", action="store_true", help="a reset starts the guest again; else it ends the run")
+    machine.add_argument("--disk", action="append", metavar="F",
+                         help="a disk image as a virtio block device; may be given again. The file is only read: what "
+                              "the guest writes is gone when the run ends")
+    machine.add_argument("--virtio-console", action="store_true",
+                         help="a virtio console, which shares standard output with COM1 and takes standard input")
     machine.add_argument("--test-device", action="store_true",
                          help="the ports and memory that suites for QEMU's pc-testdev use")
 

@@ -68,7 +68,7 @@ class Partition(PlaneModel):
     """
 
     saved = PRIVATE
-    launches = True
+    launches = resets = True
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
         assert 0 <= max_vtl < group_layout.MAX_PLANES
