@@ -186,6 +186,8 @@ class Partition(PlaneModel):
         self.protections.clear()
         self.tlb_locks.clear()
         self.intercepts.ports.clear()
+        self.intercepts.leaves.clear()
+        self.crash = [0] * len(self.crash)
         self.enabled, self.vtls = 1, {0: PartitionVtl()}
         for vp in self.vps:
             vp.reset()
