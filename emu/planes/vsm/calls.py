@@ -1,5 +1,5 @@
-"""Further hypercalls: intercepts of I/O ports and CPUID, messages and events within the partition, spin waits, capabilities
-(TLFS, hypercall reference)."""
+"""Further hypercalls: intercepts of I/O ports and CPUID, messages and events within the partition, spin waits,
+capabilities (TLFS, hypercall reference)."""
 
 from __future__ import annotations
 
