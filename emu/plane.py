@@ -60,6 +60,8 @@ class Plane:
         self.set(layout.CR4_VALID, cpu.cr4_valid)
         self.set(layout.EFER_VALID, cpu.efer_valid)
         self.set(layout.XCR0_VALID, cpu.xcr0_valid)
+        self.set(layout.XSS_VALID, cpu.xss_valid)
+        self.set(layout.CET_VALID, cpu.cet_valid)
         self.set(layout.VENDOR, layout.VENDOR_AMD if cpu.amd else layout.VENDOR_INTEL)
         self.set(layout.XCR0, 1)
         self.set(layout.PAT, PAT_RESET)

@@ -47,7 +47,8 @@ class VCpu:
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount, self._slice = 0, 0     # _slice: instructions of the time slice that runs
         self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
-        self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
+        self.cpuid.os_view = lambda: (
+            self.plane.get(layout.CR4), self.plane.get(layout.XCR0), self.plane.get(layout.XSS))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
         self.msrs.owners.append(TimeStampCounter(self))
         self.wait_rules = WaitRules(self)

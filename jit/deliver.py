@@ -7,7 +7,7 @@ that the first event found.
 from jit import exits
 from jit.enter import ENTER_ERROR, ENTER_RESUME, enter
 from jit.exits import FAULT, KIND_FAULT, KIND_INTERRUPT, KIND_NMI, OK
-from jit.fault import DB, DE, DF, PF, TS, fault_with_code
+from jit.fault import CP, DB, DE, DF, PF, TS, fault_with_code
 from jit.fault import GP as GENERAL
 from jit.layout import (
     ACTIVITY,
@@ -35,7 +35,7 @@ BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE = 0, 1, 2, 3
 @inline
 def fault_class(vector: int) -> int:
     """SDM Vol. 3A table 6-4."""
-    if vector == DE or TS <= vector <= GENERAL:
+    if vector == DE or TS <= vector <= GENERAL or vector == CP:
         return CONTRIBUTORY
     if vector == PF:
         return PAGE_FAULT

@@ -5,6 +5,7 @@ from typing import Any
 from numba import types
 
 from jit import (
+    cet,
     control_registers,
     deliver,
     descriptor,
@@ -24,6 +25,7 @@ from jit import (
     run,
     segload,
     selector,
+    shadow_stack,
     simd_convert,
     simd_estimates,
     simd_float,
@@ -58,6 +60,9 @@ FUNCTIONS = {
     "slow_load": (slow.slow_load, _ACCESS),
     "slow_store": (slow.slow_store, _ACCESS),
     "slow_probe": (slow.slow_probe, _ACCESS),
+    "slow_track": (cet.wait_for_endbranch, _ACCESS),
+    "shadow_enter": (shadow_stack.shadow_enter, types.int64(types.voidptr, *[types.int64] * 4)),
+    "shadow_leave": (shadow_stack.shadow_leave, types.int64(types.voidptr, *[types.int64] * 4)),
     "jump_cached": (run.jump_cached, _STATE),
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),

@@ -10,6 +10,7 @@ from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
 from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
     CODE_MAP,
+    CPL,
     CR4,
     CR4_VALID,
     EFER,
@@ -25,6 +26,8 @@ from jit.layout import (
     MODE,
     MODE_64,
     SET_ALIGN,
+    SET_SHADOW,
+    SET_SHADOW_USER,
     SET_SMAP,
     SET_SUPERVISOR,
     SLOW_VALUE,
@@ -41,6 +44,7 @@ from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
 ALIGNED = 0x400         # added to a size: part of a larger operand, whose alignment has been checked
+SHADOW = 0x800          # added to a size: a shadow-stack access; with SUPERVISOR, of users by the kernel (WRUSS)
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
 
 
@@ -145,6 +149,8 @@ def wrap(st: State, linear: int, flags: int) -> int:
 @inline
 def tlb_set_for(st: State, flags: int) -> int:
     """The rights that apply; implicit supervisor accesses obey SMAP whatever EFLAGS.AC is (SDM Vol. 3A 4.6.1)."""
+    if flags & SHADOW:
+        return SET_SHADOW_USER if rd64(st, CPL) == 3 or flags & SUPERVISOR else SET_SHADOW
     if flags & SUPERVISOR:
         return SET_SMAP if rd64(st, CR4) & CR4_SMAP else SET_SUPERVISOR
     return rd64(st, TLB_SET)

@@ -21,10 +21,12 @@ E7D, E21A, E21C = (0x80000007, 0, EDX), (0x80000021, 0, EAX), (0x80000021, 0, EC
 
 # State components that an extension needs enabled in XCR0 (SDM Vol. 1 13.1)
 YMM, ZMM, PKRU = 1 << 2, 0b111 << 5, 1 << 9
+CET = 0b11 << 11                        # of IA32_XSS
 
 
 class Extension(NamedTuple):
-    """`iced`: CpuidFeature names of its instructions; the last three: bits that software may set thanks to it."""
+    """`iced`: CpuidFeature names of its instructions; the others: bits that software may set thanks to it in XCR0, CR4,
+    EFER, IA32_XSS, and in IA32_U_CET and IA32_S_CET."""
 
     name: str
     place: Place
@@ -34,6 +36,8 @@ class Extension(NamedTuple):
     xcr0: int = 0
     cr4: int = 0
     efer: int = 0
+    xss: int = 0
+    cet: int = 0
 
 
 TABLE = (
@@ -105,7 +109,7 @@ TABLE = (
     Extension("pku", L7C, 3, DONE, ("PKU",), PKRU, cr4=1 << 22),
     Extension("waitpkg", L7C, 5, DONE, ("WAITPKG",)),
     Extension("avx512_vbmi2", L7C, 6, DONE, ("AVX512_VBMI2",), ZMM),
-    Extension("cet_ss", L7C, 7, NOT_YET, ("CET_SS",), cr4=1 << 23),
+    Extension("cet_ss", L7C, 7, DONE, ("CET_SS",), cr4=1 << 23, xss=CET, cet=0b11),
     Extension("gfni", L7C, 8, DONE, ("GFNI",)),
     Extension("vaes", L7C, 9, DONE, ("VAES",), YMM),
     Extension("vpclmulqdq", L7C, 10, DONE, ("VPCLMULQDQ",), YMM),
@@ -120,7 +124,7 @@ TABLE = (
     Extension("fsrm", L7D, 4, DONE),
     Extension("avx512_vp2intersect", L7D, 8, NOT_YET, ("AVX512_VP2INTERSECT",), ZMM),
     Extension("serialize", L7D, 14, DONE, ("SERIALIZE",)),
-    Extension("ibt", L7D, 20, NOT_YET, cr4=1 << 23),
+    Extension("ibt", L7D, 20, DONE, ("CET_IBT",), cr4=1 << 23, xss=CET, cet=0xC3C),
     Extension("avx512_fp16", L7D, 23, NOT_YET, ("AVX512_FP16",), ZMM),
     Extension("pks", L7C, 31, DONE, cr4=1 << 24),
     Extension("avx_vnni", L71A, 4, DONE, ("AVX_VNNI",), YMM),
