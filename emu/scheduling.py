@@ -68,6 +68,8 @@ class Scheduling:
                     vcpu = self._prepare()
                     if vcpu is not None and self.stopping is None:
                         self._slice(vcpu, size if limit is None else min(size, limit - self.icount))
+                    elif self.observer is not None and self.stopping is None:
+                        self.observer.while_idle()
         except KeyboardInterrupt:
             self.stop(reasons.INTERRUPTED, "stopped from the keyboard")
         finally:
@@ -135,12 +137,17 @@ class Scheduling:
         if len(self.vcpus) > 1:
             self.turn_left = 0 if self.reschedule else self.turn_left - done
 
+    def waits_for_outside(self) -> bool:
+        """Whether no vCPU runs, and time passes as the host's does until input comes."""
+        return (self.input.open and self.input.next_now(self.icount) is None and self.icount >= self.frontier
+                and not any(vcpu.runs() for vcpu in self.vcpus) and self._wakeable())
+
     def _idle(self) -> None:
         """No vCPU runs: skip time, or, in an interactive run, let it pass as the host's does until input comes."""
         deadline, recorded = self.clock.next_deadline(), self.input.next_now(self.icount)
         if recorded is not None:
             self.clock.skip_to(recorded if deadline is None else min(deadline, recorded))
-        elif self.input.open and self._wakeable() and self.icount >= self.frontier:
+        elif self.waits_for_outside():
             now, started = self.clock.now, time.perf_counter()
             self.input.wait(INPUT_WAIT if deadline is None else min(INPUT_WAIT, (deadline - now) / SECOND))
             if deadline is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emu.planes.policies import LOWEST_RUNNABLE, NAMES, parse
+
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.planes.model import PlaneModel
 
-AVAILABLE = ("none", "vsm")
+AVAILABLE = ("none", "kvm", "vsm")
 # For vsm: whose reading of the TLFS counts where its users disagree; -vtl2: three levels are offered instead of two.
-POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
+VSM_POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
+POLICIES = (*VSM_POLICIES, *NAMES)
 
 
 def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None:
@@ -20,10 +23,13 @@ def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None
         if policy is not None:
             raise ValueError(f"policy {policy!r}: without planes there is nothing to decide")
         return None
+    if name == "kvm":
+        from emu.planes.kvm.vmm import serve
+        return serve(machine, LOWEST_RUNNABLE if policy is None else parse(policy))
     if name != "vsm":
         raise ValueError(f"planes {name!r}: not one of {', '.join(AVAILABLE)}")
-    if policy not in (None, *POLICIES):
-        raise ValueError(f"policy {policy!r}: for planes vsm one of {', '.join(POLICIES)}")
+    if policy not in (None, *VSM_POLICIES):
+        raise ValueError(f"policy {policy!r}: for planes vsm one of {', '.join(VSM_POLICIES)}")
     from emu.planes.vsm.partition import Partition
     dialect, _, levels = (policy or "ms").partition("-")
     return Partition(machine, dialect=dialect, max_vtl=2 if levels else 1)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from emu.mem.ram import PAGE
+from emu.planes.layers import Layer, denials
+
 if TYPE_CHECKING:
+    from emu.load.model import Image
     from emu.plane import Plane
     from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
@@ -21,6 +25,13 @@ class PlaneModel:
     def intercepts_seen(self) -> Sequence[Intercept]:
         """What planes were told of others' accesses, oldest first."""
         return ()
+
+    launches: bool = False
+    """Whether the machine can start with an image in a higher plane than the lowest."""
+
+    def launch(self, image: Image) -> None:
+        """Start the first vCPU in a higher plane, at the entry of an image that is in memory."""
+        raise NotImplementedError("this design starts in its lowest plane")
 
     def plane_name(self, number: int) -> str:
         """What the design calls a plane."""
@@ -40,6 +51,12 @@ class PlaneModel:
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
         raise NotImplementedError
+
+    def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> Sequence[Layer]:
+        """Every decision of the design about a plane's accesses to the page of an address, for debuggers: one for each
+        that can deny, whether it does or not. Unless a design knows better, what its table denies is one layer."""
+        return [Layer("memory attributes", denied)
+                for denied in denials(vcpu.machine, plane, gpa // PAGE, 1) if denied]
 
     # --- what a plane may intercept of others; each of these is asked before the access is made ------------------
 
