@@ -16,7 +16,7 @@ REGISTERS = ("gpr", "rip", "cr0", "cr2", "cr3", "cr4", "cr8", "xcr0", "dr", "dr6
              "lstar", "cstar", "sfmask", "kernel_gs_base", "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat",
              "tsc_aux", "tsc_offset", "pkrs", "ssp", "u_cet", "s_cet", "pl0_ssp", "pl3_ssp", "isst", "xss", "segments",
              "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit", "activity", "interrupt", "nmi",
-             "nmi_blocked", "shadow")
+             "nmi_blocked", "shadow", "smi", "smm", "smbase", "debugctl", "last_branch", "last_exception")
 
 
 def registers_digest(machine: Machine) -> str:

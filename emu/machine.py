@@ -24,6 +24,7 @@ from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.planes.journal import joined
 from emu.scheduling import Scheduling
+from emu.smm import SystemManagement
 from emu.stop import Stop
 from emu.vcpu import VCpu
 from emu.waiting import RUNNING, WAIT_FOR_SIPI
@@ -82,11 +83,13 @@ class Machine(Scheduling):
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []
+        self.smm = SystemManagement(self)
         self.pc = PC(memory, PcHooks(
             report=self.report, request_exit=self._guest_exit, request_reset=self._guest_reset,
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
+            smram=self.smm.register_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
             disks=[Disk(path) for path in disks], virtio_console=virtio_console)
@@ -228,7 +231,11 @@ class Machine(Scheduling):
             plane.set(layout.ACTIVITY, RUNNING)
             self.reschedule = True
         elif kind == "smi":
-            self.report("SMI: system management mode is not implemented; ignored")
+            if self.plane_model is None:
+                self.smm.request(self.vcpus[index])
+                self.reschedule = self.reschedule or index != self.turn
+            else:
+                self.report("SMI: with planes there is no system-management mode; ignored")
 
     def _a20(self, enabled: bool) -> None:
         for plane in self.all_planes():

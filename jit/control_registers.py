@@ -51,6 +51,7 @@ from jit.paging import (
 )
 from jit.protection_keys import CR4_PKE, CR4_PKS
 from jit.second_stage import denied_status
+from jit.slow import CR3_LAM_U48, CR3_LAM_U57, CR4_LAM_SUP
 from jit.traps import trap_control
 from jit.watch import CR4_DE, ENABLED, enabled
 
@@ -128,7 +129,8 @@ def write_cr3(st: State, value: int) -> int:
     cr4 = rd64(st, CR4)
     if cr4 & CR4_PCIDE:
         value &= ~NO_FLUSH
-    if rd64(st, EFER) & EFER_LMA and value & ~rd64(st, PHYS_MASK):
+    tags = CR3_LAM_U48 | CR3_LAM_U57 if rd64(st, CR4_VALID) & CR4_LAM_SUP else 0
+    if rd64(st, EFER) & EFER_LMA and value & ~(rd64(st, PHYS_MASK) | tags):
         return general_protection(st, 0)
     if uses_pdptes(rd64(st, CR0), cr4, rd64(st, EFER)):
         status = load_pdptes(st, value)

@@ -5,6 +5,7 @@ that the first event found.
 """
 
 from jit import exits
+from jit.branch_trace import end_tracing
 from jit.enter import ENTER_ERROR, ENTER_RESUME, enter
 from jit.exits import FAULT, KIND_FAULT, KIND_INTERRUPT, KIND_NMI, OK
 from jit.fault import CP, DB, DE, DF, PF, TS, fault_with_code
@@ -67,6 +68,7 @@ def deliver(st: State) -> int:
                 wr64(st, NMI_BLOCKED, 1)
             if vector == DB and kind != KIND_INTERRUPT:
                 wr64(st, DR7, rd64(st, DR7) & ~DR7_GD)
+                end_tracing(st)
             return OK
         wr64(st, FAULT_PENDING, 1)
         if status != FAULT:

@@ -3,6 +3,8 @@
 ARG[2]: operand size in bytes.
 """
 
+from numba import types
+
 from jit import run_slots
 from jit.cet import ENDBR_EN, SH_STK_EN, enabled
 from jit.descriptor import LONG, attributes, set_segment, set_virtual
@@ -22,6 +24,7 @@ from jit.layout import (
     ARG,
     CPL,
     CR0,
+    CR4,
     CS,
     DESC,
     DS,
@@ -40,8 +43,10 @@ from jit.mode import CR0_PE, long_mode_active, refresh
 from jit.native import State, inline, rd64, ult, wr64
 from jit.shadow_stack import leave_shadow, target_ip
 from jit.slots import call_slot
+from jit.virtual_interrupts import CR4_VME
 
 LOW = 0xFFFFFFFF
+_virtual_return = types.ExternalFunction("strata_virtual_return", types.int64(types.voidptr))
 
 
 @inline
@@ -55,6 +60,8 @@ def iret_unprotected(st: State, size: int) -> int:
     """Real mode, and virtual-8086 mode without VME."""
     virtual = rd64(st, RFL) & VM != 0
     if virtual and io_privilege(st) < 3:
+        if size == 2 and rd64(st, CR4) & CR4_VME:
+            return _virtual_return(st)
         return general_protection(st, 0)
     use_current_stack(st)
     status = pop_words(st, 0, 3, size)

@@ -38,6 +38,7 @@ from jit import (
     task,
     tlb,
     vector_access,
+    virtual_interrupts,
     watch,
     xsave,
 )
@@ -115,6 +116,8 @@ FUNCTIONS = {
     "iret": (interrupt_return.iret, _STATE),
     "iret_long": (interrupt_return.iret_long, _STATE),
     "iret_vm86": (interrupt_return.iret_vm86, _STATE),
+    "redirect": (virtual_interrupts.redirect, _ACCESS),
+    "virtual_return": (virtual_interrupts.virtual_return, _STATE),
     "write_cr": (control_registers.write_cr, _STATE),
     "write_dr": (control_registers.write_dr, _STATE),
     "read_msr": (msr.read_msr, _STATE),

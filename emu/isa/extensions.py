@@ -42,7 +42,7 @@ class Extension(NamedTuple):
 
 TABLE = (
     Extension("fpu", L1D, 0, DONE, ("FPU", "FPU287", "FPU387")),
-    Extension("vme", L1D, 1, NOT_YET, cr4=0b11),
+    Extension("vme", L1D, 1, DONE, cr4=0b11),
     Extension("de", L1D, 2, DONE, cr4=1 << 3),
     Extension("pse", L1D, 3, DONE, cr4=1 << 4),
     Extension("tsc", L1D, 4, DONE, ("TSC",), cr4=1 << 2),
@@ -129,6 +129,7 @@ TABLE = (
     Extension("pks", L7C, 31, DONE, cr4=1 << 24),
     Extension("avx_vnni", L71A, 4, DONE, ("AVX_VNNI",), YMM),
     Extension("avx512_bf16", L71A, 5, DONE, ("AVX512_BF16",), ZMM),
+    Extension("lam", L71A, 26, DONE, cr4=1 << 28),
     Extension("avx_ifma", L71A, 23, DONE, ("AVX_IFMA",), YMM),
     Extension("xsaveopt", XSTATE, 0, DONE, ("XSAVEOPT",)),
     Extension("xsavec", XSTATE, 1, DONE, ("XSAVEC",)),
@@ -154,6 +155,7 @@ TABLE = (
     # What a processor without speculation has by itself.
     Extension("lfence_always_serializing", E21A, 2, DONE),
     Extension("null_sel_clr_base", E21A, 6, DONE),
+    Extension("uai", E21A, 7, DONE, efer=1 << 20),
     Extension("srso_no", E21A, 29, DONE),
     Extension("tsa_sq_no", E21C, 1, DONE),
     Extension("tsa_l1_no", E21C, 2, DONE),
