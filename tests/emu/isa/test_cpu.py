@@ -145,7 +145,7 @@ def test_a_rate_that_never_changes_and_no_speculation_are_said():
     """Without them Linux distrusts the TSC of several vCPUs, and warns of what speculation could do."""
     read = leaves("max", 2).read
     assert read(0x80000007, 0)[3] == 1 << 8
-    assert read(0x80000021, 0) == (1 << 2 | 1 << 6 | 1 << 29, 0, 0b110, 0)
+    assert read(0x80000021, 0) == (1 << 2 | 1 << 6 | 1 << 7 | 1 << 29, 0, 0b110, 0)
     assert read(0x80000000, 0)[0] == 0x80000021
     assert leaves("Skylake-Server").read(0x80000021, 0) == (0, 0, 0, 0)
     assert leaves("EPYC-Milan").read(0x80000021, 0)[0] == 1 << 2 | 1 << 6
