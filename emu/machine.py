@@ -53,15 +53,17 @@ class Machine(Scheduling):
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
     instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
     files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
-    name from `emu.paravirt.AVAILABLE`. The callbacks receive the
-    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
-    compiled. ValueError names an argument that is out of range.
+    name from `emu.paravirt.AVAILABLE`. hypervisor: for planes "snp", a class in place of
+    emu.planes.snp.hypervisor.Hypervisor; snp: an emu.planes.snp.options.Options in place of a policy's. The callbacks
+    receive the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is
+    being compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
                  policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
                  test_device: bool = False, disks: Sequence[str] = (), virtio_console: bool = False,
-                 paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 paravirt: str = "none", hypervisor: Any = None, snp: Any = None,
+                 serial_out: Callable[[bytes], None] | None = None,
                  debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
@@ -77,7 +79,7 @@ class Machine(Scheduling):
         self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or "",
                         "devices": [len(disks), virtio_console]}
         self.report = report or _nothing
-        self.map = GuestMap(memory)
+        self.map = GuestMap(memory, *plane_models.backings(planes, vcpus))
         self.memory = self.map.memory
         self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu)
         serial, debug = serial_out or _nothing, debug_out or _nothing
@@ -101,7 +103,7 @@ class Machine(Scheduling):
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
-        self.plane_model = plane_models.create(planes, self, policy)
+        self.plane_model = plane_models.create(planes, self, policy, hypervisor, snp)
         if planes != "none" and paravirt != "none":
             raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
         self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
@@ -167,6 +169,8 @@ class Machine(Scheduling):
             self._shadow_changed(self._shadow)
         firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
         boot.start(self.vcpus[0].plane, image.boot)
+        if self.plane_model is not None:
+            self.plane_model.loaded()
         if above is not None and self.plane_model is not None:
             self.map.load(above)
             self.plane_model.launch(above)
@@ -252,13 +256,16 @@ class Machine(Scheduling):
     def _device_read(self, gpa: int, size: int) -> bytes:
         if not self.memory.backed(gpa, size):
             raise ValueError(f"{size} bytes at {gpa:#x} are not in RAM")
-        return b"".join(self.memory.read(at, n) if self._device_may(at, write=False) else b"\xff" * n
-                        for at, n in _pages(gpa, size))
+        return b"".join(self.memory.read(self._device_address(at), n) if self._device_may(at, write=False)
+                        else b"\xff" * n for at, n in _pages(gpa, size))
 
     def _device_write(self, gpa: int, data: bytes) -> None:
         for at, n in _pages(gpa, len(data)):
             if self._device_may(at, write=True):
-                self.dma_write(at, data[at - gpa:at - gpa + n])
+                self.dma_write(self._device_address(at), data[at - gpa:at - gpa + n])
+
+    def _device_address(self, gpa: int) -> int:
+        return gpa if self.plane_model is None else self.plane_model.device_address(gpa)
 
     def _device_may(self, gpa: int, write: bool) -> bool:
         return self.plane_model is None or self.plane_model.device_may_access(gpa, write)

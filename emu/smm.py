@@ -139,7 +139,7 @@ class SystemManagement:
         if not self._possible(plane):
             plane.set(layout.CR4, plane.get(layout.CR4) & plane.get(layout.CR4_VALID))
             self._settle(plane)
-            vcpu.shut_down(plane, "RSM found an impossible state in the save area")
+            vcpu.end_in_shutdown(plane, "RSM found an impossible state in the save area")
             return
         if plane.get(layout.CR0) & CR0_PG and not plane.get(layout.EFER) & EFER_LMA and plane.get(layout.CR4) & CR4_PAE:
             table = self._machine.memory.read(plane.get(layout.CR3) & 0xFFFFFFE0, 32)

@@ -60,7 +60,7 @@ class VCpu:
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             **self._code.serve, exits.IO: self._io, exits.RUNTIME: self._runtime, exits.HALT: self.waiting.halt,
-            exits.SHUTDOWN: self._shutdown,
+            exits.SHUTDOWN: self.shut_down,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.CR_WRITE: self._cr_write,
@@ -68,8 +68,9 @@ class VCpu:
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
             exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
             exits.SMI: lambda plane: machine.smm.enter(self, plane),
-            exits.RSM: lambda plane: machine.smm.resume(self, plane), exits.RDPMC: self._rdpmc,
-            exits.PLANE_EVENT: self._plane_event,
+            exits.RSM: lambda plane: machine.smm.resume(self, plane),
+            exits.RDPMC: self._rdpmc, exits.PLANE_EVENT: self._plane_event, exits.SNP: self._snp,
+            exits.VMGEXIT: self._vmgexit,
         }
 
     @property
@@ -110,7 +111,12 @@ class VCpu:
 
     def run(self, budget: int) -> int:
         """Run at most `budget` instructions, fewer if the machine wants to stop or is idle. Gives how many."""
-        machine, plane = self.machine, self.plane
+        machine = self.machine
+        if machine.plane_model is not None:
+            machine.plane_model.slice_begins(self)
+            if machine.stopping is not None:
+                return 0
+        plane = self.plane
         start = machine.clock.icount
         machine.smm.show(bool(plane.get(layout.SMM)))
         self._slice = budget
@@ -135,6 +141,8 @@ class VCpu:
                 if not plane.get(layout.RESUME):
                     break
                 budget = self._shorten(plane, start, budget, budget - plane.signed(layout.BUDGET), 1)   # to its end
+        if machine.plane_model is not None:
+            machine.plane_model.slice_ends(self)
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
         self._slice = 0
@@ -256,6 +264,14 @@ class VCpu:
         assert self.machine.plane_model is not None
         self.machine.plane_model.notify(self)
 
+    def _snp(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.snp_instruction(self, plane)
+
+    def _vmgexit(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.vmgexit(self, plane)
+
     def _plane_event(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None
         self.machine.plane_model.plane_event(self)
@@ -269,15 +285,16 @@ class VCpu:
         self.machine.pc.coprocessor.signal()
         self.waiting.begin(plane, HALTED)
 
-    def _shutdown(self, plane: Plane) -> None:
+    def shut_down(self, plane: Plane) -> None:
+        """A triple fault."""
         model = self.machine.plane_model
         if model is not None and model.intercepts_shutdown(self, plane):
             return
         vector = plane.get(layout.FAULT_VECTOR)
-        self.shut_down(plane, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
+        self.end_in_shutdown(plane, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
                        "check the IDT and the stack that its handlers use")
 
-    def shut_down(self, plane: Plane, why: str) -> None:
+    def end_in_shutdown(self, plane: Plane, why: str) -> None:
         """The processor does nothing any more, and the run ends."""
         plane.set(layout.ACTIVITY, SHUT_DOWN)
         self.machine.stop(TRIPLE_FAULT, why, self)
@@ -300,6 +317,9 @@ class VCpu:
 
     def _rdpmc(self, plane: Plane) -> None:
         """Intel's models have no counters."""
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_counter(self, plane):
+            return
         self._give(plane, self.msrs.read_counter, plane.get(RCX) & MASK32 if self.machine.cpu.amd else MASK32)
 
     @staticmethod
@@ -349,6 +369,9 @@ class VCpu:
 
     def _interrupt(self, plane: Plane) -> None:
         """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
+        model = self.machine.plane_model
+        if model is not None and model.injects(self, plane):
+            return
         vector = self.lapic.acknowledge()
         plane.set(layout.INTERRUPT, int(self.lapic.pending()))
         plane.inject_interrupt(vector)

@@ -9,9 +9,10 @@ from jit import exits
 from jit.cet import CR4_CET
 from jit.exits import OK
 from jit.fault import DB, debug_status, fault, general_protection, undefined_opcode
-from jit.guards import CR0_WRITE, CR4_WRITE
+from jit.guards import CR0_WRITE, CR4_WRITE, DR7_WRITE
 from jit.layout import (
     ARG,
+    C_BIT,
     CR0,
     CR2,
     CR3,
@@ -52,7 +53,7 @@ from jit.paging import (
 from jit.protection_keys import CR4_PKE, CR4_PKS
 from jit.second_stage import denied_status
 from jit.slow import CR3_LAM_U48, CR3_LAM_U57, CR4_LAM_SUP
-from jit.traps import trap_control
+from jit.traps import trap, trap_control
 from jit.watch import CR4_DE, ENABLED, enabled
 
 CR0_ET, CR0_NW, CR0_CD, CR0_BITS = 1 << 4, 1 << 29, 1 << 30, 0xE005003F
@@ -71,7 +72,7 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 @inline
 def load_pdptes(st: State, cr3: int) -> int:
     """The four PAE page-directory-pointer entries: OK with PDPTE set, #GP when one has a reserved bit, or DENIED."""
-    reserved = (~rd64(st, PHYS_MASK) & -0x1000) | PDPTE_RESERVED
+    reserved = (~rd64(st, PHYS_MASK) & ~rd64(st, C_BIT) & -0x1000) | PDPTE_RESERVED
     for i in range(4):
         status = denied_status(st, (cr3 & 0xFFFFFFE0) + 8 * i, READ)
         if status != OK:
@@ -130,7 +131,7 @@ def write_cr3(st: State, value: int) -> int:
     if cr4 & CR4_PCIDE:
         value &= ~NO_FLUSH
     tags = CR3_LAM_U48 | CR3_LAM_U57 if rd64(st, CR4_VALID) & CR4_LAM_SUP else 0
-    if rd64(st, EFER) & EFER_LMA and value & ~(rd64(st, PHYS_MASK) | tags):
+    if rd64(st, EFER) & EFER_LMA and value & ~(rd64(st, PHYS_MASK) | rd64(st, C_BIT) | tags):
         return general_protection(st, 0)
     if uses_pdptes(rd64(st, CR0), cr4, rd64(st, EFER)):
         status = load_pdptes(st, value)
@@ -201,6 +202,8 @@ def check_debug_access(st: State, number: int) -> int:
 def write_dr(st: State) -> int:
     number, value = rd64(st, ARG), rd64(st, ARG + 8)
     status = check_debug_access(st, number)
+    if status == OK and number & 5 == 5:
+        status = trap(st, DR7_WRITE, value, 0)
     if status != OK:
         return status
     if number < 4:

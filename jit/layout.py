@@ -156,7 +156,7 @@ STK_ERROR = _at("stk_error")        # error code of #SS when the frame exceeds i
 
 # --- activity and events ---------------------------------------------------------------------------------------------
 ACTIVITY = _at("activity")          # a name of emu/waiting.py; 0: running
-INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR
+INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR; UNMASKABLE: an event whatever RFLAGS.IF
 NMI = _at("nmi")                    # 1: NMI latched
 NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
 SMI = _at("smi")                    # 1: SMI pending (emu/smm.py) ...
@@ -177,11 +177,20 @@ RANDOM = _at("random")              # state of the generator behind RDRAND and R
 
 # --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------
 WAIT_RULES = _at("wait_rules")      # WAIT_* bits below
+PAUSES = _at("pauses")              # PAUSEs until one leaves under PAUSE_LEAVES; 0 and 1: the next one does
 
 # --- what a more privileged plane denies and intercepts -------------------------------------------------------------
 DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0
 DENIED_GPA = _at("denied_gpa")      # the access that was denied last: guest-physical address ...
-DENIED_ACCESS = _at("denied_access")    # ... and 0 read, 1 write, 2 fetch
+DENIED_ACCESS = _at("denied_access")    # ... 0 read, 1 write, 2 fetch ...
+DENIED_HOW = _at("denied_how")      # ... HOW_* bits of jit/guards.py ...
+DENIED_LINEAR = _at("denied_linear")    # ... and the linear address that was being translated
+NESTED = _at("nested")              # SEV-SNP: address of the nested page table (jit/second_stage.py), or 0 ...
+NESTED_PAGES = _at("nested_pages")  # ... and the guest-physical pages that it has
+C_BIT = _at("c_bit")                # SEV: the encryption bit of page-table entries, or 0
+VIRTUAL_TOM = _at("virtual_tom")    # SEV-SNP: data from this address on is shared, where vTOM is active; else 0
+GHCB = _at("ghcb")                  # SEV-ES: the GHCB MSR
+SNP_ACTIVE = _at("snp_active")      # 1: the plane is a VMPL of an SEV-SNP guest
 TRAPS = _at("traps")                # set of intercepted register accesses (jit/traps.py)
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
@@ -199,6 +208,7 @@ RUNTIME = _at("runtime")            # address of the table of lazily compiled ru
 HANDLERS = _at("handlers")          # address of the table of interpreter handlers, by op id
 PROBES = _at("probes")              # address of the debugger's table (jit/probe_layout.py), 0: there is none
 VCPU = _at("vcpu")
+GROUP = _at("group")                # address of the vCPU's group (jit/group_layout.py)
 PLANE = _at("plane")
 
 STATE_BYTES = (_end + 63) // 64 * 64
@@ -212,6 +222,7 @@ MODE_STACK32 = 4                        # SS.B (outside 64-bit mode)
 MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check needed
 MODE_SHADOW, MODE_TRACK, MODE_WAIT = 16, 32, 64     # CET, jit/cet.py
 VENDOR_INTEL, VENDOR_AMD = 0, 1
+UNMASKABLE = 2
 
 # --- TLB set: data entries, code entries, jump cache -----------------------------------------------------------------
 TLB_SETS = 6            # supervisor, user, supervisor under SMAP, user with alignment checking, shadow stacks of users

@@ -18,6 +18,7 @@ from jit.layout import (
     EFER,
     EFER_VALID,
     FS,
+    GHCB,
     GS,
     ISST,
     KERNEL_GS_BASE,
@@ -29,6 +30,7 @@ from jit.layout import (
     S_CET,
     SEG_BASE,
     SFMASK,
+    SNP_ACTIVE,
     STAR,
     SYSENTER_CS,
     SYSENTER_EIP,
@@ -46,6 +48,7 @@ from jit.paging import CR0_PG, EFER_LMA, EFER_NXE
 from jit.protection_keys import CR4_PKS
 from jit.slow import is_loadable
 
+EFER_SVME = 1 << 12
 PAT_TYPES = 0b11110011                  # memory types that a PAT entry may hold: 0, 1, 4 to 7
 
 _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
@@ -117,6 +120,8 @@ def slot_of(st: State, index: int) -> int:
         slot = XSS
     elif index >= guards.IA32_U_CET and index <= guards.IA32_INTERRUPT_SSP_TABLE_ADDR:
         slot = cet_slot(st, index)
+    elif index == guards.MSR_GHCB and rd64(st, SNP_ACTIVE) != 0:
+        slot = GHCB
     return slot
 
 
@@ -161,8 +166,11 @@ def read_msr(st: State) -> int:
 
 @inline
 def write_efer(st: State, value: int) -> int:
-    """LME may change only without paging; LMA is the processor's (SDM Vol. 3A 9.8.5)."""
+    """LME may change only without paging; LMA is the processor's (SDM Vol. 3A 9.8.5). SVME is ignored in SEV-ES guests
+    (APM Vol. 2 15.35.9)."""
     old = rd64(st, EFER)
+    if rd64(st, SNP_ACTIVE) != 0:
+        value = (value & ~EFER_SVME) | (old & EFER_SVME)
     if value & ~(rd64(st, EFER_VALID) | EFER_LMA):
         return general_protection(st, 0)
     value = (value & ~EFER_LMA) | (old & EFER_LMA)
@@ -189,9 +197,12 @@ def pat_valid(value: int) -> bool:
 def write_msr(st: State) -> int:
     index = rd32(st, gpr(1))
     slot = slot_of(st, index)
+    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
+    if index == guards.MSR_GHCB and slot != 0:
+        wr64(st, slot, value)
+        return OK
     if slot == 0:
         return exits.WRMSR
-    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
     if index == guards.IA32_EFER:
         return write_efer(st, value)
     if index == guards.IA32_PAT:

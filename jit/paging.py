@@ -7,7 +7,9 @@ The formats differ in entry size and level count only, so one loop serves 4-leve
 from jit import exits, pmap
 from jit.access import PAGE_MASK, note_write
 from jit.exits import FAULT, OK
+from jit.guards import HOW_SHARED, HOW_WALK
 from jit.layout import (
+    C_BIT,
     CR0,
     CR3,
     CR4,
@@ -24,15 +26,16 @@ from jit.layout import (
     SET_SHADOW_USER,
     SET_SMAP,
     SET_USER,
+    VIRTUAL_TOM,
     WALK_GPA,
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
 from jit.protection_keys import forbids, key_rights
-from jit.second_stage import denied
+from jit.second_stage import denied, denied_status, physical
 
 READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
-MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL = 1, 2, 4, 8   # WALK_RIGHTS
+MAY_WRITE, MAY_EXECUTE, IS_DIRTY, GLOBAL, IS_SHARED = 1, 2, 4, 8, 16     # WALK_RIGHTS
 
 CR0_WP, CR0_PG = 1 << 16, 1 << 31
 CR4_PSE, CR4_PAE, CR4_PGE, CR4_LA57, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 7, 1 << 12, 1 << 20, 1 << 21
@@ -76,7 +79,8 @@ def host_of(st: State, gpa: int, wanted: int) -> int:
 
 @inline
 def read_entry(st: State, gpa: int, wide: int) -> int:
-    host = host_of(st, gpa, pmap.READ)
+    """A page-table entry at a guest-physical address; SEV guests' tables are always private."""
+    host = host_of(st, physical(st, gpa, 0), pmap.READ)
     if host == 0:
         return 0
     return ld64(host) if wide else ld32(host)
@@ -85,13 +89,14 @@ def read_entry(st: State, gpa: int, wide: int) -> int:
 @inline
 def may_mark(st: State, gpa: int, entry: int, bits: int) -> bool:
     """Whether the second stage lets a walk set `bits` of an entry, where they are not set."""
-    return entry & bits == bits or not denied(st, gpa, WRITE, False)
+    return entry & bits == bits or not denied(st, gpa, WRITE, False, HOW_WALK)
 
 
 @inline
 def mark_entry(st: State, gpa: int, entry: int, bits: int, wide: int) -> None:
     if entry & bits == bits:
         return
+    gpa = physical(st, gpa, 0)
     host = host_of(st, gpa, pmap.WRITE)
     if host != 0:
         if wide:
@@ -178,10 +183,27 @@ def shadow_page(above: int, leaf: int) -> int:
 
 
 @inline
+def is_shared(st: State, entry: int, gpa: int) -> bool:
+    """Whether data of the page that an entry maps is shared with the hypervisor: by the C-bit (APM Vol. 2 15.34.5), or
+    where vTOM is active by the address (15.36.8)."""
+    top = rd64(st, VIRTUAL_TOM)
+    if top != 0:
+        return not ult(gpa, top)
+    encrypted = rd64(st, C_BIT)
+    return encrypted != 0 and entry & encrypted == 0
+
+
+@inline
+def how_of(st: State, access: int) -> int:
+    """HOW_* bits of an access to the page in WALK_*: instruction fetches are always private."""
+    return HOW_SHARED if access != EXECUTE and rd64(st, WALK_RIGHTS) & IS_SHARED else 0
+
+
+@inline
 def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
     """32-bit paging, with 4 MiB pages and PSE-36 where CR4.PSE is set (SDM Vol. 3A 4.3)."""
     pde_at = (rd64(st, CR3) & 0xFFFFF000) | (shr(linear, 20) & 0xFFC)
-    if denied(st, pde_at, READ, False):
+    if denied_status(st, pde_at, READ) != OK:
         return exits.DENIED
     pde = read_entry(st, pde_at, False)
     if not pde & P:
@@ -200,7 +222,7 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
         gpa = ((pde & 0xFFC00000) | ((pde & 0x1FE000) << 19) | (linear & 0x3FF000)) & rd64(st, PHYS_MASK)
         return grant(st, gpa, rights, tlb_set, False, dirty, pde & G != 0, 0)
     pte_at = (pde & 0xFFFFF000) | (shr(linear, 10) & 0xFFC)
-    if denied(st, pte_at, READ, False):
+    if denied_status(st, pte_at, READ) != OK:
         return exits.DENIED
     pte = read_entry(st, pte_at, False)
     if not pte & P:
@@ -220,7 +242,8 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
 @inline
 def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) -> int:
     """4- and 5-level paging, and PAE paging as two levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
-    reserved = ~rd64(st, PHYS_MASK) & FRAME
+    encrypted = rd64(st, C_BIT)
+    reserved = ~rd64(st, PHYS_MASK) & ~encrypted & FRAME
     if not rd64(st, EFER) & EFER_NXE:
         reserved |= NX
     rights = RW | US
@@ -232,14 +255,14 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         pdpte = rd64(st, PDPTE + ((shr(linear, 30) & 3) << 3))
         if not pdpte & P:
             return page_fault(st, linear, access, tlb_set, 0)
-        table = pdpte & FRAME
+        table = pdpte & FRAME & ~encrypted
         shift = 21
         reserved |= 0x7FF0_0000_0000_0000
     at0, at1, at2, at3 = 0, 0, 0, 0                 # entries above the leaf, to mark accessed
     entry0, entry1, entry2, entry3 = 0, 0, 0, 0
     while True:
         at = table | ((shr(linear, shift) & 0x1FF) << 3)
-        if denied(st, at, READ, False):
+        if denied_status(st, at, READ) != OK:
             return exits.DENIED
         entry = read_entry(st, at, True)
         if not entry & P:
@@ -259,7 +282,7 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
             break
         at0, at1, at2, at3 = at1, at2, at3, at
         entry0, entry1, entry2, entry3 = entry1, entry2, entry3, entry
-        table = entry & FRAME
+        table = entry & FRAME & ~encrypted
         shift -= 9
     rights |= shadow_page(above, entry)
     keys = key_rights(st, entry, rights) if long_mode else 0
@@ -281,8 +304,11 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         mark_entry(st, at3, entry3, A, True)
     mark_entry(st, at, entry, mark, True)
     inside = (1 << shift) - 1
-    gpa = (entry & FRAME & ~inside) | (linear & inside & PAGE_MASK)
-    return grant(st, gpa, rights, tlb_set, nx, access == WRITE or entry & D != 0, entry & G != 0, keys)
+    gpa = (entry & FRAME & ~encrypted & ~inside) | (linear & inside & PAGE_MASK)
+    grant(st, gpa, rights, tlb_set, nx, access == WRITE or entry & D != 0, entry & G != 0, keys)
+    if is_shared(st, entry, gpa):
+        wr64(st, WALK_RIGHTS, rd64(st, WALK_RIGHTS) | IS_SHARED)
+    return OK
 
 
 @inline

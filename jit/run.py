@@ -68,6 +68,7 @@ from jit.layout import (
     TSC_BASE,
     TSC_OFFSET,
     TSC_SCALE,
+    UNMASKABLE,
     VENDOR,
     VENDOR_INTEL,
     WALK_GPA,
@@ -275,7 +276,8 @@ def trap_after(st: State, stepped: int) -> None:
 @inline
 def interrupt_waits(st: State) -> bool:
     """An external interrupt that can be taken now (SDM Vol. 3A 6.8)."""
-    return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
+    asserted = rd64(st, INTERRUPT)
+    return asserted == UNMASKABLE or (asserted != 0 and rd64(st, RFL) & IF != 0)
 
 
 def run(st: State) -> int:

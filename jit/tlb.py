@@ -11,7 +11,7 @@ from jit.access import PAGE_MASK
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import AC
-from jit.guards import DENY_WRITE
+from jit.guards import DENY_SHARED_WRITE, DENY_WRITE
 from jit.layout import (
     A20_MASK,
     CODE_ENTRIES,
@@ -23,6 +23,7 @@ from jit.layout import (
     CR4,
     DATA_ENTRIES,
     DATA_SHIFT,
+    DENIED_LINEAR,
     FILTER_BITS,
     JUMP_CACHE,
     JUMP_ENTRIES,
@@ -52,9 +53,9 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
-from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, is_user, touch, walk
+from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, READ, WRITE, host_page, how_of, is_user, touch, walk
 from jit.probe import READ_BIT, watched
-from jit.second_stage import denials, denied
+from jit.second_stage import denials, denied, physical
 from jit.watch import page_is_watched
 
 CR0_AM = 1 << 18
@@ -66,19 +67,23 @@ def set_address(st: State, tlb_set: int) -> int:
 
 
 def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
-    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK, FAULT or DENIED."""
+    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK, FAULT or DENIED. In an SEV-SNP
+    guest WALK_GPA becomes the system-physical address, which is what the physical map goes by."""
+    wr64(st, DENIED_LINEAR, linear)
     status = walk(st, linear, access, tlb_set)
     if status != OK:
         return status
     page = linear & PAGE_MASK
     gpa = rd64(st, WALK_GPA) & rd64(st, A20_MASK)
-    backing = host_page(st, gpa)
+    how = how_of(st, access)
+    at = physical(st, gpa, how)
+    backing = host_page(st, at)
     if access == WRITE and backing & pmap.GUARDED:
         return general_protection(st, 0)
-    gpa |= linear & 0xFFF
-    if denied(st, gpa, access, is_user(tlb_set)):
+    if denied(st, gpa | (linear & 0xFFF), access, is_user(tlb_set), how):
         return exits.DENIED
-    gpa &= PAGE_MASK
+    allowed = denials(st, gpa) & (DENY_SHARED_WRITE if how else DENY_WRITE) == 0
+    gpa = at
     if access == WRITE:
         backing = touch(st, gpa, backing)
     base = set_address(st, tlb_set)
@@ -93,13 +98,23 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED | pmap.CLEAN) == pmap.WRITE
-                    and denials(st, gpa) & DENY_WRITE == 0 and watched(st, page, gpa) == 0)
+                    and allowed and watched(st, page, gpa) == 0)
         st64(entry + TLB_READ, page)
         st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
         st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)
         st64(entry + TLB_GPA, gpa)
     wr64(st, WALK_GPA, gpa | (linear & 0xFFF))
     return OK
+
+
+def walk_operand(st: State, linear: int, tlb_set: int) -> int:
+    """The guest-physical address of a data operand in WALK_GPA, by the guest's page tables alone: OK, FAULT or DENIED.
+    PVALIDATE and its like check the page itself (APM Vol. 3)."""
+    wr64(st, DENIED_LINEAR, linear)
+    status = walk(st, linear, READ, tlb_set)
+    if status == OK:
+        wr64(st, WALK_GPA, (rd64(st, WALK_GPA) & rd64(st, A20_MASK)) | (linear & 0xFFF))
+    return status
 
 
 @inline

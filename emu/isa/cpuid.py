@@ -61,8 +61,10 @@ class Cpuid:
     def read(self, leaf: int, subleaf: int) -> Registers:
         """(EAX, EBX, ECX, EDX). Leaves beyond the largest read as zero."""
         answer = self.overlay(leaf, subleaf)
-        if answer is not None:
-            return answer
+        return self.of_model(leaf, subleaf) if answer is None else answer
+
+    def of_model(self, leaf: int, subleaf: int) -> Registers:
+        """The same without the overlay."""
         found = self._leaves.get(leaf)
         return ZERO if found is None else found(subleaf)
 

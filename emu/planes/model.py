@@ -52,6 +52,27 @@ class PlaneModel:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
         raise NotImplementedError
 
+    def loaded(self) -> None:
+        """An image was put in place, and the planes where it starts."""
+
+    def slice_begins(self, vcpu: VCpu) -> None:
+        """A vCPU's time slice begins."""
+
+    def slice_ends(self, vcpu: VCpu) -> None:
+        """It has ended; others may run before it goes on."""
+
+    def snp_instruction(self, vcpu: VCpu, plane: Plane) -> None:
+        """The SEV-SNP instruction at RIP (SNP of jit/exits.py); NEXT_RIP is the instruction after it."""
+        raise NotImplementedError("this design has no SEV-SNP guests")
+
+    def vmgexit(self, vcpu: VCpu, plane: Plane) -> None:
+        """VMGEXIT at RIP, likewise."""
+        raise NotImplementedError("this design has no SEV-ES guests")
+
+    def injects(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether the design itself delivers what INTERRUPT announces, instead of the local APIC's vector."""
+        return False
+
     def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> Sequence[Layer]:
         """Every decision of the design about a plane's accesses to the page of an address, for debuggers: one for each
         that can deny, whether it does or not. Unless a design knows better, what its table denies is one layer."""
@@ -97,6 +118,14 @@ class PlaneModel:
     def intercepts_cpuid(self, vcpu: VCpu, plane: Plane, leaf: int, subleaf: int) -> bool:
         """Whether another plane takes CPUID of a leaf."""
         return False
+
+    def intercepts_counter(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether another plane takes RDPMC."""
+        return False
+
+    def device_address(self, gpa: int) -> int:
+        """Where a device finds the memory of a guest-physical address."""
+        return gpa
 
     def intercepts_shutdown(self, vcpu: VCpu, plane: Plane) -> bool:
         """Whether another plane takes a triple fault of this one."""

@@ -139,6 +139,8 @@ def read_dr(width: int) -> Handler:
     def read_dr(st: State, d: int, a: int, b: int, imm: int) -> int:
         """Register d = DR imm."""
         status = check_debug_access(st, imm)
+        if status == OK and imm & 5 == 5:
+            status = traps.trap(st, guards.DR7_READ, 0, 0)
         if status != OK:
             return status
         value = rd64(st, DR + 8 * (imm & 3))
@@ -155,6 +157,12 @@ def write_dr(width: int) -> Handler:
         """DR d = slot a."""
         return call_with(st, run_slots.WRITE_DR, d, read(st, a, width), 0)
     return write_dr
+
+
+@op("flush_caches", kind=END)
+def flush_caches(st: State, d: int, a: int, b: int, imm: int) -> int:
+    """INVD, WBINVD and WBNOINVD, which are access number imm (jit/guards.py): there is no cache to write back."""
+    return traps.trap(st, imm, 0, 0)
 
 
 # --- descriptor tables ---------------------------------------------
@@ -273,13 +281,17 @@ def rsm(st: State, d: int, a: int, b: int, imm: int) -> int:
 def rdtsc(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
         return general_protection(st, 0)
-    return exits.RDTSC
+    status = traps.trap(st, guards.RDTSC, 0, 0)
+    return exits.RDTSC if status == OK else status
 
 
 @op("rdtscp", kind=END)
 def rdtscp(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
         return general_protection(st, 0)
+    status = traps.trap(st, guards.RDTSCP, 0, 0)
+    if status != OK:
+        return status
     wr64(st, gpr(1), rd64(st, TSC_AUX) & 0xFFFFFFFF)
     return exits.RDTSC
 
