@@ -195,6 +195,7 @@ TRAPS = _at("traps")                # set of intercepted register accesses (jit/
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
+NPIEP = _at("npiep")                # Hyper-V: NPIEP_* of instructions that are #GP above CPL 0
 
 # --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
 KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
@@ -215,6 +216,9 @@ STATE_BYTES = (_end + 63) // 64 * 64
 
 # --- WAIT_RULES bits -------------------------------------------------------------------------------------------------
 WAIT_DISABLED, WAIT_BY_USERS, PAUSE_LEAVES = 1, 2, 4     # MONITOR and MWAIT: #UD; not #UD above CPL 0. PAUSE: to Python
+
+# --- NPIEP bits (TLFS, HV_X64_MSR_NPIEP_CONFIG) ----------------------------------------------------------------------
+NPIEP_SGDT, NPIEP_SIDT, NPIEP_SLDT, NPIEP_STR = 1, 2, 4, 8
 
 # --- MODE bits -------------------------------------------------------------------------------------------------------
 MODE_16, MODE_32, MODE_64 = 0, 1, 2     # bits 1:0, size of code

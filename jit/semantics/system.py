@@ -19,6 +19,7 @@ from jit.layout import (
     GDTR_BASE,
     GS,
     KERNEL_GS_BASE,
+    NPIEP,
     PAGE_RIP,
     RFL,
     SEG,
@@ -92,8 +93,8 @@ def protected_only(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("umip")
 def umip(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """SGDT, SIDT, SLDT, SMSW, STR above CPL 0 need CR4.UMIP = 0."""
-    if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_UMIP:
+    """SGDT, SIDT, SLDT, SMSW, STR above CPL 0 need CR4.UMIP = 0, and bit `imm` of NPIEP clear."""
+    if rd64(st, CPL) != 0 and (rd64(st, CR4) & CR4_UMIP or rd64(st, NPIEP) & imm):
         return general_protection(st, 0)
     return OK
 

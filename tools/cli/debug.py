@@ -68,8 +68,9 @@ def debug(args: Any) -> int:
                               engine=args.engine, seed=args.seed, quantum=args.quantum, test_device=args.test_device,
                               paravirt=args.paravirt, serial_out=wires.serial, report=wires.report,
                               progress=wires.progress)
+            machine.restarts = args.reboot
             machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                         append=args.append, bios=args.bios)
+                         append=args.append, bios=args.bios, vtl1=args.vtl1)
             machine.feed_serial(b"", more=True)
             if args.goto:
                 progress(f"going to instruction {args.goto}")

@@ -68,6 +68,7 @@ class Session:
         from emu.load.image import ImageError
         args = self._args
         try:
+            machine.restarts = args.reboot
             machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
                          append=args.append, bios=args.bios, vtl1=args.vtl1)
         except ImageError as error:
