@@ -228,7 +228,7 @@ MODE_SHADOW, MODE_TRACK, MODE_WAIT = 16, 32, 64     # CET, jit/cet.py
 VENDOR_INTEL, VENDOR_AMD = 0, 1
 UNMASKABLE = 2
 
-# --- TLB set: data entries, code entries, jump cache -----------------------------------------------------------------
+# --- TLB set: data entries, code entries, jump cache, watched lines ---------------------------------------------------
 TLB_SETS = 6            # supervisor, user, supervisor under SMAP, user with alignment checking, shadow stacks of users
 SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN, SET_SHADOW_USER, SET_SHADOW = range(TLB_SETS)     # and of supervisors
 DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page
@@ -240,8 +240,11 @@ JUMP_CACHE = CODE_TLB + (CODE_ENTRIES << CODE_SHIFT)
 CODE_FILTER = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)    # a bit for each page hash that code was fetched from
 FILTER_BITS = 4096
 SET_USED = CODE_FILTER + FILTER_BITS // 8                   # 1: the set may have valid entries
-SET_BYTES = SET_USED + 64
+TLB_LINES = SET_USED + 64                  # a data entry's set of lines lies so far after it
+SET_BYTES = TLB_LINES + (DATA_ENTRIES << DATA_SHIFT)
+LINE_SHIFT = 6
 TLB_INVALID = 1                         # a tag that no page-aligned address equals
+TLB_WATCHED = 2                         # in a tag: accesses that begin in TLB_LINES may touch what is watched
 
 
 def gpr(number: int) -> int:

@@ -140,6 +140,7 @@ FUNCTIONS = {
                              types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "matching_watches": (probe.matching_watches,
                          types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)),
+    "lines_watched": (probe.lines_watched, types.int64(types.voidptr, types.int64, types.int64)),
     "note_access": (probe.note_access,
                     types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)),
     "io_bitmap": (io.io_bitmap, _ACCESS),

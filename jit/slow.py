@@ -5,7 +5,7 @@ in IO_LOG; as handlers are deterministic, a micro-op with several device accesse
 """
 
 from jit import exits, pmap
-from jit.access import PAGE_MASK, load_host, note_write, store_host, translate
+from jit.access import PAGE_MASK, beside, load_host, note_write, store_host, translate
 from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
 from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
@@ -23,9 +23,11 @@ from jit.layout import (
     IO_NEXT,
     IO_SIZE,
     IO_VALUE,
+    LINE_SHIFT,
     LINEAR_SHIFT,
     MODE,
     MODE_64,
+    PROBES,
     SET_ALIGN,
     SET_SHADOW,
     SET_SHADOW_USER,
@@ -35,7 +37,9 @@ from jit.layout import (
     SMC_GPA,
     SMC_PASS,
     SMC_SECOND,
+    TLB_READ,
     TLB_SET,
+    TLB_WRITE,
     WALK_GPA,
 )
 from jit.native import State, inline, ld64, rd64, shr, wr64
@@ -199,8 +203,20 @@ def second_page(st: State, linear: int, size: int, flags: int) -> int:
     return wrap(st, (linear + size - 1) & PAGE_MASK, flags)
 
 
+@inline
+def shortcut(st: State, linear: int, size: int, flags: int, tag: int) -> int:
+    """Host address of an access beside watchpoints with the rights in force, or 0."""
+    if rd64(st, PROBES) == 0 or flags & SUPERVISOR:
+        return 0
+    return beside(st, linear, size, tag)
+
+
 def slow_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
+    host = shortcut(st, linear, size, size_and_flags, TLB_READ)
+    if host != 0:
+        wr64(st, SLOW_VALUE, load_host(host, size))
+        return OK
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
@@ -242,6 +258,10 @@ def slow_load(st: State, linear: int, size_and_flags: int) -> int:
 def slow_store(st: State, linear: int, size_and_flags: int) -> int:
     value = rd64(st, SLOW_VALUE)
     size = size_and_flags & 0xFF
+    host = shortcut(st, linear, size, size_and_flags, TLB_WRITE)
+    if host != 0:
+        store_host(host, size, value)
+        return OK
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)
@@ -283,6 +303,8 @@ def slow_store(st: State, linear: int, size_and_flags: int) -> int:
 
 def slow_probe(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
+    if size <= 1 << LINE_SHIFT and shortcut(st, linear, size, size_and_flags, TLB_WRITE) != 0:
+        return OK
     tlb_set = tlb_set_for(st, size_and_flags)
     linear = wrap(st, linear, size_and_flags)
     status = check_address(st, linear, size, size_and_flags)

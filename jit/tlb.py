@@ -45,16 +45,18 @@ from jit.layout import (
     TLB_ADDEND,
     TLB_GPA,
     TLB_INVALID,
+    TLB_LINES,
     TLB_READ,
     TLB_SET,
     TLB_SETS,
+    TLB_WATCHED,
     TLB_WRITE,
     WALK_GPA,
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
 from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, READ, WRITE, host_page, how_of, is_user, touch, walk
-from jit.probe import READ_BIT, watched
+from jit.probe import READ_BIT, watched, watched_lines
 from jit.second_stage import denials, denied, physical
 from jit.watch import page_is_watched
 
@@ -93,14 +95,16 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
         st64(entry, page)
         st64(entry + 8, gpa)
-    elif (backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page)
-          and watched(st, page, gpa) & READ_BIT == 0):
+    elif backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page):
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED | pmap.CLEAN) == pmap.WRITE
-                    and allowed and watched(st, page, gpa) == 0)
-        st64(entry + TLB_READ, page)
-        st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
+                    and allowed)
+        kinds = watched(st, page, gpa)
+        if kinds:
+            st64(entry + TLB_LINES, watched_lines(st, page, gpa))
+        st64(entry + TLB_READ, page | TLB_WATCHED if kinds & READ_BIT else page)
+        st64(entry + TLB_WRITE, TLB_INVALID if not writable else page | TLB_WATCHED if kinds else page)
         st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)
         st64(entry + TLB_GPA, gpa)
     wr64(st, WALK_GPA, gpa | (linear & 0xFFF))
@@ -167,7 +171,7 @@ def flush_page(st: State, linear: int) -> None:
         if ld64(base + SET_USED) == 0:
             continue
         data = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
-        if ld64(data + TLB_READ) == page:
+        if ld64(data + TLB_READ) & ~TLB_WATCHED == page:
             st64(data + TLB_READ, TLB_INVALID)
             st64(data + TLB_WRITE, TLB_INVALID)
         if ld64(filter_word(base, page)) & filter_bit(page):
