@@ -36,6 +36,7 @@ from tools.debug.panels.registers import RegistersPanel
 from tools.debug.panels.switch import SwitchPanel
 from tools.debug.panels.timeline import TimelinePanel
 from tools.debug.panels.walk import WalkPanel
+from tools.debug.picture import smaller
 from tools.debug.session import Session
 from tools.debug.verdict import verdict
 from tools.debug.wires import Wires
@@ -163,7 +164,7 @@ class DebugApp(App[int]):
             raise ValueError
         text = self.export_screenshot(title=f"strata debug {self._image}")
         with open(path, "w", encoding="utf-8") as out:
-            out.write(text)
+            out.write(smaller(text))
         return path
 
     # --- the guest's thread ------------------------------------------------------------------------------------------
