@@ -11,6 +11,7 @@ import numpy as np
 from emu.mem.ram import PAGE, HostBlock
 from emu.plane import Plane
 from jit import group_layout as layout
+from jit import layout as registers
 
 RING_RECORDS = 1 << 17          # switches that are kept; the host gives the memory only as they occur
 
@@ -78,6 +79,7 @@ class Group:
         assert number < layout.MAX_PLANES and plane.number == number
         self.planes.append(plane)
         self.set(layout.FILES + 8 * number, plane.address)
+        plane.set(registers.GROUP, self.address)
         self.set(layout.COUNT, number + 1)
 
     def remove(self) -> None:

@@ -22,8 +22,9 @@ class Stop(NamedTuple):
     events: tuple[Any, ...] = ()
 
 
-EXIT, MAX_INSNS, TIMEOUT, TRIPLE_FAULT, UNIMPLEMENTED, HALTED, RESET, POWER_OFF, INTERRUPTED = (
-    "exit", "max-insns", "timeout", "triple-fault", "unimplemented", "halted", "reset", "power-off", "interrupted")
+(EXIT, MAX_INSNS, TIMEOUT, TRIPLE_FAULT, UNIMPLEMENTED, HALTED, RESET, POWER_OFF, INTERRUPTED, TERMINATED) = (
+    "exit", "max-insns", "timeout", "triple-fault", "unimplemented", "halted", "reset", "power-off", "interrupted",
+    "terminated")
 STEP, GOTO, BREAKPOINT = "step", "goto", "breakpoint"      # of a debugger
 STATUS = {MAX_INSNS: 124, TIMEOUT: 124, TRIPLE_FAULT: 125, UNIMPLEMENTED: 125, HALTED: 125, RESET: 125, POWER_OFF: 0,
-          INTERRUPTED: 130, STEP: 124, GOTO: 124, BREAKPOINT: 124}
+          INTERRUPTED: 130, TERMINATED: 125, STEP: 124, GOTO: 124, BREAKPOINT: 124}

@@ -1,8 +1,11 @@
 """Entering the plane that a policy chose, and what a guest can ask of the policy by VMCALL or VMMCALL.
 
-RAX: PLANE_CALL, PLANE_RETURN, or RUN_PLANE with the plane in RBX, whose number is that of GHCB's RUN_VMPL. RAX becomes
-0, or a PLANE_* status. Everything else is the VMM's.
+RAX: PLANE_CALL, PLANE_RETURN, RUN_PLANE with the plane in RBX, whose number is that of GHCB's RUN_VMPL, or
+PLANE_NOTICES. RAX becomes 0, or one of Linux's error numbers, negative; of PLANE_NOTICES the set. Everything else is
+Python's.
 """
+
+from numba import types
 
 from jit import exits
 from jit.group_layout import (
@@ -15,6 +18,9 @@ from jit.group_layout import (
     ENABLED,
     ENTERED,
     FILTER,
+    FORCED,
+    FORCED_CAUSE,
+    FORCED_RIP,
     MODE,
     MODE_EVENT,
     MODE_MPP,
@@ -22,44 +28,50 @@ from jit.group_layout import (
     MPP,
     NOTICED,
     NOTICES,
+    PLANE_CALL,
+    PLANE_NOTICES,
+    PLANE_RETURN,
     RETURN_LAST,
     RETURN_RULE,
+    RUN_PLANE,
     RUNNABLE,
-    STACK,
-    SUSPENDED,
 )
 from jit.layout import CPL, CR0, RIP, gpr
 from jit.native import State, inline, rd64, shr, wr64
-from jit.selector import above, events, has_event, rank
+from jit.selector import above, events, has_event, most_privileged, present, rank
 from jit.switch import DONE, REFUSED, retire, switch
 
-PLANE_CALL, PLANE_RETURN, RUN_PLANE = 0x11, 0x12, 0x80000018
-PLANE_INVALID, PLANE_ABORTED = 1, 2             # no such plane, or not for this one to name; an event comes first
+EPERM, EAGAIN, EINVAL = -1, -11, -22            # not for this plane to ask; an event comes first; no such plane
+_select = types.ExternalFunction("strata_select", types.int64(types.voidptr))
 RAX, RBX = gpr(0), gpr(3)
 CR0_PE = 1
 
 
 @inline
-def suspend(group: State, plane: int) -> None:
-    """Put a plane aside; it goes on when those above it return."""
-    depth = rd64(group, SUSPENDED)
-    wr64(group, STACK + (depth << 3), plane)
-    wr64(group, SUSPENDED, depth + 1)
+def suspend(group: State, active: int, target: int) -> None:
+    """Put the active plane aside for a more privileged one; it goes on when those above it return. A set is enough to
+    remember the order: only ever more privileged planes interrupt."""
+    wr64(group, RUNNABLE, rd64(group, RUNNABLE) | (1 << active) | (1 << target))
 
 
 @inline
 def enter(group: State, st: State, active: int, target: int) -> None:
     """Enter the plane that the selector chose."""
-    cause, mode = rd64(group, CAUSE), rd64(group, MODE)
+    cause, mode, rip = rd64(group, CAUSE), rd64(group, MODE), rd64(st, RIP)
     if cause == 0:
         cause = CAUSE_INTERRUPT
-    if mode == MODE_EVENT:
-        suspend(group, active)
+    if rd64(group, FORCED) != 0:
+        cause = rd64(group, FORCED_CAUSE)
+        if rd64(group, FORCED_RIP) != 0:
+            rip = rd64(group, FORCED_RIP)
+        wr64(group, FORCED, 0)
+    elif mode == MODE_EVENT:
+        suspend(group, active, target)
     elif mode == MODE_MPP:
         waiting = events(group)
         wr64(group, NOTICES, rd64(group, NOTICES) | (waiting & ~rd64(group, NOTICED)))
         wr64(group, NOTICED, waiting)
-    go(group, st, active, target, cause, rd64(st, RIP))
+    go(group, st, active, target, cause, rip)
 
 
 @inline
@@ -71,8 +83,8 @@ def go(group: State, st: State, active: int, target: int, cause: int, rip: int) 
 
 @inline
 def next_above(group: State, active: int) -> int:
-    """The least privileged enabled plane above the active one, or -1: a call cannot skip levels."""
-    planes, best = above(group, active) & rd64(group, ENABLED), -1
+    """The least privileged plane above the active one, or -1: a call cannot skip levels."""
+    planes, best = above(group, active) & present(group), -1
     for plane in range(rd64(group, COUNT)):
         if shr(planes, plane) & 1 and (best < 0 or rank(group, plane) > rank(group, best)):
             best = plane
@@ -81,10 +93,10 @@ def next_above(group: State, active: int) -> int:
 
 @inline
 def next_below(group: State, active: int) -> int:
-    """The most privileged enabled plane below the active one, or -1."""
-    enabled, best = rd64(group, ENABLED), -1
+    """The most privileged plane below the active one, or -1."""
+    planes, best = present(group), -1
     for plane in range(rd64(group, COUNT)):
-        if shr(enabled, plane) & 1 and rank(group, plane) > rank(group, active) and (
+        if shr(planes, plane) & 1 and rank(group, plane) > rank(group, active) and (
                 best < 0 or rank(group, plane) < rank(group, best)):
             best = plane
     return best
@@ -92,15 +104,13 @@ def next_below(group: State, active: int) -> int:
 
 @inline
 def return_target(group: State, active: int) -> int:
-    """The plane to which the active one returns, which is taken off the stack, or -1."""
-    depth = rd64(group, SUSPENDED)
-    if rd64(group, RETURN_RULE) == RETURN_LAST and depth != 0:
-        wr64(group, SUSPENDED, depth - 1)
-        return rd64(group, STACK + ((depth - 1) << 3))
-    target = next_below(group, active)
-    while depth != 0 and rank(group, rd64(group, STACK + ((depth - 1) << 3))) <= rank(group, target):
-        depth -= 1
-    wr64(group, SUSPENDED, depth)
+    """The plane to which the active one returns."""
+    left = rd64(group, RUNNABLE) & rd64(group, ENABLED) & ~(1 << active) & ~above(group, active)
+    target = most_privileged(group, left)
+    if rd64(group, RETURN_RULE) != RETURN_LAST or target < 0:
+        target = next_below(group, active)
+        left = left & ~above(group, target) | (1 << target)
+    wr64(group, RUNNABLE, left)
     return target
 
 
@@ -112,7 +122,7 @@ def call_or_return(group: State, st: State, active: int, code: int) -> int:
         target = next_above(group, active)
         if target < 0:
             return REFUSED
-        suspend(group, active)
+        suspend(group, active, target)
         wr64(st, RAX, 0)
         retire(st)
         go(group, st, active, target, CAUSE_CALL, rip)
@@ -129,20 +139,34 @@ def call_or_return(group: State, st: State, active: int, code: int) -> int:
 def run_plane(group: State, st: State, active: int, target: int) -> int:
     """RUN_PLANE under MODE_RUNNABLE and MODE_MPP."""
     status, mode, marked = 0, rd64(group, MODE), rd64(group, MPP) - 1
-    if target < 0 or target >= rd64(group, COUNT) or shr(rd64(group, ENABLED), target & 63) & 1 == 0:
-        status = PLANE_INVALID
+    if target < 0 or target >= rd64(group, COUNT) or shr(present(group), target & 63) & 1 == 0:
+        status = EINVAL
     elif mode == MODE_MPP and active != marked and target != marked:
-        status = PLANE_INVALID
+        status = EPERM
     elif mode == MODE_MPP and active == marked and has_event(group, marked, rd64(group, FILTER)):
-        status = PLANE_ABORTED
+        status = EAGAIN
     rip = rd64(st, RIP)
     wr64(st, RAX, status)
     retire(st)
     if status != 0 or target == active:
         return DONE
-    if mode == MODE_RUNNABLE:
+    if mode == MODE_RUNNABLE:                       # another may be runnable, and more privileged
         wr64(group, RUNNABLE, (rd64(group, RUNNABLE) | (1 << target)) & ~(1 << active))
-    go(group, st, active, target, CAUSE_RUN, rip)
+        target = _select(group)
+    if target != active:
+        go(group, st, active, target, CAUSE_RUN, rip)
+    return DONE
+
+
+@inline
+def notices(group: State, st: State, active: int) -> int:
+    """PLANE_NOTICES: the planes of whose events the marked plane was not told before; none under MODE_RUNNABLE."""
+    found = EPERM
+    if active == rd64(group, MPP) - 1:
+        found = rd64(group, NOTICES)
+        wr64(group, NOTICES, 0)
+    wr64(st, RAX, found)
+    retire(st)
     return DONE
 
 
@@ -156,4 +180,6 @@ def hypercall(group: State, st: State, active: int) -> int:
         return call_or_return(group, st, active, code)
     if (mode == MODE_RUNNABLE or mode == MODE_MPP) and code == RUN_PLANE:
         return run_plane(group, st, active, rd64(st, RBX))
+    if (mode == MODE_RUNNABLE or mode == MODE_MPP) and code == PLANE_NOTICES:
+        return notices(group, st, active)
     return exits.HYPERCALL

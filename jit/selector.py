@@ -18,6 +18,7 @@ from jit.group_layout import (
     FILTER,
     FILTER_ANY,
     FILTER_INJECTABLE,
+    FORCED,
     MEDIATED,
     MODE,
     MODE_EVENT,
@@ -76,9 +77,15 @@ def events(group: State) -> int:
 
 
 @inline
+def present(group: State) -> int:
+    """The set of planes that have something to run."""
+    return rd64(group, ENABLED) & rd64(group, ENTERED)
+
+
+@inline
 def enterable(group: State) -> int:
     """The set of planes that may be entered by force."""
-    return rd64(group, ENABLED) & rd64(group, ENTERED) & ~rd64(group, BLOCKED)
+    return present(group) & ~rd64(group, BLOCKED)
 
 
 @inline
@@ -118,6 +125,9 @@ def fresh_notices(group: State, active: int) -> int:
 
 def select(group: State) -> int:
     """The plane that runs next, or LEAVE. Deciding twice gives the same answer."""
+    forced = rd64(group, FORCED) - 1
+    if forced >= 0:
+        return forced
     active, mode, marked = rd64(group, ACTIVE), rd64(group, MODE), rd64(group, MPP) - 1
     if quiet(group) and mode != MODE_RUNNABLE:
         wr64(group, PENDING, 0)
@@ -131,11 +141,10 @@ def select(group: State) -> int:
         best = most_privileged(group, events(group) & enterable(group) & above(group, active))
         return best if best >= 0 else active
     if mode == MODE_MPP:
-        if active != marked and fresh_notices(group, active) != 0:
-            return marked
-        return active
+        there = active != marked and shr(enterable(group), marked) & 1
+        return marked if there and fresh_notices(group, active) != 0 else active
     runnable = rd64(group, RUNNABLE) & rd64(group, ENABLED)
-    if marked >= 0 and has_event(group, marked, rd64(group, FILTER)):
+    if marked >= 0 and shr(enterable(group), marked) & 1 and has_event(group, marked, rd64(group, FILTER)):
         runnable |= 1 << marked
     best = most_privileged(group, runnable)
     if best < 0:

@@ -31,10 +31,13 @@ from jit.layout import (
     RIP,
     SAMPLE,
     TSC_BASE,
+    XCR0,
 )
 from jit.monitor import disarm
 from jit.native import State, inline, rd64, st64, state_at, wr64
+from jit.protection_keys import follow_pkru
 from jit.tlb import flush_all
+from jit.vector_gate import update_gate
 
 DONE, REFUSED = -1, -2          # of a hypercall: carried out in compiled code; #UD
 
@@ -46,10 +49,14 @@ def carry_over(group: State, old: State, new: State) -> None:
     wr64(new, BUDGET, rd64(old, BUDGET))
     wr64(new, TSC_BASE, rd64(old, TSC_BASE))
     wr64(new, SAMPLE, rd64(old, SAMPLE))
+    xcr0 = rd64(new, XCR0)
     for i in range(rd64(group, SHARED_COUNT)):
         at = rd64(group, SHARED + (i << 4))
         for word in range(rd64(group, SHARED + (i << 4) + 8)):
             wr64(new, at + (word << 3), rd64(old, at + (word << 3)))
+    if rd64(new, XCR0) != xcr0:
+        update_gate(new)
+    follow_pkru(new)                                # the FPU file may be a shared one
     if watch.enabled(new):                          # its TLBs were filled for the breakpoints of before
         flush_all(new)
 

@@ -236,9 +236,11 @@ class VCpuView:
 
     @property
     def suspended(self) -> tuple[int, ...]:
-        """Planes that calls and interrupts have put aside, the last one last, where the design keeps such a stack."""
+        """Planes beside the active one that are runnable, the lowest first: what calls and interrupts have put aside,
+        and where the design says so what else may run."""
         group = self._group()
-        return tuple(group.get(group_layout.STACK + 8 * n) for n in range(group.get(group_layout.SUSPENDED)))
+        others = group.get(group_layout.RUNNABLE) & ~(1 << group.active)
+        return tuple(n for n in range(others.bit_length()) if others >> n & 1)
 
     @property
     def shared(self) -> frozenset[str]:

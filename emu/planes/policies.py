@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from emu.planes.shared import SHARES
 from jit import group_layout as g
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 class Policy(NamedTuple):
     """One configuration. `marker`: the most privileged plane, or None; `mediated`: it is told of events of the plane
-    that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back."""
+    that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back; `shares`:
+    names from SHARES of what planes have in common; `upward_ipis`: planes may interrupt more privileged ones."""
 
     name: str
     mode: int
@@ -28,6 +30,8 @@ class Policy(NamedTuple):
     fallback: int = 0
     mediated: bool = False
     strict_shadow: bool = False
+    shares: tuple[str, ...] = ()
+    upward_ipis: bool = False
 
     def rank(self, plane: int) -> int:
         """Privilege of a plane: smaller is more."""
@@ -53,6 +57,9 @@ TDX = Policy("TDX", g.MODE_MPP, marker=0, return_rule=g.RETURN_EXPLICIT, mediate
 CCA = Policy("CCA", g.MODE_MPP, marker=0, irq_filter=g.FILTER_ANY, return_rule=g.RETURN_EXPLICIT)
 PRESETS = {policy.name: policy for policy in (USER, LOWEST_RUNNABLE, HIGHEST_RUNNABLE, HV_TLFS_LITERAL, TDX, CCA)}
 
+NAMES = (*PRESETS, "MPP(n)")
+UPWARD_IPIS = "ipi"
+
 
 def mpp(plane: int) -> Policy:
     """MPP(n): every event goes to plane n, which names the next plane itself. ValueError: no such number."""
@@ -62,10 +69,17 @@ def mpp(plane: int) -> Policy:
 
 
 def parse(name: str) -> Policy:
-    """A preset by its name. ValueError: one line that lists them."""
-    marked = re.fullmatch(r"MPP\((\d+)\)", name)
-    if marked:
-        return mpp(int(marked[1]))
-    if name not in PRESETS:
-        raise ValueError(f"policy {name!r}: not one of {', '.join(PRESETS)}, MPP(n)")
-    return PRESETS[name]
+    """A preset by its name, in any case and with - for _; MPP(1) may also be written mpp-1, which shells leave alone.
+    What planes share is added: user+fpu+gpr+dr; +ipi lets them interrupt more privileged ones. ValueError: one line
+    that lists all names."""
+    base, *extras = name.split("+")
+    marked = re.fullmatch(r"MPP[-_(]?(\d{1,9})\)?", base.upper())
+    known = PRESETS.get(base.upper().replace("-", "_"))
+    policy = mpp(int(marked[1])) if marked else known
+    if policy is None or not {*extras} <= {*SHARES, UPWARD_IPIS}:
+        raise ValueError(f"policy {name!r}: not one of {', '.join(NAMES)}, with "
+                         f"{', '.join('+' + extra for extra in (*SHARES, UPWARD_IPIS))} added as wanted")
+    if not extras:
+        return policy
+    return policy._replace(name="+".join((policy.name, *extras)), upward_ipis=UPWARD_IPIS in extras,
+                           shares=tuple(extra for extra in SHARES if extra in extras))

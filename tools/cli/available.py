@@ -1,5 +1,6 @@
 """What the engine side accepts, as far as it says so; asked for only when a command needs it."""
 import importlib
+import re
 
 
 def names(module: str, attribute: str) -> tuple[str, ...]:
@@ -21,3 +22,10 @@ def planes() -> tuple[str, ...]:
 def policies() -> tuple[str, ...]:
     """Names that `--policy` accepts now."""
     return names("emu.planes", "POLICIES")
+
+
+def is_policy(name: str) -> bool:
+    """Whether `--policy` may know a name: in any case, with - for _, a number for (n), and extras after +."""
+    base = name.partition("+")[0].upper().replace("-", "_")
+    forms = {base, re.sub(r"_?\(?\d+\)?$", "(N)", base)}
+    return any(known.upper().replace("-", "_") in forms for known in policies())

@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
     "kut": ("tools.cli.kut", "run kvm-unit-tests and compare with what is known"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
+    "snp": ("tools.cli.snp", "measure what an SEV-SNP guest is launched from"),
     "initramfs": ("tools.cli.initramfs", "write an initial RAM disk for a Linux guest"),
 }
 

@@ -239,7 +239,7 @@ class DebugApp(App[int]):
     def _denied(self, event: Event) -> str:
         """Who denied an access."""
         plane = self.session.machine.view(event.vcpu, event.plane)
-        found = Walk(0, (), event.gpa, PAGE, True, True, True)
+        found = Walk(0, (), event.gpa, PAGE, True, True, True, event.gpa)
         judged = verdict(plane, found, str(event.cause), plane.regs.cpl == 3, paging=False)
         origin = f", set at instruction {judged.origin.icount:,}" if judged.origin is not None else ""
         return f"{plane.name}: {event.cause} of {event.gpa:#x} denied by {judged.denied_by}{origin}; 2 explains"

@@ -6,6 +6,7 @@ import errno
 import os
 from typing import NamedTuple
 
+PLANE_EVENT_CREATE_VCPU = 1             # cause of a plane event, where `starts`
 KVM_CAP_PLANES, KVM_CAP_PLANES_FPU, KVM_CAP_CHECK_EXTENSION_VM = 239, 240, 105
 KVM_CAP_PLANE, KVM_CAP_PLANE_FPU = 239, 240             # their names in oct24
 
@@ -26,7 +27,8 @@ class Dialect(NamedTuple):
     """One series. `counts`: the capability is the number of planes, else the highest number; `by_plane0`: a vCPU of a
     plane is created from plane 0's vCPU, else by its id; `chosen`: run.plane chooses what runs; `attributes`: planes
     have memory attributes; `bitmap`: `target` of a plane event is a set, else a number; `plane_extension`: plane
-    descriptors answer KVM_CHECK_EXTENSION; `policy`: what decides where nobody else says so."""
+    descriptors answer KVM_CHECK_EXTENSION; `starts`: KVM itself carries out a guest's request to start a plane, and
+    exits for one that is missing; `policy`: what decides where nobody else says so."""
 
     name: str
     limit: int
@@ -39,20 +41,21 @@ class Dialect(NamedTuple):
     plane_event: int
     interrupt_cause: int
     fpu_capability_splits: bool
+    starts: bool
     policy: str
 
 
 DIALECTS = {dialect.name: dialect for dialect in (
     Dialect("oct24", 16, counts=False, by_plane0=True, chosen=True, attributes=True, bitmap=False, plane_extension=True,
-            plane_event=40, interrupt_cause=0, fpu_capability_splits=True, policy="USER"),
+            plane_event=40, interrupt_cause=0, fpu_capability_splits=True, starts=False, policy="USER"),
     Dialect("apr25", 16, counts=True, by_plane0=True, chosen=True, attributes=True, bitmap=True, plane_extension=True,
-            plane_event=40, interrupt_cause=1, fpu_capability_splits=False, policy="USER"),
+            plane_event=40, interrupt_cause=1, fpu_capability_splits=False, starts=False, policy="USER"),
     Dialect("jun26", 4, counts=True, by_plane0=False, chosen=False, attributes=False, bitmap=True,
             plane_extension=False, plane_event=44, interrupt_cause=1, fpu_capability_splits=True,
-            policy="LOWEST_RUNNABLE"),
+            starts=True, policy="LOWEST_RUNNABLE"),
     Dialect("vsm26", 16, counts=True, by_plane0=False, chosen=False, attributes=True, bitmap=True,
             plane_extension=False, plane_event=44, interrupt_cause=1, fpu_capability_splits=True,
-            policy="HIGHEST_RUNNABLE"))}
+            starts=True, policy="HIGHEST_RUNNABLE"))}
 
 
 def dialect(name: str) -> Dialect:

@@ -19,9 +19,9 @@ POLICY_WORDS = (
     group_layout.ACTIVE, group_layout.ENABLED, group_layout.RUNNABLE, group_layout.MODE, group_layout.MPP,
     group_layout.FILTER, group_layout.STRICT_SHADOW, group_layout.RETURN_RULE, group_layout.FALLBACK,
     group_layout.MEDIATED, group_layout.ENTERED, group_layout.BLOCKED, group_layout.REQUESTED, group_layout.NOTICES,
-    group_layout.NOTICED, group_layout.SUSPENDED, group_layout.CAUSE,
-    *(group_layout.RANK + 8 * n for n in range(group_layout.MAX_PLANES)),
-    *(group_layout.STACK + 8 * n for n in range(group_layout.MAX_PLANES)))
+    group_layout.NOTICED, group_layout.CAUSE,
+    group_layout.FORCED, group_layout.FORCED_CAUSE, group_layout.FORCED_RIP,
+    *(group_layout.RANK + 8 * n for n in range(group_layout.MAX_PLANES)))
 FIELDS = (*REGISTERS, "apic_base", "pdpte", "random", "fault_pending", "fault_vector", "fault_error",
           "fault_has_error", "fault_address", "fault_kind")
 OFFSETS = tuple(layout.FIELDS[name].offset + 8 * i for name in FIELDS for i in range(layout.FIELDS[name].count))

@@ -1,55 +1,84 @@
-"""The planes of a KVM VM as the machine sees them: what ends a run, and the planes' local APICs."""
+"""The planes of a KVM VM as the machine sees them: KVM's part, the planes' local APICs, and what goes to the VMM."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emu.irq.apicbus import ApicBus
 from emu.irq.lapic import LocalApic
 from emu.irq.lapic_msr import LapicMsrs
 from emu.plane import Plane
+from emu.planes.kvm import calls, cpuid, startup
 from emu.planes.model import PlaneModel
 from emu.planes.policies import Policy
+from emu.planes.shared import saved, shared_words
 from emu.waiting import WAIT_FOR_SIPI
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
-    from emu.planes.kvm.vcpu import Vcpu
-    from emu.planes.kvm.vm import KvmPlane
     from emu.vcpu import VCpu
 
-MODEL = (layout.PHYS_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR)
+MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR)
+
+
+class Vmm(Protocol):
+    """What userspace does for one vCPU."""
+
+    def hypercall(self, plane: Plane) -> None:
+        """A hypercall that KVM does not carry out."""
+
+    def plane_event(self) -> None:
+        """A plane that userspace asked about has an event."""
+
+    def create_vcpu(self, plane: Plane, number: int, apic_id: int) -> None:
+        """A guest wants to start a plane that a vCPU does not have; its hypercall is made again."""
+
+    def waits(self, plane: Plane, instruction: str) -> None:
+        """HLT, MWAIT or PAUSE was executed."""
+
+    def memory_denied(self, plane: Plane) -> None:
+        """A plane's memory attributes denied an access."""
+
+    def notice(self) -> None:
+        """Something changed that may make the vCPU runnable."""
 
 
 class KvmModel(PlaneModel):
-    """One for each VM. `handlers` receive what happens on a vCPU, by its id."""
+    """One for each VM. `limit`: planes that may exist. `handlers`: what userspace does, by vCPU. `twins`: (vCPU, plane)
+    of planes above 0 that exist; `armed`: contexts in which INIT starts one."""
 
-    def __init__(self, machine: Machine, policy: Policy) -> None:
-        self.machine, self.policy = machine, policy
-        self.handlers: dict[int, Vcpu] = {}
+    def __init__(self, machine: Machine, policy: Policy, limit: int = group_layout.MAX_PLANES) -> None:
+        self.machine, self.policy, self.limit = machine, policy, limit
+        self.shares_fpu = "fpu" in policy.shares
+        self.handlers: dict[int, Vmm] = {}
+        self.twins: set[tuple[int, int]] = set()
+        self.armed: dict[tuple[int, int], bytes] = {}
+        self.saved = saved(policy.shares)
         self._buses = {0: machine.pc.apic_bus}
         machine.plane_model = self
         for vcpu in machine.vcpus:
-            vcpu.group.offer(group_layout.INTERFACE_POLICY, ())
+            vcpu.group.offer(group_layout.INTERFACE_POLICY, shared_words(policy.shares))
             policy.apply(vcpu.group)
             vcpu.group.set(group_layout.ENTERED, 1)
+            vcpu.cpuid.overlay = lambda leaf, _: cpuid.leaf(leaf, policy, limit)
 
-    def add_twin(self, number: int, plane: KvmPlane) -> None:
+    def add_twin(self, number: int, plane: int) -> None:
         """A vCPU's copy of state for a plane. Planes are numbered without gaps: those between come into being too,
         but are not enabled."""
         vcpu = self.machine.vcpus[number]
-        for n in range(len(vcpu.planes), plane.number + 1):
+        for n in range(len(vcpu.planes), plane + 1):
             made = Plane(vcpu.engine, number, n)
             for offset in MODEL:
                 made.set(offset, vcpu.planes[0].get(offset))
             lapic = self._lapic(vcpu, n)
             vcpu.add_plane(made, lapic, LapicMsrs(lapic))
-        twin = vcpu.planes[plane.number]
-        if plane.vm.shares_fpu:
+        twin = vcpu.planes[plane]
+        if self.shares_fpu:
             twin.use_fpu(vcpu.planes[0].get(layout.FPU))
-        plane.bus.attach(vcpu.lapics[plane.number])
-        vcpu.group.mark(group_layout.ENABLED, plane.number, True)
+        self.bus(plane).attach(vcpu.lapics[plane])
+        self.twins.add((number, plane))
+        vcpu.group.mark(group_layout.ENABLED, plane, True)
         if number:
             twin.set(layout.ACTIVITY, WAIT_FOR_SIPI)
 
@@ -62,7 +91,7 @@ class KvmModel(PlaneModel):
             if kind == "nmi":
                 vcpu.planes[number].set(layout.NMI, 1)
             else:
-                self.machine.report(f"{kind.upper()} to plane {number}: ignored")
+                startup.signal(self, vcpu, number, kind, vector)
 
         return LocalApic(vcpu.index, self.machine.clock, send=self.bus(number).send, notify=changed, signal=signal,
                          eoi=lambda vector: None, extint=lambda: 0xFF, bsp=vcpu.lapics[0].bsp)
@@ -83,8 +112,20 @@ class KvmModel(PlaneModel):
         """Always: no series says otherwise."""
         return True
 
+    def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
+        while len(vcpu.planes) > planes:
+            number, lapic = len(vcpu.planes) - 1, vcpu.remove_plane()
+            if (vcpu.index, number) in self.twins:
+                self.bus(number).detach(lapic)
+                self.twins.remove((vcpu.index, number))
+        for number in range(1, planes):
+            if enabled >> number & 1 and (vcpu.index, number) not in self.twins:
+                self.add_twin(vcpu.index, number)
+
     def hypercall(self, vcpu: VCpu, plane: Plane) -> None:
-        self.handlers[vcpu.index].hypercall(plane)
+        """VMCALL or VMMCALL that compiled code did not carry out (jit/plane_call.py)."""
+        if not calls.carry_out(self, vcpu, plane):
+            self.handlers[vcpu.index].hypercall(plane)
 
     def plane_event(self, vcpu: VCpu) -> None:
         self.handlers[vcpu.index].plane_event()

@@ -13,11 +13,14 @@ IDLE_HLT, IDLE_MWAIT = 1, 2
 
 @dataclass
 class PlaneEvent:
-    """kvm_plane_event_exit. `target`: a set of planes, in oct24 the number of one."""
+    """kvm_plane_event_exit. `target`: a set of planes, in oct24 the number of one. `plane` and `extra` are the later
+    series': for CREATE_VCPU the plane and the APIC ID that are wanted."""
 
     cause: int = 0
     pending_event_planes: int = 0
     target: int = 0
+    plane: int = 0
+    extra: tuple[int, ...] = ()
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.planes.kvm.dialects import EAGAIN, EINTR, EINVAL, refuse
+from emu.planes.kvm.dialects import EAGAIN, EINTR, EINVAL, PLANE_EVENT_CREATE_VCPU, refuse
 from emu.planes.kvm.notify import RunnableEvent
 from emu.planes.kvm.run import (
     IDLE_HLT,
@@ -155,6 +155,11 @@ class Vcpu:
             self.cpu.engine.monitors.disarm(self.id)
             group.set(group_layout.ACTIVE, number)
             group.mark(group_layout.ENTERED, number, True)
+            if group.get(group_layout.MODE) == group_layout.MODE_EVENT:
+                rank = self.plane.vm.model.policy.rank
+                for other in group.planes:                  # nothing waits above it any more
+                    if rank(other.number) < rank(number):
+                        group.mark(group_layout.RUNNABLE, other.number, False)
 
     def _out(self) -> None:
         run, plane, group = self.run_area, self.cpu.plane, self.cpu.group
@@ -162,8 +167,8 @@ class Vcpu:
         run.idle = IDLE_HLT if activity == HALTED else IDLE_MWAIT if activity in FOR_LINE | {TPAUSE} else 0
         run.if_flag = plane.get(layout.RFL) >> 9 & 1
         run.plane = group.active
-        depth = group.get(group_layout.SUSPENDED)
-        run.suspended_planes = sum(1 << p for p in {group.get(group_layout.STACK + 8 * n) for n in range(depth)})
+        put_aside = group.get(group_layout.MODE) == group_layout.MODE_EVENT
+        run.suspended_planes = group.get(group_layout.RUNNABLE) & ~(1 << group.active) if put_aside else 0
         self.runnable.level(self.is_runnable())
 
     def _leave(self, reason: int) -> None:
@@ -194,6 +199,14 @@ class Vcpu:
             target = (target & -target).bit_length() - 1
         self.run_area.plane_event = PlaneEvent(dialect.interrupt_cause, pending, target)
         self._leave(dialect.plane_event)
+
+    def create_vcpu(self, plane: Plane, number: int, apic_id: int) -> None:
+        """Leave for userspace to create it, where the series does; elsewhere the guest's hypercall is userspace's."""
+        if not self.plane.vm.dialect.starts:
+            self.hypercall(plane)
+            return
+        self.run_area.plane_event = PlaneEvent(PLANE_EVENT_CREATE_VCPU, plane=number, extra=(apic_id,))
+        self._leave(self.plane.vm.dialect.plane_event)
 
     def waits(self, plane: Plane, instruction: str) -> None:
         bit, reason = LEAVES[instruction]

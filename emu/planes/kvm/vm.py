@@ -48,7 +48,7 @@ class KvmPlane:
         if number >= len(self.vm.machine.vcpus):
             raise refuse(EINVAL, f"vCPU {number}: the VM was made for {len(self.vm.machine.vcpus)}")
         if self.number:
-            self.vm.model.add_twin(number, self)
+            self.vm.model.add_twin(number, self.number)
         made = self.vcpus[number] = Vcpu(self, number)
         return made
 
@@ -83,8 +83,7 @@ class KvmVm:
                  engine: str = "auto") -> None:
         self.dialect = dialects.dialect(dialect)
         self.machine = Machine(memory=memory, vcpus=vcpus, engine=engine)
-        self.model = KvmModel(self.machine, policy or parse(self.dialect.policy))
-        self.shares_fpu = False
+        self.model = KvmModel(self.machine, policy or parse(self.dialect.policy), self.dialect.limit)
         self.planes: dict[int, KvmPlane] = {}
         self.planes[0] = KvmPlane(self, 0)
 
@@ -99,7 +98,7 @@ class KvmVm:
         the other meaning (a property to read), for other capabilities, and once there is a vCPU."""
         if capability != dialects.KVM_CAP_PLANES_FPU or self.dialect.fpu_capability_splits or self.planes[0].vcpus:
             raise refuse(EINVAL, f"capability {capability} cannot be enabled now")
-        self.shares_fpu = True
+        self.model.shares_fpu = True
 
     def create_plane(self, number: int) -> KvmPlane:
         """KVM_CREATE_PLANE. KvmError: EINVAL beyond the limit, EEXIST."""

@@ -1,49 +1,22 @@
-"""The initial context of a VTL on a virtual processor (TLFS, HV_INITIAL_VP_CONTEXT, 224 bytes): its layout, what makes
-it illegal, and how it becomes a register file."""
+"""The initial context of a VTL on a virtual processor (TLFS, HV_INITIAL_VP_CONTEXT, 224 bytes)."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from emu import boot
 from emu.load.model import SegmentRegister
+from emu.planes.context import CR0_PE, CR0_PG, Context, illegal
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
-from jit import layout
 
 if TYPE_CHECKING:
-    from emu.machine import Machine
     from emu.plane import Plane
 
 SIZE = 224
 _FORMAT = struct.Struct("<3Q" + "QIHH" * 8 + "6xHQ" * 2 + "5Q")
 assert _FORMAT.size == SIZE
-SEGMENTS = (layout.CS, layout.DS, layout.ES, layout.FS, layout.GS, layout.SS, layout.TR, layout.LDTR)
 ATTRIBUTES = 0xF0FF             # bits 11:8 are reserved
-
-CR0_PE, CR0_NW, CR0_CD, CR0_PG, CR0_BITS, CR0_ET = 1, 1 << 29, 1 << 30, 1 << 31, 0xE005003F, 1 << 4
-CR4_PAE, CR4_PCIDE = 1 << 5, 1 << 17
-EFER_LME, EFER_LMA = 1 << 8, 1 << 10
-CODE, PRESENT, LONG, BIG = 0x18, 0x80, 0x2000, 0x4000           # of a segment's attributes
-RFLAGS_VM, RFLAGS_SETTABLE = 1 << 17, 0x3F7FD5
-PAT_TYPES = frozenset((0, 1, 4, 5, 6, 7))
-
-
-class Context(NamedTuple):
-    """A parsed initial context; `segments` are in the order of SEGMENTS."""
-
-    rip: int
-    rsp: int
-    rflags: int
-    segments: tuple[SegmentRegister, ...]
-    idtr: tuple[int, int]       # limit, base
-    gdtr: tuple[int, int]
-    efer: int
-    cr0: int
-    cr3: int
-    cr4: int
-    pat: int
 
 
 def parse(data: bytes) -> Context:
@@ -54,53 +27,8 @@ def parse(data: bytes) -> Context:
     return Context(words[0], words[1], words[2], segments, (words[35], words[36]), (words[37], words[38]), *words[39:])
 
 
-def canonical(address: int) -> bool:
-    """48-bit canonical form."""
-    return address >> 47 in (0, 0x1FFFF)
-
-
 def check(context: Context, plane: Plane) -> None:
-    """HvError INVALID_REGISTER_VALUE for a state that no processor can be in, and for real mode, which VTLs above 0
-    cannot use. EFER.LMA is ignored. Data segments may be unusable, and limits odd."""
-    code, long_mode = context.segments[0], bool(context.efer & EFER_LME)
-    code64 = long_mode and bool(code.attributes & LONG)
-    physical = plane.get(layout.PHYS_MASK)
-    wrong = (
-        context.cr0 & (CR0_PE | CR0_PG) != CR0_PE | CR0_PG or context.cr0 & ~CR0_BITS
-        or context.cr0 & (CR0_NW | CR0_CD) == CR0_NW
-        or context.cr4 & ~plane.get(layout.CR4_VALID) or context.efer & ~(plane.get(layout.EFER_VALID) | EFER_LMA)
-        or long_mode and not context.cr4 & CR4_PAE
-        or context.cr4 & CR4_PCIDE and not long_mode
-        or long_mode and context.cr3 & ~physical
-        or code.attributes & (CODE | PRESENT) != CODE | PRESENT
-        or code64 and code.attributes & BIG
-        or code64 and not canonical(context.rip) or not code64 and context.rip >> 32
-        or context.rflags & RFLAGS_VM or context.rflags >> 22
-        or any(context.pat >> 8 * i & 0xFF not in PAT_TYPES for i in range(8))
-        or not all(canonical(base) for base in (context.gdtr[1], context.idtr[1]))
-    )
-    if wrong:
+    """HvError INVALID_REGISTER_VALUE for a state that no processor can be in, and for modes without paging, which VTLs
+    above 0 cannot use."""
+    if context.cr0 & (CR0_PE | CR0_PG) != CR0_PE | CR0_PG or illegal(context, plane):
         raise HvError(codes.INVALID_REGISTER_VALUE)
-
-
-def apply(context: Context, plane: Plane, machine: Machine) -> None:
-    """Put a plane into the context; what that does not carry takes its power-on value."""
-    boot.reset(plane)
-    for number, segment in zip(SEGMENTS, context.segments, strict=True):
-        boot.set_segment(plane, number, segment)
-    for field, value in (
-        (layout.RIP, context.rip), (layout.gpr(4), context.rsp),
-        (layout.IDTR_LIMIT, context.idtr[0]), (layout.IDTR_BASE, context.idtr[1]),
-        (layout.GDTR_LIMIT, context.gdtr[0]), (layout.GDTR_BASE, context.gdtr[1]),
-        (layout.EFER, context.efer & ~EFER_LMA | (EFER_LMA if context.efer & EFER_LME else 0)),
-        (layout.CR0, context.cr0 | CR0_ET), (layout.CR3, context.cr3), (layout.CR4, context.cr4),
-        (layout.PAT, context.pat), (layout.CPL, context.segments[SEGMENTS.index(layout.SS)].attributes >> 5 & 3),
-    ):
-        plane.set(field, value)
-    plane.rflags = context.rflags & RFLAGS_SETTABLE
-    if context.cr4 & CR4_PAE and not context.efer & EFER_LME:
-        table = machine.memory.read(context.cr3 & 0xFFFFFFE0, 32)
-        for i in range(4):
-            plane.set(layout.PDPTE + 8 * i, int.from_bytes(table[8 * i:8 * i + 8], "little"))
-    plane.update_mode()
-    plane.flush()

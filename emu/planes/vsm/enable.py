@@ -9,6 +9,7 @@ from emu.irq.apicbus import ApicBus
 from emu.irq.lapic import LocalApic
 from emu.irq.lapic_msr import LapicMsrs
 from emu.plane import Plane
+from emu.planes.context import apply
 from emu.planes.vsm import codes, context
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
@@ -69,7 +70,7 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
     initial = context.parse(data[16:])
     context.check(initial, vp.vcpu.planes[0])
     create_planes(partition, vp, vtl)
-    context.apply(initial, vp.vcpu.planes[vtl], partition.machine)
+    apply(initial, vp.vcpu.planes[vtl], partition.machine)
     vp.add_vtl(vtl)
     vp.vcpu.group.set(group_layout.ENABLED, vp.enabled | 1 << vtl)
     vp.protect()

@@ -17,6 +17,7 @@ from emu.planes.vsm import (
     enable,
     flush,
     ipi,
+    launch,
     protect,
     return_actions,
     shape,
@@ -38,6 +39,7 @@ from emu.planes.vsm.vp import Vp
 from jit import group_layout, layout, pmap
 
 if TYPE_CHECKING:
+    from emu.load.model import Image
     from emu.machine import Machine
     from emu.plane import Plane
     from emu.planes.journal import Intercept
@@ -66,6 +68,7 @@ class Partition(PlaneModel):
     """
 
     saved = PRIVATE
+    launches = True
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
         assert 0 <= max_vtl < group_layout.MAX_PLANES
@@ -117,6 +120,10 @@ class Partition(PlaneModel):
         execute(vp, plane)
         while self.stale:
             self.protections.flush(self.stale.pop())
+
+    def launch(self, image: Image) -> None:
+        """VTL1 was enabled before the guest's first instruction."""
+        launch.start(self, image)
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         """As many planes and VTLs as a saved state has (emu/snapshot)."""

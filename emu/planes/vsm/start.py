@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from emu.planes.context import apply
 from emu.planes.vsm import codes, config, context
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call, simple_call
@@ -34,7 +35,7 @@ def start_virtual_processor(caller: Caller, data: bytes) -> bytes:
     initial = context.parse(data[16:])
     context.check(initial, vp.vcpu.planes[0])
     group = vp.vcpu.group
-    context.apply(initial, vp.vcpu.planes[vtl], partition.machine)
+    apply(initial, vp.vcpu.planes[vtl], partition.machine)
     for plane in vp.vcpu.planes:
         plane.set(layout.ACTIVITY, RUNNING)
     group.set(group_layout.RUNNABLE, vp.enabled)

@@ -7,9 +7,9 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from emu.mem.ram import PAGE
+from emu.planes.context import CR0_PG, CR4_PAE, EFER_LMA
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
-from emu.planes.vsm.context import CR0_PG, CR4_PAE, EFER_LMA
 from emu.planes.vsm.hypercall import Caller, simple_call
 from emu.planes.vsm.operands import input_vtl
 from jit import layout

@@ -10,11 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from emu.irq import lapic as apic
-from emu.planes.vsm import codes
-from emu.planes.vsm import register_names as names
-from emu.planes.vsm.codes import HvError
-from emu.planes.vsm.context import (
-    ATTRIBUTES,
+from emu.planes.context import (
     CR0_BITS,
     CR0_CD,
     CR0_ET,
@@ -28,6 +24,10 @@ from emu.planes.vsm.context import (
     RFLAGS_SETTABLE,
     canonical,
 )
+from emu.planes.vsm import codes
+from emu.planes.vsm import register_names as names
+from emu.planes.vsm.codes import HvError
+from emu.planes.vsm.context import ATTRIBUTES
 from emu.planes.vsm.shared import SHARED
 from jit import layout
 

@@ -48,7 +48,7 @@ class WalkPanel(Panel):
     def _physical(self, plane: PlaneView, gpa: int) -> list[Text]:
         """What is decided about an address without a walk."""
         self.border_title = f"{self.TITLE} · {plane.name} guest-physical {gpa:#x}"
-        found = Walk(gpa, (), gpa, PAGE, True, True, True)
+        found = Walk(gpa, (), gpa, PAGE, True, True, True, gpa)
         return [row(("guest-physical ", ""), (f"{gpa:#x}", "bold"),
                     (f"  {backing(self.session.machine, gpa)}", self.palette.dim)),
                 *self._layers(gpa), *self._verdicts(verdicts(plane, found, paging=False))]

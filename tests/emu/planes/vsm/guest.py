@@ -3,6 +3,7 @@ import struct
 
 from emu.irq.lapic_msr import GeneralProtection
 from emu.machine import Machine
+from emu.planes.context import apply
 from emu.planes.vsm import context
 from emu.planes.vsm.hypercall import R8, RAX, RCX, RDX
 from jit import group_layout, layout
@@ -56,7 +57,7 @@ class Guest:
         write(TSS + 4, struct.pack("<Q", 0x48000))
         write(HANDLER, NOP * 16)
         for vcpu in self.m.vcpus:
-            context.apply(context.parse(initial_context(0)), vcpu.planes[0], self.m)
+            apply(context.parse(initial_context(0)), vcpu.planes[0], self.m)
             vcpu.planes[0].set(layout.ACTIVITY, 0)
         self.use(0)
 

@@ -205,12 +205,13 @@ def test_messages_name_the_vtl(guest):
 
 def test_without_a_hypervisor_interface_the_instruction_is_undefined(guest):
     from emu.machine import Machine
+    from emu.planes.context import apply
     from emu.planes.vsm import context
     m = Machine(memory=4 << 20, engine="interp")
     for page in range(0x10000, 0x30000, 0x1000):
         m.memory.write(page, guest.m.memory.read(page, 0x1000))
     plane = m.vcpus[0].plane
-    context.apply(context.parse(initial_context(0)), plane, m)
+    apply(context.parse(initial_context(0)), plane, m)
     m.memory.write(CODE, VMCALL)
     m.vcpus[0].run(1)
     assert plane.get(layout.RIP) == HANDLER + 1
