@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -190,7 +191,7 @@ class DebugApp(App[int]):
         except BaseException as error:      # whatever it is, the screen says it
             result = error
             self.session.stopped()
-        if not self._exit:
+        with contextlib.suppress(RuntimeError):     # the screen has gone meanwhile
             self.call_from_thread(self._done, result)
 
     def _done(self, result: Stop | str | BaseException) -> None:

@@ -64,7 +64,7 @@ class MemoryPanel(Panel):
         """What each plane may do with the page."""
         if gpa is None:
             return "not mapped"
-        found = [(plane, plane.denied(gpa)) for plane in self.session.planes]
+        found = [(plane, plane.denied(gpa) & 0b111) for plane in self.session.planes]
         return " ".join(f"{plane.name}:" + "".join(letter if not denied >> n & 1 else "-"
                                                    for n, letter in enumerate("rwx"))
                         for plane, denied in found) if any(denied for _, denied in found) else ""
