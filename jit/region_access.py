@@ -24,7 +24,7 @@ from jit.layout import (
 from jit.native import State, inline, ld64, rd64, wr64
 from jit.paging import READ, WRITE, host_page
 from jit.probe import READ_BIT, WRITE_BIT, matching
-from jit.slow import is_canonical
+from jit.slow import SHADOW, is_canonical
 from jit.watch import enabled
 
 translate = types.ExternalFunction(
@@ -59,7 +59,7 @@ def unwatched(st: State, linear: int, size: int, access: int) -> int:
 
 def region_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    if fill(st, linear, READ) != OK:
+    if size_and_flags & SHADOW or fill(st, linear, READ) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
@@ -74,7 +74,7 @@ def region_load(st: State, linear: int, size_and_flags: int) -> int:
 
 def region_store(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    if fill(st, linear, WRITE) != OK:
+    if size_and_flags & SHADOW or fill(st, linear, WRITE) != OK:
         return AGAIN
     entry = data_entry(st, linear)
     if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
@@ -89,7 +89,7 @@ def region_store(st: State, linear: int, size_and_flags: int) -> int:
 
 def region_probe(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    if fill(st, linear, WRITE) != OK:
+    if size_and_flags & SHADOW or fill(st, linear, WRITE) != OK:
         return AGAIN
     if ld64(data_entry(st, linear) + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
         return OK if unwatched(st, linear, size, WRITE) != 0 else AGAIN

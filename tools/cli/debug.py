@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from tools.cli.guest import load_options, machine_options
+from tools.cli.guest import load_guest, machine_options
 from tools.cli.options import Parser
 from tools.cli.run import BAD_INPUT, guest_options, say, unusable
 
@@ -67,7 +67,7 @@ def debug(args: Any) -> int:
         try:
             machine = Machine(**machine_options(args), serial_out=wires.serial, report=wires.report,
                               progress=wires.progress)
-            machine.load(args.image, **load_options(args))
+            load_guest(machine, args)
             machine.feed_serial(b"", more=True)
             if args.goto:
                 progress(f"going to instruction {args.goto}")

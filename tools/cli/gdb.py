@@ -7,7 +7,7 @@ the keyboard.
 import argparse
 import sys
 
-from tools.cli.guest import load_options, machine_options
+from tools.cli.guest import load_guest, machine_options
 from tools.cli.options import Parser
 from tools.cli.run import BAD_INPUT, guest_options, unusable
 
@@ -71,7 +71,7 @@ def serve(args: argparse.Namespace) -> int:
         sys.stdout.buffer.flush()
     try:
         machine = Machine(**machine_options(args), history=not args.no_history, serial_out=serial_out, report=say)
-        machine.load(args.image, **load_options(args))
+        load_guest(machine, args)
     except (ValueError, ImageError) as error:
         say(" ".join(str(error).split()))
         return BAD_INPUT

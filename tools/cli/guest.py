@@ -1,5 +1,4 @@
-"""What `guest_options` of tools/cli/run.py say, as arguments of the machine and of its loading: the same for every
-command that runs a guest."""
+"""What `guest_options` of tools/cli/run.py say, done to a machine: the same for every command that runs a guest."""
 import argparse
 from typing import Any
 
@@ -11,7 +10,8 @@ def machine_options(args: argparse.Namespace) -> dict[str, Any]:
             "disks": args.disk or (), "virtio_console": args.virtio_console, "paravirt": args.paravirt}
 
 
-def load_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of `Machine.load`, after the image."""
-    return {"kind": args.kind, "load_address": args.load, "mode": args.mode, "initrd": args.initrd,
-            "append": args.append, "bios": args.bios, "vtl1": args.vtl1}
+def load_guest(machine: Any, args: argparse.Namespace) -> None:
+    """Load the image. ImageError and OSError are the caller's."""
+    machine.restarts = args.reboot
+    machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
+                 append=args.append, bios=args.bios, vtl1=args.vtl1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from tools.cli.guest import load_options, machine_options
+from tools.cli.guest import load_guest, machine_options
 from tools.cli.progress import Progress
 from tools.cli.result import result_of
 from tools.cli.terminal import RawTerminal, SerialOut, feed, reads_keys
@@ -66,7 +66,7 @@ class Session:
         from emu.load.image import ImageError
         args = self._args
         try:
-            machine.load(args.image, **load_options(args))
+            load_guest(machine, args)
         except ImageError as error:
             raise BadInput(one_line(error)) from error
         except OSError as error:
