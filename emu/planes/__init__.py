@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from emu.planes.policies import LOWEST_RUNNABLE, NAMES, parse
+from emu.planes.policies import LOWEST_RUNNABLE, NAMES, Policy, is_name, parse
 
 if TYPE_CHECKING:
     from emu.machine import Machine
@@ -16,6 +17,14 @@ VSM_POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
 POLICIES = (*VSM_POLICIES, *NAMES)
 
 
+def policy_of(text: str) -> Policy:
+    """A policy by its name, or from a file that a user wrote. ValueError: one line."""
+    if not is_name(text) and os.path.isfile(text):
+        from emu.planes.script import load
+        return load(text)
+    return parse(text)
+
+
 def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None:
     """The plane model of a machine, or None without planes. ValueError: an unknown name, or a policy that the design
     does not have."""
@@ -25,7 +34,7 @@ def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None
         return None
     if name == "kvm":
         from emu.planes.kvm.vmm import serve
-        return serve(machine, LOWEST_RUNNABLE if policy is None else parse(policy))
+        return serve(machine, LOWEST_RUNNABLE if policy is None else policy_of(policy))
     if name != "vsm":
         raise ValueError(f"planes {name!r}: not one of {', '.join(AVAILABLE)}")
     if policy not in (None, *VSM_POLICIES):

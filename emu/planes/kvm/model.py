@@ -12,6 +12,7 @@ from emu.planes.kvm import calls, cpuid, startup
 from emu.planes.model import PlaneModel
 from emu.planes.policies import Policy
 from emu.planes.shared import saved, shared_words
+from emu.stop import POLICY
 from emu.waiting import WAIT_FOR_SIPI
 from jit import group_layout, layout
 
@@ -47,6 +48,8 @@ class Vmm(Protocol):
 class KvmModel(PlaneModel):
     """One for each VM. `limit`: planes that may exist. `handlers`: what userspace does, by vCPU. `twins`: (vCPU, plane)
     of planes above 0 that exist; `armed`: contexts in which INIT starts one."""
+
+    NOT_STATE = ("policy",)
 
     def __init__(self, machine: Machine, policy: Policy, limit: int = group_layout.MAX_PLANES) -> None:
         self.machine, self.policy, self.limit = machine, policy, limit
@@ -128,6 +131,10 @@ class KvmModel(PlaneModel):
             self.handlers[vcpu.index].hypercall(plane)
 
     def plane_event(self, vcpu: VCpu) -> None:
+        if self.policy.mode == group_layout.MODE_SCRIPT:
+            from emu.planes.script import fault
+            self.machine.stop(POLICY, f"policy {self.policy.name}: {fault(vcpu.group)}", vcpu)
+            return
         self.handlers[vcpu.index].plane_event()
 
     def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
