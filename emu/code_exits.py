@@ -71,7 +71,7 @@ class CodeExits:
         linear = plane.get(layout.RIP) + plane.get(layout.CS_BASE)
         if plane.get(layout.MODE) & 3 != layout.MODE_64:
             linear &= MASK32
-        return walk(self.vcpu.machine, plane, linear).gpa        # changes nothing: it may be asked for at any time
+        return walk(self.vcpu.machine, plane, linear).place        # changes nothing: it may be asked for at any time
 
     def _smc(self, plane: Plane) -> None:
         """Let the instruction's stores through."""

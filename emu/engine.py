@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _ACCESS_NOTE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "run_group",
-          "select", "note_write", "flush_all", "withdraw_writes", "update_mode")
+          "select", "note_write", "flush_all", "flush_data", "withdraw_writes", "update_mode")
 
 
 class Engine:
@@ -50,6 +50,7 @@ class Engine:
         self.run_group: Callable[[int], int] = self._callable("run_group")
         self.select = self._callable("select")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
+        self._walk_operand: Any = None
         self.note_write = _ACCESS_NOTE(self.compiler.function("note_write"))
         self.withdraw_writes = _PAGE_CALL(self.compiler.function("withdraw_writes"))
 
@@ -81,6 +82,13 @@ class Engine:
         """A stand-in for `run_group` that writes rows (jit/stepping.py) to a host address."""
         native = _ACCESS_CALL(self.compiler.function("step_group"))
         return lambda group: native(group, rows, first, capacity)
+
+    def walk_operand(self, plane: int, linear: int, tlb_set: int) -> int:
+        """The guest's own translation of a data operand, in WALK_GPA (jit/tlb.py): an EXIT status."""
+        if self._walk_operand is None:
+            self._walk_operand = _ACCESS_NOTE(self.compiler.function("walk_operand"))
+        status: int = self._walk_operand(plane, linear, tlb_set)
+        return status
 
     def provide(self, slot: int) -> None:
         """Compile the runtime function of a slot that compiled code found empty."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from emu.acpi import dsdt, tables
 from emu.dev import piix
-from emu.dev.pci_function import INTERRUPT_LINE, INTERRUPT_PIN
+from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
 from emu.dev.pit import PIT_BASE
 from emu.irq.pic import ELCR_MASTER, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA
 from emu.load.model import Image, Segment
@@ -22,6 +22,7 @@ VECTORS_SIZE = 0x400
 STUBS = 0xFFF40                 # PUSH AX; MOV AL, 20h; OUT A0h, AL; OUT 20h, AL; POP AX; IRET, entered in three places
 STUB_CODE = bytes.fromhex("50 b0 20 e6 a0 e6 20 58 cf  50 b0 20 e6 20 58 cf")
 END_BOTH, END_MASTER, RETURN = STUBS, STUBS + 9, STUBS + 15
+FIRST_BAR = 0xFE000000          # in the range that the DSDT says the host bridge passes on
 ISA_BRIDGE, POWER_MANAGEMENT = (1, 0), (1, 3)           # PCI device and function
 
 
@@ -53,6 +54,18 @@ def set_up_chipset(pc: PC) -> None:
         pin = function.register(INTERRUPT_PIN, 1)
         if pin:
             function.write(INTERRUPT_LINE, 1, dsdt.pci_irq(device, pin - 1))
+    place_bars(pc)
+
+
+def place_bars(pc: PC) -> None:
+    """Give every memory BAR an address, and switch its decoder on."""
+    base = FIRST_BAR
+    for function in pc.pci.functions().values():
+        for index, size in function.memory_bars():
+            base = -(-base // size) * size
+            function.write(BAR0 + 4 * index, 4, base)
+            base += size
+            function.write(COMMAND, 2, function.register(COMMAND, 2) | COMMAND_MEMORY)
 
 
 def set_up_interrupts(pc: PC, memory: PhysicalMemory, used: tuple[Segment, ...]) -> None:

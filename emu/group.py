@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from emu.mem.ram import PAGE, HostBlock
 from emu.plane import Plane
 from jit import group_layout as layout
+from jit import layout as registers
 
 RING_RECORDS = 1 << 17          # switches that are kept; the host gives the memory only as they occur
 
@@ -76,6 +79,7 @@ class Group:
         assert number < layout.MAX_PLANES and plane.number == number
         self.planes.append(plane)
         self.set(layout.FILES + 8 * number, plane.address)
+        plane.set(registers.GROUP, self.address)
         self.set(layout.COUNT, number + 1)
 
     def remove(self) -> None:
@@ -96,6 +100,24 @@ class Group:
             self._ring = HostBlock(RING_RECORDS * layout.RECORD_BYTES)
             self.set(layout.RING, self._ring.address)
             self.set(layout.RING_RECORDS, RING_RECORDS)
+
+    @property
+    def shared(self) -> list[tuple[int, int]]:
+        """(offset, words) of the pieces of the register file that planes share."""
+        return [(self.get(layout.SHARED + 16 * i), self.get(layout.SHARED + 16 * i + 8))
+                for i in range(self.get(layout.SHARED_COUNT))]
+
+    def table(self) -> np.ndarray[Any, Any]:
+        """The switches that are still in the ring, oldest first, as rows of numbers: icount, from, to, CAUSE_*,
+        rip_from, rip_to."""
+        columns = 1 + layout.REC_RIP_TO // 8
+        if self._ring is None:
+            return np.zeros((0, columns), np.uint64)
+        ring = np.frombuffer(self._ring.view, np.uint64).reshape(RING_RECORDS, -1)[:, :columns]
+        total = self.switches
+        first = max(0, total - RING_RECORDS)
+        rows = ring[np.arange(first, total) % RING_RECORDS]
+        return rows[rows[:, layout.REC_ICOUNT // 8] <= self.now]
 
     def records(self, last: int) -> Iterator[Switch]:
         """The last `last` switches that are still in the ring, oldest first."""

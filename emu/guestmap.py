@@ -17,12 +17,20 @@ READ_WRITE = pmap.READ | pmap.WRITE
 
 
 class GuestMap:
-    """RAM of a PC of `size` bytes, and what overlays it."""
+    """RAM of a PC of `size` bytes, and what overlays it.
 
-    def __init__(self, size: int) -> None:
+    `copies` of it follow each other, `space` bytes apart, where a hypervisor backs guest memory in several ways, and
+    then `extra` bytes of its own.
+    """
+
+    def __init__(self, size: int, copies: int = 1, extra: int = 0) -> None:
         ranges = loadable(size)
-        self.memory = PhysicalMemory(max(FOUR_GIB, ranges[-1].base + ranges[-1].size))
-        self._ram = [self.memory.add_ram(part.base, part.size) for part in ranges]
+        self.space = max(FOUR_GIB, ranges[-1].base + ranges[-1].size)
+        self.memory = PhysicalMemory(copies * self.space + extra)
+        self._ram = [self.memory.add_ram(copy * self.space + part.base, part.size)
+                     for copy in range(copies) for part in ranges]
+        if extra:
+            self._ram.append(self.memory.add_ram(copies * self.space, extra))
         self._shadow_words: dict[int, int] = {}         # page -> word of its RAM, where ROM may cover it
         for page in range(SHADOW_START // PAGE, min(0x100000, size) // PAGE):
             self._shadow_words[page] = self.memory.map[page]

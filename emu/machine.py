@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from emu import boot, firmware_state, stop
 from emu.clock import Clock
+from emu.dev.virtio.disk import Disk
 from emu.engine import Engine
 from emu.guestmap import GuestMap
 from emu.inputs import InputLog
 from emu.isa import cpu as cpus
+from emu.load.beside import load_beside
 from emu.load.image import load_image
-from emu.load.model import Image
+from emu.load.model import Image, ImageError
 from emu.load.symbols import SymbolTable
 from emu.mem.ram import PAGE
 from emu.paravirt import AVAILABLE as PARAVIRT
@@ -48,15 +50,19 @@ class Machine(Scheduling):
     memory: RAM in bytes, a multiple of 4096. vcpus: 1 to 255. cpu: a name from emu.isa.models.MODELS, then
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
-    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. paravirt: a
-    name from `emu.paravirt.AVAILABLE`. The callbacks receive the
-    guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is being
-    compiled. ValueError names an argument that is out of range.
+    instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
+    files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
+    name from `emu.paravirt.AVAILABLE`. hypervisor: for planes "snp", a class in place of
+    emu.planes.snp.hypervisor.Hypervisor; snp: an emu.planes.snp.options.Options in place of a policy's. The callbacks
+    receive the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is
+    being compiled. ValueError names an argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
                  policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
-                 test_device: bool = False, paravirt: str = "none", serial_out: Callable[[bytes], None] | None = None,
+                 test_device: bool = False, disks: Sequence[str] = (), virtio_console: bool = False,
+                 paravirt: str = "none", hypervisor: Any = None, snp: Any = None,
+                 serial_out: Callable[[bytes], None] | None = None,
                  debug_out: Callable[[bytes], None] | None = None,
                  report: Callable[[str], None] | None = None, progress: Callable[[str], None] | None = None) -> None:
         from emu import planes as plane_models
@@ -69,9 +75,10 @@ class Machine(Scheduling):
         self.quantum = quantum
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
-        self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or ""}
+        self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or "",
+                        "devices": [len(disks), virtio_console]}
         self.report = report or _nothing
-        self.map = GuestMap(memory)
+        self.map = GuestMap(memory, *plane_models.backings(planes, vcpus))
         self.memory = self.map.memory
         self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu)
         serial, debug = serial_out or _nothing, debug_out or _nothing
@@ -83,16 +90,17 @@ class Machine(Scheduling):
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
-            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device)
+            address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
+            disks=[Disk(path) for path in disks], virtio_console=virtio_console)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
-        self.input = InputLog(self.pc.uart.feed)
+        self.input = InputLog(self.pc.uart.feed if self.pc.console is None else self.pc.console.feed)
         self.frontier = 0
         self.observer = None
         for vcpu in self.vcpus:
             vcpu.msrs.owners.append(ActiveApicMsrs(vcpu))
             vcpu.cpuid.apic_enabled = vcpu.apic_enabled
-        self.plane_model = plane_models.create(planes, self, policy)
+        self.plane_model = plane_models.create(planes, self, policy, hypervisor, snp)
         if planes != "none" and paravirt != "none":
             raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
         self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
@@ -134,13 +142,22 @@ class Machine(Scheduling):
         return f"plane {number}" if self.plane_model is None else self.plane_model.plane_name(number)
 
     def load(self, path: str | None, kind: str = "auto", load_address: int | None = None, mode: int | None = None,
-             initrd: str | None = None, append: str = "", bios: str | None = None) -> Image:
-        """Load an image and put the machine at its entry. ImageError: nothing was changed."""
+             initrd: str | None = None, append: str = "", bios: str | None = None, vtl1: str | None = None) -> Image:
+        """Load an image and put the machine at its entry. `vtl1`: an image that runs first, in VTL1 of Hyper-V's planes
+        (emu/load/beside.py). ImageError: nothing was changed."""
+        above, reserved = None, 0
+        if vtl1 is not None:
+            if self.plane_model is None or not self.plane_model.launches:
+                raise ImageError(vtl1, "vtl1", "only a machine with planes 'vsm' has a VTL1")
+            above, reserved = load_beside(vtl1, self.memory_size)
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
-                           initrd=initrd, append=append, bios=bios)
+                           initrd=initrd, append=append, bios=bios, reserved=reserved,
+                           vcpus=self.vcpu_count)
+        if image.launch is not None and self.options["planes"] != "snp":
+            raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
         self.map.load(image)
-        self.symbols = SymbolTable(image.symbols)
+        self.symbols = SymbolTable(image.symbols + (above.symbols if above else ()))
         for vcpu in self.vcpus:
             boot.reset(vcpu.plane)
             vcpu.plane.reset_fpu()
@@ -149,6 +166,11 @@ class Machine(Scheduling):
             self._shadow_changed(self._shadow)
         firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
         boot.start(self.vcpus[0].plane, image.boot)
+        if self.plane_model is not None:
+            self.plane_model.loaded()
+        if above is not None and self.plane_model is not None:
+            self.map.load(above)
+            self.plane_model.launch(above)
         return image
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
@@ -227,13 +249,16 @@ class Machine(Scheduling):
     def _device_read(self, gpa: int, size: int) -> bytes:
         if not self.memory.backed(gpa, size):
             raise ValueError(f"{size} bytes at {gpa:#x} are not in RAM")
-        return b"".join(self.memory.read(at, n) if self._device_may(at, write=False) else b"\xff" * n
-                        for at, n in _pages(gpa, size))
+        return b"".join(self.memory.read(self._device_address(at), n) if self._device_may(at, write=False)
+                        else b"\xff" * n for at, n in _pages(gpa, size))
 
     def _device_write(self, gpa: int, data: bytes) -> None:
         for at, n in _pages(gpa, len(data)):
             if self._device_may(at, write=True):
-                self.dma_write(at, data[at - gpa:at - gpa + n])
+                self.dma_write(self._device_address(at), data[at - gpa:at - gpa + n])
+
+    def _device_address(self, gpa: int) -> int:
+        return gpa if self.plane_model is None else self.plane_model.device_address(gpa)
 
     def _device_may(self, gpa: int, write: bool) -> bool:
         return self.plane_model is None or self.plane_model.device_may_access(gpa, write)

@@ -20,6 +20,9 @@ class Observer(Protocol):
     def after_slice(self) -> None:
         """A slice has ended, perhaps at that count."""
 
+    def while_idle(self) -> None:
+        """No vCPU can run now; idle time has passed."""
+
     def probe(self, vcpu: VCpu, plane: Plane) -> bool:
         """A probe in front of the next instruction. True: the run goes on."""
 

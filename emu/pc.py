@@ -6,7 +6,7 @@ Addresses and IRQ numbers are the PC/AT's and QEMU's "pc" machine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,9 @@ from emu.dev.hpet import HPET_BASE, HPET_SIZE, Hpet
 from emu.dev.i440fx import HostBridge, ShadowSegment
 from emu.dev.i8042 import COMMAND, DATA, I8042
 from emu.dev.pci import ADDRESS_PORT, PciBus
+from emu.dev.pci_memory import PciMemory
 from emu.dev.piix import IsaBridge, PowerManagement
+from emu.dev.pirq import PirqRouter
 from emu.dev.pit import PIT_BASE, Pit
 from emu.dev.ps2keyboard import Ps2Keyboard
 from emu.dev.rtc import Rtc
@@ -43,6 +45,8 @@ from emu.dev.testdev import LINE_PORT, LINES, MMIO_BASE, MMIO_SIZE, SCRATCH_PORT
 from emu.dev.testdev import PORTS as TEST_PORTS
 from emu.dev.uart import Uart
 from emu.dev.vga import FIRST_PORT, FRAME_BUFFER, FRAME_BUFFER_SIZE, PORTS, Vga
+from emu.dev.virtio.disk import Disk
+from emu.dev.virtio.slots import VirtioSlots
 from emu.irq.apicbus import ApicBus
 from emu.irq.ioapic import IOAPIC_BASE, IoApic
 from emu.irq.lapic import DEFAULT_BASE, LocalApic
@@ -130,12 +134,15 @@ class PC:
         address_bits: int = 48,
         x2apic: bool = True,
         test_device: bool = False,
+        disks: Sequence[Disk] = (),
+        virtio_console: bool = False,
     ) -> None:
         """Build and reset the board. ValueError names the option that is out of range.
 
         `virtual_wire`: vCPU 0 starts with LINT0 = ExtINT and LINT1 = NMI, as firmware leaves it.
         `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR. `x2apic`: the
         processors have that mode. `test_device`: with the ports and memory of emu/dev/testdev.py.
+        `disks`: one virtio block device each. `virtio_console`: with that device, too.
         """
         if not 1 <= cpus <= MAX_CPUS:
             raise ValueError(f"vCPU count {cpus}: must be 1 to {MAX_CPUS}")
@@ -156,6 +163,10 @@ class PC:
             "dma_slave": self.dma[0], "dma_master": self.dma[1], "dma_pages": self.dma_pages, "fwcfg": self.fwcfg,
             "acpi_pm": self.acpi_pm, "apm": self.apm, "smbus": self.smbus, "pci": self.pci, "vga": self.vga,
         }  # fmt: skip
+        slots = VirtioSlots(self.pci, self.pirqs, PciMemory(self.bus, hooks.report), hooks.read_memory,
+                            hooks.write_memory, hooks.report)
+        slots.add_disks(disks)
+        self.console = slots.add_console(hooks.serial) if virtio_console else None
         self._claim()
         if test_device:
             self._add_test_device()
@@ -203,7 +214,9 @@ class PC:
         self.smbus = SmbusHost()
         self.pci = PciBus(lambda: hooks.request_reset("port 0xcf9"))
         self.pci.add(0, 0, HostBridge(hooks.shadow, hooks.smram))
-        self.pci.add(1, 0, IsaBridge())
+        bridge = IsaBridge()
+        self.pci.add(1, 0, bridge)
+        self.pirqs = PirqRouter(bridge, lambda irq, level: self._line(irq)(level))
         self.pci.add(1, 3, PowerManagement(self._pm_moved, self._smbus_moved))
         self.fwcfg = FwCfg(hooks.read_memory, hooks.write_memory, hooks.report)
 

@@ -6,6 +6,7 @@ derives from control registers and segments follows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from emu.plane import GPR_NAMES, SEGMENT_NAMES, Plane
@@ -72,6 +73,12 @@ def _table() -> dict[str, Register]:
 
 
 REGISTERS = _table()
+
+
+def within(pieces: Iterable[tuple[int, int]]) -> frozenset[str]:
+    """The registers that lie in pieces of the register file, each (offset, words)."""
+    covered = {offset + 8 * word for offset, words in pieces for word in range(words)}
+    return frozenset(name for name, register in REGISTERS.items() if register.offset in covered)
 
 
 def read(plane: Plane, name: str) -> int:

@@ -22,9 +22,10 @@ class Stop(NamedTuple):
     events: tuple[Any, ...] = ()
 
 
-EXIT, MAX_INSNS, TIMEOUT, TRIPLE_FAULT, UNIMPLEMENTED, HALTED, RESET, POWER_OFF, INTERRUPTED = (
-    "exit", "max-insns", "timeout", "triple-fault", "unimplemented", "halted", "reset", "power-off", "interrupted")
+(EXIT, MAX_INSNS, TIMEOUT, TRIPLE_FAULT, UNIMPLEMENTED, HALTED, RESET, POWER_OFF, INTERRUPTED, TERMINATED) = (
+    "exit", "max-insns", "timeout", "triple-fault", "unimplemented", "halted", "reset", "power-off", "interrupted",
+    "terminated")
 POLICY = "policy"                       # a user's scheduling policy gave nonsense
 STEP, GOTO, BREAKPOINT = "step", "goto", "breakpoint"      # of a debugger
 STATUS = {MAX_INSNS: 124, TIMEOUT: 124, TRIPLE_FAULT: 125, UNIMPLEMENTED: 125, HALTED: 125, RESET: 125, POWER_OFF: 0,
-          INTERRUPTED: 130, POLICY: 126, STEP: 124, GOTO: 124, BREAKPOINT: 124}
+          INTERRUPTED: 130, TERMINATED: 125, POLICY: 126, STEP: 124, GOTO: 124, BREAKPOINT: 124}

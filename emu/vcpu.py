@@ -58,14 +58,15 @@ class VCpu:
         self._io_uop = 0                # micro-op whose device accesses IO_LOG holds
         self._serve: dict[int, Callable[[Plane], None]] = {
             **self._code.serve, exits.IO: self._io, exits.RUNTIME: self._runtime, exits.HALT: self.waiting.halt,
-            exits.SHUTDOWN: self._shutdown,
+            exits.SHUTDOWN: self.shut_down,
             exits.CPUID: self._cpuid, exits.RDMSR: self._rdmsr, exits.WRMSR: self._wrmsr,
             exits.HYPERCALL: self._hypercall, exits.UNIMPLEMENTED: self._unimplemented,
             exits.INTERRUPT: self._interrupt, exits.CR_WRITE: self._cr_write,
             exits.FERR: self._coprocessor_error, exits.DENIED: self.denied, exits.TRAPPED: self._trapped,
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
             exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
-            exits.RDPMC: self._rdpmc, exits.PLANE_EVENT: self._plane_event,
+            exits.RDPMC: self._rdpmc, exits.PLANE_EVENT: self._plane_event, exits.SNP: self._snp,
+            exits.VMGEXIT: self._vmgexit,
         }
 
     @property
@@ -106,7 +107,12 @@ class VCpu:
 
     def run(self, budget: int) -> int:
         """Run at most `budget` instructions, fewer if the machine wants to stop or is idle. Gives how many."""
-        machine, plane = self.machine, self.plane
+        machine = self.machine
+        if machine.plane_model is not None:
+            machine.plane_model.slice_begins(self)
+            if machine.stopping is not None:
+                return 0
+        plane = self.plane
         start = machine.clock.icount
         self._slice = budget
         self.group.set(group_layout.SLICE_END, start + budget)
@@ -130,6 +136,8 @@ class VCpu:
                 if not plane.get(layout.RESUME):
                     break
                 budget = self._shorten(plane, start, budget, budget - plane.signed(layout.BUDGET), 1)   # to its end
+        if machine.plane_model is not None:
+            machine.plane_model.slice_ends(self)
         done = budget - plane.signed(layout.BUDGET)
         self.icount += done
         self._slice = 0
@@ -247,6 +255,14 @@ class VCpu:
         assert self.machine.plane_model is not None
         self.machine.plane_model.notify(self)
 
+    def _snp(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.snp_instruction(self, plane)
+
+    def _vmgexit(self, plane: Plane) -> None:
+        assert self.machine.plane_model is not None
+        self.machine.plane_model.vmgexit(self, plane)
+
     def _plane_event(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None
         self.machine.plane_model.plane_event(self)
@@ -260,7 +276,8 @@ class VCpu:
         self.machine.pc.coprocessor.signal()
         self.waiting.begin(plane, HALTED)
 
-    def _shutdown(self, plane: Plane) -> None:
+    def shut_down(self, plane: Plane) -> None:
+        """A triple fault."""
         model = self.machine.plane_model
         if model is not None and model.intercepts_shutdown(self, plane):
             return
@@ -287,6 +304,9 @@ class VCpu:
 
     def _rdpmc(self, plane: Plane) -> None:
         """Intel's models have no counters."""
+        model = self.machine.plane_model
+        if model is not None and model.intercepts_counter(self, plane):
+            return
         self._give(plane, self.msrs.read_counter, plane.get(RCX) & MASK32 if self.machine.cpu.amd else MASK32)
 
     @staticmethod
@@ -336,6 +356,12 @@ class VCpu:
 
     def _interrupt(self, plane: Plane) -> None:
         """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
+        model = self.machine.plane_model
+        if model is not None and model.interrupt_window(self, plane):
+            return
+        model = self.machine.plane_model
+        if model is not None and model.injects(self, plane):
+            return
         vector = self.lapic.acknowledge()
         plane.set(layout.INTERRUPT, int(self.lapic.pending()))
         plane.inject_interrupt(vector)

@@ -129,7 +129,8 @@ class Compiler:
 
     def _compile(self, key: str, build: Callable[[], Compiled]) -> Compiled:
         """Build a function, or wait for the process that already does."""
-        if self.built == 0 and self.help_wanted:
+        if self.help_wanted:
+            self.help_wanted = False
             warm.start()
         if not self.cache.claim(key):
             found = self.cache.wait(key)

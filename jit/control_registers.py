@@ -8,9 +8,10 @@ from numba import types
 from jit import exits
 from jit.exits import OK
 from jit.fault import DB, debug_status, fault, general_protection, undefined_opcode
-from jit.guards import CR0_WRITE, CR4_WRITE
+from jit.guards import CR0_WRITE, CR4_WRITE, DR7_WRITE
 from jit.layout import (
     ARG,
+    C_BIT,
     CR0,
     CR2,
     CR3,
@@ -37,6 +38,7 @@ from jit.native import State, inline, rd64, wr64
 from jit.paging import (
     CR0_PG,
     CR0_WP,
+    CR4_LA57,
     CR4_PAE,
     CR4_PGE,
     CR4_PSE,
@@ -47,13 +49,14 @@ from jit.paging import (
     P,
     read_entry,
 )
+from jit.protection_keys import CR4_PKE, CR4_PKS
 from jit.second_stage import denied_status
-from jit.traps import trap_control
+from jit.traps import trap, trap_control
 from jit.watch import CR4_DE, ENABLED, enabled
 
 CR0_ET, CR0_NW, CR0_CD, CR0_BITS = 1 << 4, 1 << 29, 1 << 30, 0xE005003F
 CR4_PCIDE = 1 << 17
-CR4_FLUSHING = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP
+CR4_FLUSHING = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS
 EFER_LME = 1 << 8
 NO_FLUSH = -(1 << 63)                               # CR3 bit 63 under PCIDE
 PDPTE_RESERVED = 0x1E6
@@ -67,7 +70,7 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 @inline
 def load_pdptes(st: State, cr3: int) -> int:
     """The four PAE page-directory-pointer entries: OK with PDPTE set, #GP when one has a reserved bit, or DENIED."""
-    reserved = (~rd64(st, PHYS_MASK) & -0x1000) | PDPTE_RESERVED
+    reserved = (~rd64(st, PHYS_MASK) & ~rd64(st, C_BIT) & -0x1000) | PDPTE_RESERVED
     for i in range(4):
         status = denied_status(st, (cr3 & 0xFFFFFFE0) + 8 * i, READ)
         if status != OK:
@@ -123,7 +126,7 @@ def write_cr3(st: State, value: int) -> int:
     cr4 = rd64(st, CR4)
     if cr4 & CR4_PCIDE:
         value &= ~NO_FLUSH
-    if rd64(st, EFER) & EFER_LMA and value & ~rd64(st, PHYS_MASK):
+    if rd64(st, EFER) & EFER_LMA and value & ~(rd64(st, PHYS_MASK) | rd64(st, C_BIT)):
         return general_protection(st, 0)
     if uses_pdptes(rd64(st, CR0), cr4, rd64(st, EFER)):
         status = load_pdptes(st, value)
@@ -138,6 +141,8 @@ def write_cr3(st: State, value: int) -> int:
 def write_cr4(st: State, value: int) -> int:
     old, cr0, efer = rd64(st, CR4), rd64(st, CR0), rd64(st, EFER)
     if value & ~rd64(st, CR4_VALID) or (efer & EFER_LMA and value & CR4_PAE == 0):
+        return general_protection(st, 0)
+    if (value ^ old) & CR4_LA57 and efer & EFER_LMA:
         return general_protection(st, 0)
     if value & ~old & CR4_PCIDE and (efer & EFER_LMA == 0 or rd64(st, CR3) & 0xFFF):
         return general_protection(st, 0)
@@ -190,6 +195,8 @@ def check_debug_access(st: State, number: int) -> int:
 def write_dr(st: State) -> int:
     number, value = rd64(st, ARG), rd64(st, ARG + 8)
     status = check_debug_access(st, number)
+    if status == OK and number & 5 == 5:
+        status = trap(st, DR7_WRITE, value, 0)
     if status != OK:
         return status
     if number < 4:

@@ -7,7 +7,7 @@ that the first event found.
 from jit import exits
 from jit.enter import ENTER_ERROR, ENTER_RESUME, enter
 from jit.exits import FAULT, KIND_FAULT, KIND_INTERRUPT, KIND_NMI, OK
-from jit.fault import DB, DE, DF, PF, TS, fault_with_code
+from jit.fault import DB, DE, DF, PF, TS, VC, fault_with_code
 from jit.fault import GP as GENERAL
 from jit.layout import (
     ACTIVITY,
@@ -34,8 +34,8 @@ BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE = 0, 1, 2, 3
 
 @inline
 def fault_class(vector: int) -> int:
-    """SDM Vol. 3A table 6-4."""
-    if vector == DE or TS <= vector <= GENERAL:
+    """SDM Vol. 3A table 6-4; APM Vol. 2 15.35.5 for #VC."""
+    if vector == DE or TS <= vector <= GENERAL or vector == VC:
         return CONTRIBUTORY
     if vector == PF:
         return PAGE_FAULT

@@ -299,7 +299,7 @@ def enter_long(st: State) -> int:
         return status
     code = rd64(st, DESC)
     offset |= (gate & 0xFFFF) | (shr(gate, 48) << 16)
-    if not is_canonical(offset):
+    if not is_canonical(st, offset):
         return general_protection(st, rd64(st, FAULT_EXT))
     level = rd64(st, CPL)
     new_level = level if attr & CONFORMING else privilege(attr)

@@ -42,6 +42,8 @@ PAUSE = 57          # a good moment to let others run
 PLANE_EVENT = 58    # a plane that does not run has an event for which userspace asked to leave
 PROBE = 60          # a debugger's probe is in front of the instruction (its record: the micro-op's immediate)
 PROBED = 61         # PROBE_HITS say what a debugger looks for and the last instruction or delivery did
+SNP = 62            # an SEV-SNP instruction: number SNP_* of jit/semantics/wiring.py in IO_VALUE
+VMGEXIT = 63        # a request of an SEV-ES guest's to its hypervisor
 
 # IO_KIND
 IO_MMIO_READ, IO_MMIO_WRITE, IO_PORT_READ, IO_PORT_WRITE = 1, 2, 3, 4

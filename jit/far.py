@@ -71,7 +71,7 @@ def check_target(st: State, desc: int, offset: int) -> int:
     """Whether a code segment may be entered at an offset: OK, or #GP."""
     attr = attributes(desc)
     if long_mode_active(st) and attr & LONG:
-        if not is_canonical(offset):
+        if not is_canonical(st, offset):
             return general_protection(st, 0)
     elif ult(limit_of(desc), offset):
         return general_protection(st, 0)

@@ -124,7 +124,7 @@ def sysret(st: State, size: int) -> int:
     if rd64(st, EFER) & EFER_SCE == 0 or (not sixty_four and rd64(st, VENDOR) == VENDOR_INTEL):
         return undefined_opcode(st)
     target = rd64(st, RCX)
-    if rd64(st, CPL) != 0 or rd64(st, CR0) & CR0_PE == 0 or (size == 8 and not is_canonical(target)):
+    if rd64(st, CPL) != 0 or rd64(st, CR0) & CR0_PE == 0 or (size == 8 and not is_canonical(st, target)):
         return general_protection(st, 0)
     selector = shr(rd64(st, STAR), 48)
     if long_mode_active(st):
@@ -154,7 +154,7 @@ def sysexit(st: State, size: int) -> int:
         return undefined_opcode(st)
     pointer, target = rd64(st, RCX), rd64(st, RDX)
     if size == 8:
-        if not (is_canonical(pointer) and is_canonical(target)):
+        if not (is_canonical(st, pointer) and is_canonical(st, target)):
             return general_protection(st, 0)
         wr64(st, RSP, pointer)
         wr64(st, RIP, target)

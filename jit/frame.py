@@ -133,7 +133,7 @@ def frame_linear(st: State, pointer: int, size: int, access: int) -> tuple[int, 
     """(linear address, status) of a word on the STK_* stack."""
     offset = pointer & offset_mask(st)
     if rd64(st, STK_WIDTH) == 64:
-        if is_canonical(offset) and is_canonical(offset + size - 1):
+        if is_canonical(st, offset) and is_canonical(st, offset + size - 1):
             return offset, OK
     elif (type_allows(rd64(st, STK_ATTR), access)
           and limit_allows(rd64(st, STK_ATTR), rd64(st, STK_LIMIT), offset, size)):

@@ -7,7 +7,7 @@ is flushed. Switches happen between instructions only.
 
 from numba import types
 
-from jit import exits, plane_call, vsm_call
+from jit import exits, plane_call, run_slots, vsm_call
 from jit.flags import IF
 from jit.group_layout import (
     ACTIVE,
@@ -20,11 +20,13 @@ from jit.group_layout import (
     INTERFACE_POLICY,
     INTERFACE_VSM,
     NOTIFY,
+    SNP,
 )
 from jit.layout import ACTIVITY, BUDGET, INTERRUPT, PROBES, RESUME, RFL
 from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
 from jit.probe import SWITCH_BIT, SWITCHES, hit
 from jit.selector import above, rank
+from jit.slots import call_slot
 from jit.switch import DONE, REFUSED, refuse
 
 _select = types.ExternalFunction("strata_select", types.int64(types.voidptr))
@@ -76,7 +78,7 @@ def hypercall(group: State, st: State, active: int) -> int:
     """VMCALL or VMMCALL: DONE, or a status for Python."""
     interface = rd64(group, INTERFACE)
     status = REFUSED
-    if interface == INTERFACE_OTHER:
+    if interface == INTERFACE_OTHER or rd64(group, SNP) != 0:
         return exits.HYPERCALL
     if interface == INTERFACE_POLICY:
         status = plane_call.hypercall(group, st, active)
@@ -94,7 +96,7 @@ def follow_policy(group: State, st: State, active: int, chosen: int) -> int:
     if rd64(st, RESUME) != 0:
         status = finish_instruction(st)
         return DONE if status == exits.EVENT else status
-    if chosen < 0:
+    if chosen < 0 or rd64(group, SNP) != 0:
         return exits.PLANE_EVENT
     if rd64(group, INTERFACE) == INTERFACE_POLICY:
         status = plane_call.enter(group, st, active, chosen)
@@ -128,9 +130,12 @@ def run_group(group: State) -> int:
         if rd64(st, ACTIVITY) != 0:
             return exits.EVENT
         status = _run(st)
-        if status != exits.HYPERCALL:
+        if status == exits.VMGEXIT:
+            status = call_slot(st, run_slots.VMGEXIT)
+        elif status == exits.HYPERCALL:
+            status = hypercall(group, st, active)
+        else:
             return status
-        status = hypercall(group, st, active)
         if status != DONE:
             return status
         if rd64(group, ACTIVE) != active:

@@ -58,6 +58,12 @@ SCRIPT_FAULT = _words()         # ... SCRIPT_FAULT_*: what was wrong with an ans
 SCRIPT_ANSWER = _words()        # ... and which it was
 SCRIPT_ICOUNT = _words()        # instruction count at the last switch, and switches since then
 SCRIPT_IDLE = _words()
+# --- SEV-SNP (jit/vmgexit.py) ----------------------------------------------------------------------------------------
+SNP = _words()                  # 1: planes are VMPLs, whose registers are in VMSAs; entering one by policy is Python's
+SNP_DIRECT = _words()           # 1: compiled code serves requests to run another VMPL that need no hypervisor's thought
+VMSAS = _words(MAX_PLANES)      # host addresses of the VMSA pages that the RMP allows to run, or 0
+VMSA_FEATURES = _words(MAX_PLANES)      # SEV_FEATURES that each register file is set up for
+GHCBS = _words(MAX_PLANES)      # the GHCB that each VMPL has registered, or 0
 SHARED_COUNT = _words()
 SHARED = _words(2 * MAX_SHARED)     # (offset in the register file, words) of what a switch carries over
 GROUP_BYTES = (_end + 63) // 64 * 64

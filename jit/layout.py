@@ -68,6 +68,7 @@ DR = _at("dr", 8, 4)
 DR6 = _at("dr6")
 DR7 = _at("dr7")
 CPL = _at("cpl")
+LINEAR_SHIFT = _at("linear_shift")    # derived (jit/mode.py): 64 minus the bits of a linear address, 48 or 57
 EFER = _at("efer")
 STAR = _at("star")
 LSTAR = _at("lstar")
@@ -81,6 +82,7 @@ PAT = _at("pat")
 TSC_AUX = _at("tsc_aux")
 TSC_OFFSET = _at("tsc_offset")
 APIC_BASE = _at("apic_base")
+PKRS = _at("pkrs")                  # IA32_PKRS: rights of supervisor pages by protection key
 PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
 
 # --- derived from the above whenever they change (jit/mode.py) -------------------------------------------------------
@@ -139,7 +141,7 @@ STK_ERROR = _at("stk_error")        # error code of #SS when the frame exceeds i
 
 # --- activity and events ---------------------------------------------------------------------------------------------
 ACTIVITY = _at("activity")          # a name of emu/waiting.py; 0: running
-INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR
+INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR; UNMASKABLE: an event whatever RFLAGS.IF
 NMI = _at("nmi")                    # 1: NMI latched
 NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
 SHADOW = _at("shadow")              # STI (1) or MOV SS (2) blocks events for one instruction (SDM 3A 6.8.3)
@@ -157,15 +159,28 @@ RANDOM = _at("random")              # state of the generator behind RDRAND and R
 
 # --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------
 WAIT_RULES = _at("wait_rules")      # WAIT_* bits below
+PAUSES = _at("pauses")              # PAUSEs until one leaves under PAUSE_LEAVES; 0 and 1: the next one does
 
 # --- what a more privileged plane denies and intercepts -------------------------------------------------------------
 DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0
 DENIED_GPA = _at("denied_gpa")      # the access that was denied last: guest-physical address ...
-DENIED_ACCESS = _at("denied_access")    # ... and 0 read, 1 write, 2 fetch
+DENIED_ACCESS = _at("denied_access")    # ... 0 read, 1 write, 2 fetch ...
+DENIED_HOW = _at("denied_how")      # ... HOW_* bits of jit/guards.py ...
+DENIED_LINEAR = _at("denied_linear")    # ... and the linear address that was being translated
+NESTED = _at("nested")              # SEV-SNP: address of the nested page table (jit/second_stage.py), or 0 ...
+NESTED_PAGES = _at("nested_pages")  # ... and the guest-physical pages that it has
+C_BIT = _at("c_bit")                # SEV: the encryption bit of page-table entries, or 0
+VIRTUAL_TOM = _at("virtual_tom")    # SEV-SNP: data from this address on is shared, where vTOM is active; else 0
+GHCB = _at("ghcb")                  # SEV-ES: the GHCB MSR
+SNP_ACTIVE = _at("snp_active")      # 1: the plane is a VMPL of an SEV-SNP guest
 TRAPS = _at("traps")                # set of intercepted register accesses (jit/traps.py)
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
+
+# --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
+KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
+KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
@@ -177,6 +192,7 @@ RUNTIME = _at("runtime")            # address of the table of lazily compiled ru
 HANDLERS = _at("handlers")          # address of the table of interpreter handlers, by op id
 PROBES = _at("probes")              # address of the debugger's table (jit/probe_layout.py), 0: there is none
 VCPU = _at("vcpu")
+GROUP = _at("group")                # address of the vCPU's group (jit/group_layout.py)
 PLANE = _at("plane")
 
 STATE_BYTES = (_end + 63) // 64 * 64
@@ -190,6 +206,7 @@ MODE_STACK32 = 4                        # SS.B (outside 64-bit mode)
 MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check needed
 MODE_COUNT = 16
 VENDOR_INTEL, VENDOR_AMD = 0, 1
+UNMASKABLE = 2
 
 # --- TLB set: data entries, code entries, jump cache -----------------------------------------------------------------
 TLB_SETS = 4                            # supervisor, user, supervisor under SMAP, user with alignment checking
@@ -200,7 +217,10 @@ JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-
 TLB_READ, TLB_WRITE, TLB_ADDEND, TLB_GPA = 0, 8, 16, 24
 CODE_TLB = DATA_ENTRIES << DATA_SHIFT
 JUMP_CACHE = CODE_TLB + (CODE_ENTRIES << CODE_SHIFT)
-SET_BYTES = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)
+CODE_FILTER = JUMP_CACHE + (JUMP_ENTRIES << JUMP_SHIFT)    # a bit for each page hash that code was fetched from
+FILTER_BITS = 4096
+SET_USED = CODE_FILTER + FILTER_BITS // 8                   # 1: the set may have valid entries
+SET_BYTES = SET_USED + 64
 TLB_INVALID = 1                         # a tag that no page-aligned address equals
 
 

@@ -6,10 +6,12 @@ from numba import types
 from jit.exits import OK
 from jit.layout import (
     CR0,
+    CR4,
     CS,
     CS_BASE,
     EFER,
     JUMP_KEY,
+    LINEAR_SHIFT,
     MODE,
     MODE_16,
     MODE_32,
@@ -24,7 +26,7 @@ from jit.layout import (
     seg,
 )
 from jit.native import State, inline, rd64, shr, wr64
-from jit.paging import EFER_LMA
+from jit.paging import CR4_LA57, EFER_LMA
 from jit.tlb import select_set
 from jit.vector_gate import update_gate
 
@@ -70,7 +72,7 @@ def code_key(st: State, mode: int) -> int:
 
 
 def update_mode(st: State) -> int:
-    """Recompute MODE, CS_BASE, JUMP_KEY, the TLB set and VECTOR_GATE. Always OK."""
+    """Recompute MODE, CS_BASE, LINEAR_SHIFT, JUMP_KEY, the TLB set and VECTOR_GATE. Always OK."""
     attr = rd64(st, seg(CS, SEG_ATTR))
     if rd64(st, EFER) & EFER_LMA and attr & LONG:
         mode = MODE_64
@@ -84,6 +86,7 @@ def update_mode(st: State) -> int:
         base = rd64(st, seg(CS, SEG_BASE))
     wr64(st, MODE, mode)
     wr64(st, CS_BASE, base)
+    wr64(st, LINEAR_SHIFT, 7 if rd64(st, CR4) & CR4_LA57 else 16)
     wr64(st, JUMP_KEY, code_key(st, mode))
     select_set(st)
     update_gate(st)

@@ -11,16 +11,20 @@ from jit.exits import OK
 from jit.fault import general_protection
 from jit.layout import (
     CR0,
+    CR4_VALID,
     CSTAR,
     EFER,
     EFER_VALID,
     FS,
+    GHCB,
     GS,
     KERNEL_GS_BASE,
     LSTAR,
     PAT,
+    PKRS,
     SEG_BASE,
     SFMASK,
+    SNP_ACTIVE,
     STAR,
     SYSENTER_CS,
     SYSENTER_EIP,
@@ -31,15 +35,18 @@ from jit.layout import (
 )
 from jit.native import State, inline, rd32, rd64, shr, wr64
 from jit.paging import CR0_PG, EFER_LMA, EFER_NXE
-from jit.slow import is_canonical
+from jit.protection_keys import CR4_PKS
+from jit.slow import is_loadable
 
+EFER_SVME = 1 << 12
 PAT_TYPES = 0b11110011                  # memory types that a PAT entry may hold: 0, 1, 4 to 7
 
 _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
+_flush_data = types.ExternalFunction("strata_flush_data", types.int64(types.voidptr))
 
 
 @inline
-def slot_of(index: int) -> int:
+def slot_of(st: State, index: int) -> int:
     """State field of an MSR, or 0."""
     slot = 0
     if index == guards.IA32_SYSENTER_CS:
@@ -68,6 +75,10 @@ def slot_of(index: int) -> int:
         slot = KERNEL_GS_BASE
     elif index == guards.IA32_TSC_AUX:
         slot = TSC_AUX
+    elif index == guards.IA32_PKRS and rd64(st, CR4_VALID) & CR4_PKS:
+        slot = PKRS
+    elif index == guards.MSR_GHCB and rd64(st, SNP_ACTIVE) != 0:
+        slot = GHCB
     return slot
 
 
@@ -98,7 +109,7 @@ def trap_number(index: int, write: int) -> int:
 
 def read_msr(st: State) -> int:
     index = rd32(st, gpr(1))
-    slot = slot_of(index)
+    slot = slot_of(st, index)
     if slot == 0:
         return exits.RDMSR
     status = traps.trap(st, trap_number(index, 0), 0, 0)
@@ -112,8 +123,11 @@ def read_msr(st: State) -> int:
 
 @inline
 def write_efer(st: State, value: int) -> int:
-    """LME may change only without paging; LMA is the processor's (SDM Vol. 3A 9.8.5)."""
+    """LME may change only without paging; LMA is the processor's (SDM Vol. 3A 9.8.5). SVME is ignored in SEV-ES guests
+    (APM Vol. 2 15.35.9)."""
     old = rd64(st, EFER)
+    if rd64(st, SNP_ACTIVE) != 0:
+        value = (value & ~EFER_SVME) | (old & EFER_SVME)
     if value & ~(rd64(st, EFER_VALID) | EFER_LMA):
         return general_protection(st, 0)
     value = (value & ~EFER_LMA) | (old & EFER_LMA)
@@ -139,24 +153,29 @@ def pat_valid(value: int) -> bool:
 
 def write_msr(st: State) -> int:
     index = rd32(st, gpr(1))
-    slot = slot_of(index)
+    slot = slot_of(st, index)
+    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
+    if index == guards.MSR_GHCB and slot != 0:
+        wr64(st, slot, value)
+        return OK
     if slot == 0:
         return exits.WRMSR
-    value = rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32)
     if index == guards.IA32_EFER:
         return write_efer(st, value)
     if index == guards.IA32_PAT:
         good = pat_valid(value)
-    elif index == guards.IA32_FMASK or index == guards.IA32_TSC_AUX:
+    elif index == guards.IA32_FMASK or index == guards.IA32_TSC_AUX or index == guards.IA32_PKRS:
         good = value & UPPER == 0
     elif index == guards.IA32_STAR or index == guards.IA32_SYSENTER_CS:
         good = True
     else:
-        good = is_canonical(value)
+        good = is_loadable(st, value)
     if not good:
         return general_protection(st, 0)
     status = traps.trap(st, trap_number(index, 1), value, 0)
     if status != OK:
         return status
     wr64(st, slot, value)
+    if slot == PKRS:
+        _flush_data(st)
     return OK

@@ -34,7 +34,7 @@ translate = types.ExternalFunction(
 @inline
 def fill(st: State, linear: int, access: int) -> int:
     """Fill the TLB for a page: OK, or AGAIN when the interpreter has to look."""
-    if rd64(st, MODE) & 3 == MODE_64 and not is_canonical(linear):
+    if rd64(st, MODE) & 3 == MODE_64 and not is_canonical(st, linear):
         return AGAIN
     if translate(st, linear, access, rd64(st, TLB_SET)) != OK:
         return AGAIN

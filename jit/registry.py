@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 PLAIN, COND, REP, JUMP, END = "plain", "cond", "rep", "jump", "end"
 SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flagops", "control", "stack", "frame",
-             "segment", "string", "system", "far", "interrupt", "io", "hypercall", "vector_move", "vector_integer",
-             "vector_shuffle", "vector_float", "vector_convert", "vector_string", "vector_state", "vector_wide",
-             "vector_mask", "vector_opmask", "vector_permute", "vector_bitwise", "vector_fma", "vector_parts",
-             "vector_galois", "vector_aes", "vector_sha", "vector_dot", "vector_bfloat", "vector_masked",
-             "vector_gather", "vector_bits", "xsave", "random", "wait", "x87",
+             "segment", "string", "system", "translation", "far", "interrupt", "io", "hypercall", "snp",
+             "vector_move", "vector_integer", "vector_shuffle", "vector_float", "vector_convert", "vector_string",
+             "vector_state", "vector_wide", "vector_mask", "vector_opmask", "vector_permute", "vector_bitwise",
+             "vector_fma", "vector_parts", "vector_galois", "vector_aes", "vector_sha", "vector_dot",
+             "vector_bfloat", "vector_masked", "vector_gather", "vector_bits", "xsave", "random", "wait", "x87",
              "probe")
 
 

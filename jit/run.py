@@ -65,6 +65,7 @@ from jit.layout import (
     TSC_BASE,
     TSC_OFFSET,
     TSC_SCALE,
+    UNMASKABLE,
     VENDOR,
     VENDOR_INTEL,
     WALK_GPA,
@@ -150,7 +151,7 @@ def find(st: State) -> int:
     linear = linear_rip(st, rip)
     mode = rd64(st, MODE)
     if mode & 3 == MODE_64:
-        if not is_canonical(linear):
+        if not is_canonical(st, linear):
             return general_protection(st, 0)
     elif ult(rd64(st, CS_LIMIT), rip):
         return general_protection(st, 0)
@@ -269,7 +270,8 @@ def trap_after(st: State, stepped: int) -> None:
 @inline
 def interrupt_waits(st: State) -> bool:
     """An external interrupt that can be taken now (SDM Vol. 3A 6.8)."""
-    return rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0
+    asserted = rd64(st, INTERRUPT)
+    return asserted == UNMASKABLE or (asserted != 0 and rd64(st, RFL) & IF != 0)
 
 
 def run(st: State) -> int:

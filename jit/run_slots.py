@@ -6,7 +6,7 @@ An empty slot makes the caller return RUNTIME with the slot in IO_VALUE.
 (DELIVER, STOP, STALE, ENTER_REAL, ENTER_LEGACY, ENTER_LONG, LOAD_SEGMENT, FAR_JUMP, FAR_CALL, FAR_RETURN, IRET,
  IRET_LONG, TASK_SWITCH, WRITE_CR, WRITE_DR, READ_MSR, WRITE_MSR, LOAD_SYSTEM, INSPECT, FAST_CALL, FAST_RETURN,
  GATE_CALL, IRET_VM86, TASK_INTERRUPT,
- TASK_RETURN, XSAVE, XRSTOR, ARM_MONITOR) = range(28)
+ TASK_RETURN, XSAVE, XRSTOR, ARM_MONITOR, VMGEXIT) = range(29)
 SLOTS = 32
 
 NAMES = {
@@ -17,4 +17,5 @@ NAMES = {
     FAST_CALL: "fast_call", FAST_RETURN: "fast_return", GATE_CALL: "gate_call", IRET_VM86: "iret_vm86",
     TASK_INTERRUPT: "task_interrupt",
     TASK_RETURN: "task_return", XSAVE: "xsave", XRSTOR: "xrstor", ARM_MONITOR: "arm_monitor",
+    VMGEXIT: "vmgexit",
 }

@@ -32,7 +32,7 @@ from jit.guards import LDTR_WRITE, TR_WRITE
 from jit.layout import ARG, CPL, CR0, DESC, DESC_AT, LDTR, MODE, MODE_64, RFL, SEG_BASE, SLOW_VALUE, SS, TR, seg
 from jit.mode import CR0_PE, long_mode_active, refresh
 from jit.native import State, rd64, shr, wr64
-from jit.slow import SUPERVISOR, is_canonical
+from jit.slow import SUPERVISOR, is_loadable
 from jit.traps import trap
 
 
@@ -104,7 +104,7 @@ def load_system(st: State) -> int:
         if status != OK:
             return status
         upper = rd64(st, DESC)
-        if shr(upper, 40) & 0x1F or not is_canonical(base_of(desc) | (upper << 32)):
+        if shr(upper, 40) & 0x1F or not is_loadable(st, base_of(desc) | (upper << 32)):
             return selector_fault(st, GP, selector)
         wr64(st, DESC_AT, rd64(st, DESC_AT) - 8)
     status = trap(st, TR_WRITE if number == TR else LDTR_WRITE, selector, 0)

@@ -11,6 +11,7 @@ from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
     CODE_MAP,
     CR4,
+    CR4_VALID,
     EFER,
     IO_ADDRESS,
     IO_DONE,
@@ -20,6 +21,7 @@ from jit.layout import (
     IO_NEXT,
     IO_SIZE,
     IO_VALUE,
+    LINEAR_SHIFT,
     MODE,
     MODE_64,
     SET_ALIGN,
@@ -33,7 +35,7 @@ from jit.layout import (
     WALK_GPA,
 )
 from jit.native import State, inline, ld64, rd64, shr, wr64
-from jit.paging import CR4_SMAP, EFER_LMA, READ, WRITE, host_page
+from jit.paging import CR4_LA57, CR4_SMAP, EFER_LMA, READ, WRITE, host_page
 from jit.probe import look, note
 from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
@@ -43,9 +45,18 @@ SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descri
 
 
 @inline
-def is_canonical(linear: int) -> bool:
-    """48-bit canonical form (SDM Vol. 1 3.3.7.1)."""
-    return (linear << 16) >> 16 == linear
+def is_canonical(st: State, linear: int) -> bool:
+    """Canonical form for the linear-address width in force (SDM Vol. 1 3.3.7.1, Vol. 3A 4.5.1)."""
+    unused = rd64(st, LINEAR_SHIFT)
+    return (linear << unused) >> unused == linear
+
+
+@inline
+def is_loadable(st: State, linear: int) -> bool:
+    """Canonical form for the processor's own width, whatever CR4.LA57: what MSRs, bases of segments and descriptor
+    tables, and INVPCID's addresses are checked for (Intel, "5-Level Paging and 5-Level EPT", 2.4)."""
+    unused = 7 if rd64(st, CR4_VALID) & CR4_LA57 else 16
+    return (linear << unused) >> unused == linear
 
 
 @inline
@@ -118,7 +129,7 @@ def wide(st: State, flags: int) -> bool:
 @inline
 def check_address(st: State, linear: int, size: int, flags: int) -> int:
     """Non-canonical addresses fault in 64-bit mode; OK or FAULT."""
-    if wide(st, flags) and not (is_canonical(linear) and is_canonical(linear + size - 1)):
+    if wide(st, flags) and not (is_canonical(st, linear) and is_canonical(st, linear + size - 1)):
         if flags & STACK:
             return stack_fault(st, 0)
         return general_protection(st, 0)

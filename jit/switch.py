@@ -35,6 +35,7 @@ from jit.layout import (
 )
 from jit.monitor import disarm
 from jit.native import State, inline, rd64, st64, state_at, wr64
+from jit.protection_keys import follow_pkru
 from jit.tlb import flush_all
 from jit.vector_gate import update_gate
 
@@ -55,6 +56,7 @@ def carry_over(group: State, old: State, new: State) -> None:
             wr64(new, at + (word << 3), rd64(old, at + (word << 3)))
     if rd64(new, XCR0) != xcr0:
         update_gate(new)
+    follow_pkru(new)                                # the FPU file may be a shared one
     if watch.enabled(new):                          # its TLBs were filled for the breakpoints of before
         flush_all(new)
 

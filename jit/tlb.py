@@ -11,10 +11,11 @@ from jit.access import PAGE_MASK
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import AC
-from jit.guards import DENY_WRITE
+from jit.guards import DENY_SHARED_WRITE, DENY_WRITE
 from jit.layout import (
     A20_MASK,
     CODE_ENTRIES,
+    CODE_FILTER,
     CODE_SHIFT,
     CODE_TLB,
     CPL,
@@ -22,15 +23,19 @@ from jit.layout import (
     CR4,
     DATA_ENTRIES,
     DATA_SHIFT,
+    DENIED_LINEAR,
+    FILTER_BITS,
     JUMP_CACHE,
     JUMP_ENTRIES,
     JUMP_SHIFT,
     JUMPS,
+    KEYS_USED,
     RFL,
     SET_ALIGN,
     SET_BYTES,
     SET_SMAP,
     SET_SUPERVISOR,
+    SET_USED,
     SET_USER,
     SETS,
     TLB,
@@ -45,9 +50,9 @@ from jit.layout import (
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
-from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, WRITE, host_page, is_user, touch, walk
+from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, READ, WRITE, host_page, how_of, is_user, touch, walk
 from jit.probe import READ_BIT, watched
-from jit.second_stage import denials, denied
+from jit.second_stage import denials, denied, physical
 from jit.watch import page_is_watched
 
 CR0_AM = 1 << 18
@@ -59,23 +64,29 @@ def set_address(st: State, tlb_set: int) -> int:
 
 
 def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
-    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK, FAULT or DENIED."""
+    """GPA of `linear` in WALK_GPA, filling the TLB when the page is plain memory. OK, FAULT or DENIED. In an SEV-SNP
+    guest WALK_GPA becomes the system-physical address, which is what the physical map goes by."""
+    wr64(st, DENIED_LINEAR, linear)
     status = walk(st, linear, access, tlb_set)
     if status != OK:
         return status
     page = linear & PAGE_MASK
     gpa = rd64(st, WALK_GPA) & rd64(st, A20_MASK)
-    backing = host_page(st, gpa)
+    how = how_of(st, access)
+    at = physical(st, gpa, how)
+    backing = host_page(st, at)
     if access == WRITE and backing & pmap.GUARDED:
         return general_protection(st, 0)
-    gpa |= linear & 0xFFF
-    if denied(st, gpa, access, is_user(tlb_set)):
+    if denied(st, gpa | (linear & 0xFFF), access, is_user(tlb_set), how):
         return exits.DENIED
-    gpa &= PAGE_MASK
+    allowed = denials(st, gpa) & (DENY_SHARED_WRITE if how else DENY_WRITE) == 0
+    gpa = at
     if access == WRITE:
         backing = touch(st, gpa, backing)
     base = set_address(st, tlb_set)
+    st64(base + SET_USED, 1)
     if access == EXECUTE:
+        st64(filter_word(base, page), ld64(filter_word(base, page)) | filter_bit(page))
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
         st64(entry, page)
         st64(entry + 8, gpa)
@@ -84,7 +95,7 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED | pmap.CLEAN) == pmap.WRITE
-                    and denials(st, gpa) & DENY_WRITE == 0 and watched(st, page, gpa) == 0)
+                    and allowed and watched(st, page, gpa) == 0)
         st64(entry + TLB_READ, page)
         st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
         st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)
@@ -93,32 +104,60 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     return OK
 
 
+def walk_operand(st: State, linear: int, tlb_set: int) -> int:
+    """The guest-physical address of a data operand in WALK_GPA, by the guest's page tables alone: OK, FAULT or DENIED.
+    PVALIDATE and its like check the page itself (APM Vol. 3)."""
+    wr64(st, DENIED_LINEAR, linear)
+    status = walk(st, linear, READ, tlb_set)
+    if status == OK:
+        wr64(st, WALK_GPA, (rd64(st, WALK_GPA) & rd64(st, A20_MASK)) | (linear & 0xFFF))
+    return status
+
+
 @inline
-def flush_set(base: int) -> None:
+def filter_word(base: int, linear: int) -> int:
+    """Host address of the word of a set's filter that has the bit of a linear page: bit `filter_bit`."""
+    return base + CODE_FILTER + (((shr(linear, 18) ^ shr(linear, 30)) & (FILTER_BITS // 64 - 1)) << 3)
+
+
+@inline
+def filter_bit(linear: int) -> int:
+    return 1 << (shr(linear, 12) & 63)
+
+
+@inline
+def flush_set_data(base: int) -> None:
     for i in range(DATA_ENTRIES):
         st64(base + (i << DATA_SHIFT) + TLB_READ, TLB_INVALID)
         st64(base + (i << DATA_SHIFT) + TLB_WRITE, TLB_INVALID)
-    for i in range(CODE_ENTRIES):
-        st64(base + CODE_TLB + (i << CODE_SHIFT), TLB_INVALID)
-    flush_jumps(base)
 
 
 @inline
-def flush_jumps(base: int) -> None:
+def flush_set_code(base: int) -> None:
+    for i in range(CODE_ENTRIES):
+        st64(base + CODE_TLB + (i << CODE_SHIFT), TLB_INVALID)
     for i in range(JUMP_ENTRIES):
         st64(base + JUMP_CACHE + (i << JUMP_SHIFT) + 8, 0)
+    for i in range(FILTER_BITS // 64):
+        st64(base + CODE_FILTER + (i << 3), 0)
 
 
 @inline
 def flush_all(st: State) -> None:
     """Drop every translation of the plane (SDM Vol. 3A 4.10.4.1)."""
     for i in range(TLB_SETS):
-        flush_set(set_address(st, i))
+        base = set_address(st, i)
+        if ld64(base + SET_USED) != 0:
+            flush_set_data(base)
+            flush_set_code(base)
+            st64(base + SET_USED, 0)
+    wr64(st, KEYS_USED, 0)
 
 
 @inline
 def flush_page(st: State, linear: int) -> None:
-    """Drop the translations of one linear page, as INVLPG does."""
+    """Drop the translations of one linear page, as INVLPG does. Jump-cache entries are not kept by page; the filter
+    tells that there are none for pages of data."""
     page = linear & PAGE_MASK
     for i in range(TLB_SETS):
         base = set_address(st, i)
@@ -126,10 +165,8 @@ def flush_page(st: State, linear: int) -> None:
         if ld64(data + TLB_READ) == page:
             st64(data + TLB_READ, TLB_INVALID)
             st64(data + TLB_WRITE, TLB_INVALID)
-        code = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
-        if ld64(code) == page:
-            st64(code, TLB_INVALID)
-        flush_jumps(base)
+        if ld64(filter_word(base, page)) & filter_bit(page):
+            flush_set_code(base)
 
 
 def withdraw_writes(st: State, gpa: int) -> int:
@@ -146,6 +183,14 @@ def withdraw_writes(st: State, gpa: int) -> int:
 
 def flush_all_translations(st: State) -> int:
     flush_all(st)
+    return OK
+
+
+def flush_data(st: State) -> int:
+    """Drop the translations of data accesses: rights changed that do not matter to fetches."""
+    for i in range(TLB_SETS):
+        flush_set_data(set_address(st, i))
+    wr64(st, KEYS_USED, 0)
     return OK
 
 

@@ -24,6 +24,7 @@ from jit.fxsave import (
 )
 from jit.layout import ARG, FPU, XCR0, gpr
 from jit.native import State, inline, ld32, ld64, memmove, memset, rd32, rd64, shr, st64, table
+from jit.protection_keys import follow_pkru
 from jit.semantics.wiring import (
     COMPACT,
     OPTIMISED,
@@ -96,12 +97,20 @@ def component_at(row: int, layout: int, compact: bool) -> int:
 @inline
 def area_end(asked: int, layout: int, compact: bool) -> int:
     """Bytes from the area's start to the end of the last component of `asked`. Processors access the last of them,
-    then the first, whether or not the instruction has a use for them."""
+    then where the legacy region starts, whether or not the instruction has a use for them."""
     end = LEGACY_AND_HEADER
     for row in range(FIRST + 1, LAST):
         if shr(asked, cell(row * FIELDS + NUMBER)) & 1:
             end = place(row, layout, compact) + cell(row * FIELDS + SIZE)
     return end
+
+
+@inline
+def legacy_start(asked: int, compact: bool) -> int:
+    """Offset in the legacy region of what `asked` has there, x87 state or MXCSR; else of the header."""
+    if asked & X87:
+        return 0
+    return FX_MXCSR if asked & (SSE if compact else SSE | AVX) else HEADER
 
 
 @inline
@@ -141,7 +150,7 @@ def xsave(st: State) -> int:
 
     status = probe(st, linear + area_end(wanted, wanted, compact) - 1, 1, hint)
     if status == OK:
-        status = probe(st, linear, 8, hint)
+        status = probe(st, linear + legacy_start(wanted, compact), 8, hint)
     if status == OK:
         status = can_write(st, linear + HEADER, 16 if compact else 8, hint)
     if status == OK and saved & X87:
@@ -227,7 +236,7 @@ def xrstor(st: State) -> int:
     compact = layout < 0
     _, status = load(st, linear + area_end(wanted & layout if compact else wanted, layout, compact) - 1, 1, hint)
     if status == OK:
-        _, status = load(st, linear, 8, hint)
+        _, status = load(st, linear + legacy_start(wanted, compact), 8, hint)
     if status != OK:
         return status
     if not header_is_valid(area, rd64(st, XCR0), code):
@@ -267,6 +276,7 @@ def xrstor(st: State) -> int:
                     memmove(to, area + cell(row * FIELDS + OFFSET) + n * each, each)
                 else:
                     memset(to, 0, each)
+    follow_pkru(st)
     return OK
 
 

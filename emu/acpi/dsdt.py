@@ -5,6 +5,7 @@ from __future__ import annotations
 from emu.acpi import aml, resources
 from emu.dev.acpipm import SOFT_OFF
 from emu.dev.hpet import HPET_BASE, HPET_SIZE
+from emu.dev.pirq import pirq
 from emu.pc_config import LOW_RAM_LIMIT
 
 PCI_MEMORY_END = 0xFEBFFFFF     # below the I/O APIC
@@ -16,11 +17,6 @@ ANY_FUNCTION = 0xFFFF
 def pci_irq(device: int, pin: int) -> int:
     """The interrupt of pin `pin` (0 to 3: INTA# to INTD#) of PCI device 0 to 31: the board rotates pins by slot."""
     return PCI_IRQS[pirq(device, pin)]
-
-
-def pirq(device: int, pin: int) -> int:
-    """Which PIRQ input of the south bridge (0 to 3) a pin of a slot reaches."""
-    return (device - 1 + pin) & 3
 
 
 def _isa(name: str, identifier: str, *descriptors: bytes) -> bytes:

@@ -73,6 +73,7 @@ class Placing:
             address = self.address_of(where)
             label = f"{where} ({address:#x})" if isinstance(where, str) else f"{address:#x}"
             found = self._make(kinds.EXECUTE, f"at {label}", **filters)
+            found.address = address & MASK64
             site = Site(found, PROBE_LINEAR, offset=address % PAGE, address=address & -PAGE & MASK64)
         site.tests = (found.native, found.native)
         return self._debugger().probes.add_site(site)

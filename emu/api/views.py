@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emu import state_names
+from emu.group import Group, Switch
 from emu.irq.lapic import LocalApic
 from emu.mem.ram import PAGE
+from emu.planes.layers import Layer, denials
 from emu.walk import Walk, read_virtual, walk, write_virtual
-from jit import layout
+from jit import group_layout, layout
 
 if TYPE_CHECKING:
     from emu.api.machine import Machine
@@ -73,6 +76,10 @@ class Memory:
         if len(data) != size:
             raise IndexError(f"{address + len(data):#x} is not mapped to memory")
         return data
+
+    def most(self, address: int, size: int) -> bytes:
+        """As many of `size` bytes as are mapped to memory without a gap, from the first."""
+        return self._read(address, size)
 
     def write(self, address: int, data: bytes) -> None:
         """Change bytes, read-only ones included. IndexError: nothing was changed."""
@@ -137,6 +144,11 @@ class PlaneView:
         return self._machine.vcpus[self.vcpu].group.enabled(self.number)
 
     @property
+    def runnable(self) -> bool:
+        """Whether it would run if no higher plane did: it was entered and has not returned."""
+        return bool(self._machine.vcpus[self.vcpu].group.get(group_layout.RUNNABLE) >> self.number & 1)
+
+    @property
     def rip(self) -> int:
         """The next instruction's RIP."""
         return self._plane().get(layout.RIP)
@@ -172,10 +184,16 @@ class PlaneView:
 
     def denied(self, gpa: int) -> int:
         """What higher planes deny it of a guest-physical page: DENY_* of jit/guards.py, 0 for nothing."""
-        table = self._plane().get(layout.DENIALS)
-        if not table or not 0 <= gpa < self._machine.memory.top:
-            return 0
-        return ctypes.c_ubyte.from_address(table + gpa // PAGE).value
+        return next(iter(self.denials(gpa // PAGE, 1)), 0) if gpa >= 0 else 0
+
+    def denials(self, first: int, count: int) -> bytes:
+        """The same for `count` pages from page number `first` on, a byte for each; fewer where memory ends."""
+        return denials(self._machine, self._plane(), first, count)
+
+    def layers(self, gpa: int) -> Sequence[Layer]:
+        """Who decides about its accesses to a guest-physical page, what each denies, and which instruction said so."""
+        model = self._machine.plane_model
+        return () if model is None else model.layers(self._machine.vcpus[self.vcpu], self._plane(), gpa)
 
     def walk(self, linear: int) -> Walk:
         """The page walk of a linear address, entry by entry; changes nothing."""
@@ -200,6 +218,34 @@ class VCpuView:
     def active(self) -> PlaneView:
         """The plane that runs."""
         return self._machine.view(self.index, self._machine.vcpus[self.index].group.active)
+
+    @property
+    def last_switch(self) -> Switch | None:
+        """The last plane switch before the present position."""
+        group = self._group()
+        return next(iter(group.records(1)), None)
+
+    def switch_table(self) -> np.ndarray[Any, Any]:
+        """The switches before the present position as rows of numbers: see `emu.group.Group.table`."""
+        return self._group().table()
+
+    def _group(self) -> Group:
+        group = self._machine.vcpus[self.index].group
+        group.now = self._machine.clock.icount
+        return group
+
+    @property
+    def suspended(self) -> tuple[int, ...]:
+        """Planes beside the active one that are runnable, the lowest first: what calls and interrupts have put aside,
+        and where the design says so what else may run."""
+        group = self._group()
+        others = group.get(group_layout.RUNNABLE) & ~(1 << group.active)
+        return tuple(n for n in range(others.bit_length()) if others >> n & 1)
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Registers that its planes share: what a switch carries over instead of putting it aside."""
+        return state_names.within(self._machine.vcpus[self.index].group.shared)
 
     @property
     def icount(self) -> int:

@@ -32,6 +32,7 @@ class Breakpoint:
         self.plane, self.vcpu, self.condition, self.callback = plane, vcpu, condition, callback
         self.ignore, self.temporary = ignore, temporary
         self.number = probes.number()
+        self.address: int | None = None     # the linear address of the instruction that it is on, if it is on one
         self.index: int | None = None       # the MSR, port, ... that it is for, where it is for one
         self.slot = 0                       # the register that it watches, an offset of jit/layout.py
         self.records: list[Record] = []

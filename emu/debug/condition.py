@@ -55,10 +55,15 @@ class Condition:
                 and not known(node.id):
             raise ConditionError(f"condition {self.text!r}: there is no register or symbol {node.id!r}")
 
+    def value(self, names: Mapping[str, Any]) -> Any:
+        """What the expression is worth. ZeroDivisionError, TypeError, LookupError, OverflowError or ValueError where it
+        is worth nothing."""
+        return eval(self._code, {"__builtins__": {}}, names)
+
     def holds(self, names: Mapping[str, Any]) -> bool:
         """Whether it is true; division by zero and unreadable memory make it false."""
         try:
-            return bool(eval(self._code, {"__builtins__": {}}, names))
+            return bool(self.value(names))
         except (ZeroDivisionError, TypeError, LookupError, OverflowError, ValueError):
             return False
 

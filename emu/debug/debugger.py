@@ -54,6 +54,10 @@ class Debugger:
         """Between slices: history, and Ctrl-C."""
         if self.history is not None:
             self.history.after_slice()
+        self.while_idle()
+
+    def while_idle(self) -> None:
+        """Ctrl-C."""
         if self._interrupted:
             self._interrupted = False
             self.machine.stop(reasons.INTERRUPTED, "stopped from the keyboard")
@@ -151,12 +155,12 @@ class Debugger:
                     vcpu.plane.get(layout.RIP), machine.clock.icount, tuple(events))
 
     def settle(self) -> None:
-        """Let what is to happen before the next instruction happen."""
+        """Let what is to happen before the next instruction happen, but wait for nothing from outside."""
         machine = self.machine
         ended = machine.stopping
         for _ in range(SETTLING):
             machine.stopping = None
-            if machine.settled() or machine.stopping is not None:
+            if machine.waits_for_outside() or machine.settled() or machine.stopping is not None:
                 break
         machine.stopping = ended or machine.stopping
 
@@ -226,14 +230,18 @@ class Debugger:
         """Go back to the last breakpoint (of `only`, if given) before the present position: to before the instruction
         that made an access or changed a register, to before the instruction that a breakpoint is on, to after a plane
         switch or the delivery of an interrupt. Without one, to the start of the history."""
-        past = self._past()
+        past, machine = self._past(), self.machine
         here = past.now
         chosen = None if only is None else {found.number for found in only}
         self.goto(here)
         end = here
         while end > past.start:
             base = past.before(end - 1)
+            machine.stopping = None
             last = self._last_hit(past, base.icount, end, here, chosen)
+            if machine.stopping is not None and machine.stopping.reason == reasons.INTERRUPTED:
+                self.goto(here)
+                return self.here(reasons.INTERRUPTED, "stopped from the keyboard")
             if last is not None:
                 landing, event = last
                 self.goto(landing)

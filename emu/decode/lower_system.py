@@ -7,7 +7,7 @@ from emu.decode.lower_segment import selector_slot, store_word
 from emu.decode.lowering import lowers, lowers_code
 from emu.decode.names import code_name, mnemonic_name
 from emu.decode.operands import GPR_SLOT, REGISTER, SEGMENT_NUMBER, TMP, operand_width
-from jit import layout
+from jit import guards, layout
 
 _CONTROL = {0: layout.CR0, 2: layout.CR2, 3: layout.CR3, 4: layout.CR4, 8: layout.CR8}
 _TABLES = {"GDT": layout.GDTR_BASE, "IDT": layout.IDTR_BASE}
@@ -34,8 +34,9 @@ def privileged(e: Emitter, insn: Instruction) -> None:
 
 @lowers(*_CACHES)
 def caches(e: Emitter, insn: Instruction) -> None:
-    """INVD, WBINVD and WBNOINVD: there is no cache to write back."""
+    e.end()
     e.op("privileged")
+    e.op("flush_caches", imm=guards.INVD if insn.mnemonic == Mnemonic.INVD else guards.WBINVD)
 
 
 # --- control and debug registers ---------------------------------------------
@@ -88,13 +89,6 @@ def lmsw(e: Emitter, insn: Instruction) -> None:
 def smsw(e: Emitter, insn: Instruction) -> None:
     e.op("umip")
     store_word(e, insn, layout.CR0)
-
-
-@lowers(Mnemonic.INVLPG)
-def invlpg(e: Emitter, insn: Instruction) -> None:
-    e.end()
-    e.op("privileged")
-    e.op("invlpg", 0, *e.address(insn, 1))
 
 
 # --- descriptor tables ---------------------------------------------

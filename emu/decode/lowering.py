@@ -11,9 +11,9 @@ Lowering = Callable[[Emitter, Instruction], None]
 TABLE: dict[int, Lowering] = {}         # iced mnemonic -> function
 CODES: dict[int, Lowering] = {}         # iced code -> function, where one form differs from its mnemonic's others
 FAMILIES = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string",
-            "segment", "far", "io", "system", "hypercall", "sse_move", "sse_integer", "sse_shuffle", "sse_float",
-            "sse_convert", "opmask", "evex", "sse_state", "sse_string", "avx", "fma", "avx512_float", "crypto",
-            "avx_masked", "xsave", "random", "direct_store", "sse4a", "wait", "x87")
+            "segment", "snp", "far", "io", "system", "translation", "hypercall", "sse_move", "sse_integer",
+            "sse_shuffle", "sse_float", "sse_convert", "opmask", "evex", "sse_state", "sse_string", "avx", "fma",
+            "avx512_float", "crypto", "avx_masked", "xsave", "random", "direct_store", "sse4a", "wait", "x87")
 
 
 class NotImplementedInstruction(Exception):

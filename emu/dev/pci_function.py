@@ -52,6 +52,10 @@ class PciFunction:
         needed = COMMAND_IO if kind & BAR_IO else COMMAND_MEMORY
         return self.register(BAR0 + 4 * index, 4) & ~(size - 1) if self.config[COMMAND] & needed else None
 
+    def memory_bars(self) -> list[tuple[int, int]]:
+        """(index, size) of the BARs that are in memory space."""
+        return [(index, size) for index, (size, kind) in sorted(self._bars.items()) if not kind & BAR_IO]
+
     def register(self, offset: int, size: int) -> int:
         """A register's present value."""
         return int.from_bytes(self.config[offset : offset + size], "little")

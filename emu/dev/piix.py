@@ -12,7 +12,9 @@ APMC_ENABLED = 0x02
 
 
 class IsaBridge(PciFunction):
-    """PCI 00:01.0. Its interrupt routing registers are state: no PCI device interrupts yet."""
+    """PCI 00:01.0. `routes_changed` is called when an interrupt routing register may have changed."""
+
+    routes_changed: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self) -> None:
         super().__init__(0x8086, 0x7000, 0x060100, 0, multifunction=True)
@@ -31,6 +33,10 @@ class IsaBridge(PciFunction):
         """The IRQ that PIRQ `pin` (0 .. 3 for A .. D) is routed to, or None if it is not."""
         value = self.config[PIRQ_ROUTE_A + pin]
         return None if value & 0x80 else value & 0x0F
+
+    def changed(self, offset: int, size: int) -> None:
+        if offset < PIRQ_ROUTE_A + 4 and offset + size > PIRQ_ROUTE_A:
+            self.routes_changed()
 
 
 class PowerManagement(PciFunction):

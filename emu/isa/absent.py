@@ -19,6 +19,6 @@ REASONS: dict[str, tuple[str, ...]] = {
     "not in the processors that the CPU models describe": (
         "FRED", "LKGS", "MSRLIST", "WRMSRNS", "RAO_INT", "CMPCCXADD", "AVX_NE_CONVERT", "AVX_VNNI_INT8",
         "AVX_VNNI_INT16", "SHA512", "SM3", "SM4"),
-    "no device or scheduler of a PC here uses it": ("ENQCMD", "UINTR", "INVLPGB"),
+    "no device or scheduler of a PC here uses it": ("ENQCMD", "UINTR"),
 }
 REASON = {feature: reason for reason, features in REASONS.items() for feature in features}

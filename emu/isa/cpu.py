@@ -35,6 +35,11 @@ class Cpu:
         """Whether it follows AMD's manual where the two differ."""
         return self.model.vendor == AMD
 
+    @property
+    def linear_bits(self) -> int:
+        """Bits of a linear address, with five levels of page tables where it has them."""
+        return 57 if "la57" in self.offered else 48
+
     def offers(self, name: str) -> bool:
         """Whether CPUID shows the extension."""
         return name in self.offered

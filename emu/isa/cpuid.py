@@ -16,7 +16,7 @@ APIC, HTT, CMP_LEGACY = 1 << 9, 1 << 28, 1 << 1
 REPEATED_BY_AMD = 0x0183F3FF                    # of leaf 1 EDX, in 80000001h EDX (APM Vol. 3 E.4.2)
 LAST_BASIC, LAST_EXTENDED, LAST_EXTENDED_AMD = 0xD, 0x80000008, 0x80000021
 ASSOCIATIVITY = {8: 6, 16: 8, 32: 0xA}          # APM Vol. 3 table E-4
-LINE, CLFLUSH_QUADWORDS, LINEAR_BITS = 64, 8, 48
+LINE, CLFLUSH_QUADWORDS = 64, 8
 
 Registers = tuple[int, int, int, int]
 ZERO: Registers = (0, 0, 0, 0)
@@ -60,8 +60,10 @@ class Cpuid:
     def read(self, leaf: int, subleaf: int) -> Registers:
         """(EAX, EBX, ECX, EDX). Leaves beyond the largest read as zero."""
         answer = self.overlay(leaf, subleaf)
-        if answer is not None:
-            return answer
+        return self.of_model(leaf, subleaf) if answer is None else answer
+
+    def of_model(self, leaf: int, subleaf: int) -> Registers:
+        """The same without the overlay."""
         found = self._leaves.get(leaf)
         return ZERO if found is None else found(subleaf)
 
@@ -114,7 +116,7 @@ class Cpuid:
 
     def _widths(self, _: int) -> Registers:
         ecx = self.vcpus - 1 if self.cpu.amd else 0
-        return self.cpu.model.physical | LINEAR_BITS << 8, self._place(0x80000008, 0)[1], ecx, 0
+        return self.cpu.model.physical | self.cpu.linear_bits << 8, self._place(0x80000008, 0)[1], ecx, 0
 
     # --- XSAVE -------------------------------------------------------------------------------------------------------
 

@@ -28,8 +28,8 @@ SKYLAKE = MODERN + (" avx512f avx512dq avx512cd avx512bw avx512vl fdp_excptn_onl
                     "tsc_adjust")
 SAPPHIRE = SKYLAKE.replace(" mpx", "").replace(" hle", "") + (
     " sha_ni avx512ifma avx512vbmi umip avx512_vbmi2 gfni vaes vpclmulqdq avx512_vnni avx512_bitalg avx512_vpopcntdq "
-    "la57 rdpid bus_lock_detect cldemote movdiri movdir64b waitpkg wbnoinvd fsrm serialize tsxldtrk amx_tile amx_bf16 "
-    "amx_int8 avx512_fp16 avx_vnni avx512_bf16 fzrm cet_ss ibt enqcmd uintr ptwrite")
+    "la57 rdpid bus_lock_detect pks cldemote movdiri movdir64b waitpkg wbnoinvd fsrm serialize tsxldtrk amx_tile "
+    "amx_bf16 amx_int8 avx512_fp16 avx_vnni avx512_bf16 fzrm cet_ss ibt enqcmd uintr ptwrite")
 
 
 class Cache(NamedTuple):

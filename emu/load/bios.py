@@ -23,6 +23,8 @@ def load(request: Request) -> Image:
     for name, value in (("load", request.load_address), ("mode", request.mode)):
         if value is not None:
             raise request.error(name, "a firmware ROM starts at the reset vector, it takes no --load or --mode")
+    if request.reserved:
+        raise request.error("reserved", "firmware counts RAM by itself, so none can be kept from it")
     ram.check_memory(request.path, request.memory)
     size = len(request.data)
     if size == 0 or size % _BLOCK or size > _MAX_SIZE:

@@ -26,9 +26,9 @@ def load(request: Request) -> Image:
     elf = ElfFile(request.path, request.data)
     if request.mode not in (None, elf.bits):
         raise request.error("mode", f"is {request.mode}, but the file is {elf.bits}-bit")
-    _check_static(elf)
+    check_static(elf)
     shift = _shift(request, elf)
-    layout = Layout(request.path, request.memory)
+    layout = Layout(request.path, request.memory, request.reserved)
     elf.put_segments(layout, shift)
     entry = elf.physical_entry() + shift
     registers = {"rip": entry, "rsp": start.put_stack(layout)}
@@ -52,7 +52,8 @@ def _shift(request: Request, elf: ElfFile) -> int:
     return shift
 
 
-def _check_static(elf: ElfFile) -> None:
+def check_static(elf: ElfFile) -> None:
+    """ImageError if a loader would have to link the file or process relocations."""
     for header in elf.headers:
         if header.type == PT_INTERP:
             raise elf.reader.error(header.field("p_type"), "is PT_INTERP: the file needs a dynamic linker")

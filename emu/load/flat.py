@@ -25,7 +25,7 @@ def load(request: Request) -> Image:
     if not request.data:
         raise request.error("file", "is empty")
     address = request.load_address
-    layout = Layout(request.path, request.memory)
+    layout = Layout(request.path, request.memory, request.reserved)
     layout.put(address, request.data, "load")
     if request.mode == 16:
         if address >= _REAL_MODE_END:

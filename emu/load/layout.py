@@ -11,18 +11,21 @@ from emu.load import ram
 from emu.load.model import ImageError, Segment
 
 _TOP_OF_FREE_CONVENTIONAL = 0x9F000  # below the EBDA, page aligned
+RESERVED = "the RAM of another privilege plane"
 
 
 class Layout:
-    """The guest's RAM while an image is being laid out in it. ``memory`` in bytes; see ``ram`` for where RAM is."""
+    """The guest's RAM while an image is being laid out in it. ``memory`` in bytes; see ``ram`` for where RAM is, and
+    for ``reserved``."""
 
-    def __init__(self, path: str, memory: int, *, upwards: bool = False) -> None:
+    def __init__(self, path: str, memory: int, reserved: int = 0, *, upwards: bool = False) -> None:
         ram.check_memory(path, memory)
         self.path = path
         self._ram = ram.loadable(memory)
         self._claims: list[tuple[int, int, str]] = []  # (start, end, field), ascending, disjoint
         self._segments: list[Segment] = []
         self._upwards = upwards
+        self.claim(ram.low_end(memory) - reserved, reserved, RESERVED)
 
     def claim(self, gpa: int, size: int, field: str) -> None:
         """Take ``size`` bytes at ``gpa`` without putting anything there. ImageError if not free RAM."""
@@ -79,8 +82,8 @@ class Layout:
         return gpa
 
     def end_below_4g(self) -> int:
-        """The first page-aligned address from 1 MiB on that is above every claim below 4 GiB."""
-        end = max((e for _, e, _ in self._claims if e <= ram.FOUR_GIB), default=0)
+        """The first page-aligned address from 1 MiB on that is above every claim of the image's below 4 GiB."""
+        end = max((e for _, e, field in self._claims if e <= ram.FOUR_GIB and field != RESERVED), default=0)
         return (max(end, ram.HIGH_START) + ram.PAGE - 1) & -ram.PAGE
 
     def segments(self) -> tuple[Segment, ...]:

@@ -112,7 +112,7 @@ def load(request: Request) -> Image:
         raise request.error("pref_address", f"{header.address:#x} is not below 4 GiB")
 
     # The kernel's own early code borrows the top of conventional memory (the 4-to-5-level paging trampoline).
-    layout = Layout(request.path, request.memory, upwards=True)
+    layout = Layout(request.path, request.memory, request.reserved, upwards=True)
     layout.put(header.address, reader.span(header.kernel_offset, header.kernel_size, "syssize"), "pref_address")
     # The kernel unpacks itself there before it reads any memory map.
     tail = header.init_size - header.kernel_size
@@ -159,10 +159,10 @@ def _boot_params(request: Request, header: SetupHeader) -> bytearray:
     _put_field(params, 0x210, _LOADER_UNDEFINED, 1)  # type_of_loader
     _put_field(params, 0x214, header.address, 4)  # code32_start
     _put_field(params, 0x218, 0, 8)  # ramdisk_image, ramdisk_size: the file may hold anything
-    above = ram.upper_kib(request.memory)
+    above = ram.upper_kib(request.memory, request.reserved)
     _put_field(params, 0x002, min(above, 0xFFFF), 2)  # ext_mem_k
     _put_field(params, 0x1E0, above, 4)  # alt_mem_k
-    memory_map = ram.address_map(request.memory)
+    memory_map = ram.address_map(request.memory, request.reserved)
     _put_field(params, 0x1E8, len(memory_map), 1)  # e820_entries
     table = b"".join(struct.pack("<QQI", r.base, r.size, r.type) for r in memory_map)
     params[_E820_TABLE:_E820_TABLE + len(table)] = table

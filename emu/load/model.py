@@ -1,6 +1,12 @@
 """What a loader returns: bytes to put into RAM and ROM, the state to start in, the names to show. Data only."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emu.planes.snp.launch import Launch
 
 
 class ImageError(Exception):
@@ -80,7 +86,10 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Image:
-    """Everything needed to start a guest. ``kind`` is a name from ``sniff.KINDS``; ``segments`` ascend by address."""
+    """Everything needed to start a guest. ``kind`` is a name from ``sniff.KINDS``; ``segments`` ascend by address.
+
+    ``launch``: how the firmware of an SEV-SNP machine gets the same bytes, where the file says so.
+    """
 
     kind: str
     path: str
@@ -88,6 +97,7 @@ class Image:
     boot: BootState
     symbols: tuple[Symbol, ...] = ()
     roms: tuple[Rom, ...] = ()
+    launch: Launch | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,8 @@ class Module:
 
 @dataclass(frozen=True)
 class Request:
-    """One image to load and the options that came with it. ``memory`` is the guest's RAM in bytes."""
+    """One image to load and the options that came with it. ``memory`` is the guest's RAM in bytes, of which the last
+    ``reserved`` below 4 GiB are not the image's to use."""
 
     path: str
     data: bytes = field(repr=False)
@@ -110,6 +121,8 @@ class Request:
     mode: int | None = None
     modules: tuple[Module, ...] = ()
     append: str = ""
+    reserved: int = 0
+    vcpus: int = 1
 
     @property
     def command_line(self) -> bytes:

@@ -112,7 +112,7 @@ def load(request: Request) -> Image:
     if request.mode not in (None, 32):
         raise request.error("mode", f"is {request.mode}, Multiboot enters in 32-bit mode")
 
-    layout = Layout(request.path, request.memory)
+    layout = Layout(request.path, request.memory, request.reserved)
     symbols: tuple[Symbol, ...] = ()
     if flags & _ADDRESSES:
         fields = [reader.uint(at + 12 + 4 * i, 4, name) for i, name in
@@ -130,7 +130,8 @@ def load(request: Request) -> Image:
 def _put_information(request: Request, layout: Layout) -> int:
     """Build the information structure and what it points to; its address."""
     places = put_modules(request, layout)
-    memory_map = b"".join(struct.pack("<IQQI", 20, r.base, r.size, r.type) for r in ram.address_map(request.memory))
+    memory_map = b"".join(struct.pack("<IQQI", 20, r.base, r.size, r.type)
+                          for r in ram.address_map(request.memory, request.reserved))
     strings = [command_line(request), LOADER_NAME] + [m.text for m in request.modules]
     encoded = [c_string(s) for s in strings]
     modules_at = _INFO_SIZE
@@ -145,8 +146,8 @@ def _put_information(request: Request, layout: Layout) -> int:
     modules = b"".join(struct.pack("<4I", first, end, text, 0)
                        for (first, end), text in zip(places, addresses[2:], strict=True))
     flags = _INFO_MEMORY | _INFO_CMDLINE | _INFO_MAP | _INFO_NAME | (_INFO_MODULES if places else 0)
-    info = struct.pack("<6I", flags, ram.lower_kib(request.memory), ram.upper_kib(request.memory), 0, addresses[0],
-                       len(places))
+    info = struct.pack("<6I", flags, ram.lower_kib(request.memory), ram.upper_kib(request.memory, request.reserved), 0,
+                       addresses[0], len(places))
     info += struct.pack("<I", base + modules_at if places else 0) + bytes(16)  # mods_addr, syms
     info += struct.pack("<2I", len(memory_map), base + map_at) + bytes(12)  # mmap, drives, config_table
     info += struct.pack("<I", addresses[1])  # boot_loader_name

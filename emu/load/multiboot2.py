@@ -103,7 +103,7 @@ def load(request: Request) -> Image:
         raise request.error("mode", f"is {request.mode}, Multiboot2 enters in 32-bit mode")
     wishes = _Wishes(reader, at)
 
-    layout = Layout(request.path, request.memory)
+    layout = Layout(request.path, request.memory, request.reserved)
     symbols: tuple[Symbol, ...] = ()
     if wishes.addresses is not None:
         entry = _put_addresses(reader, layout, at, wishes)
@@ -140,11 +140,12 @@ def _tag(kind: int, payload: bytes) -> bytes:
 def _put_information(request: Request, layout: Layout, load_base: int | None) -> int:
     """Build the boot information; its address. ``load_base`` is told to relocatable images (3.6.23)."""
     memory = request.memory
-    entries = b"".join(struct.pack("<QQII", r.base, r.size, r.type, 0) for r in ram.address_map(memory))
+    entries = b"".join(struct.pack("<QQII", r.base, r.size, r.type, 0)
+                       for r in ram.address_map(memory, request.reserved))
     tags = [_tag(_INFO_CMDLINE, c_string(command_line(request))), _tag(_INFO_NAME, c_string(LOADER_NAME))]
     for (first, end), module in zip(put_modules(request, layout), request.modules, strict=True):
         tags.append(_tag(_INFO_MODULE, struct.pack("<2I", first, end) + c_string(module.text)))
-    tags.append(_tag(_INFO_MEMORY, struct.pack("<2I", ram.lower_kib(memory), ram.upper_kib(memory))))
+    tags.append(_tag(_INFO_MEMORY, struct.pack("<2I", ram.lower_kib(memory), ram.upper_kib(memory, request.reserved))))
     tags.append(_tag(_INFO_MAP, struct.pack("<2I", 24, 0) + entries))
     if load_base is not None:
         tags.append(_tag(21, struct.pack("<I", load_base)))

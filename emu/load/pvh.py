@@ -38,7 +38,7 @@ def load(request: Request) -> Image:
         raise request.error("PT_NOTE", "no Xen note of type 18 (PHYS32_ENTRY): not a PVH kernel")
     if request.mode not in (None, 32):
         raise request.error("mode", f"is {request.mode}, PVH enters in 32-bit mode")
-    layout = Layout(request.path, request.memory)
+    layout = Layout(request.path, request.memory, request.reserved)
     elf.put_segments(layout)
     if entry >= ram.FOUR_GIB or not any(s.gpa <= entry < s.gpa + s.size for s in layout.segments()):
         raise request.error("PHYS32_ENTRY note", f"{entry:#x} is not in a segment below 4 GiB")
@@ -50,7 +50,7 @@ def load(request: Request) -> Image:
 def _put_start_info(request: Request, layout: Layout) -> int:
     """struct hvm_start_info with its lists and strings behind it; its address."""
     places = put_modules(request, layout)
-    memory_map = ram.address_map(request.memory)
+    memory_map = ram.address_map(request.memory, request.reserved)
     entries = b"".join(struct.pack("<QQII", r.base, r.size, r.type, 0) for r in memory_map)
     strings = [request.command_line] + [c_string(m.text) for m in request.modules]
     modules_at = _INFO_SIZE

@@ -6,6 +6,7 @@ so no guest is told of it, but an image may have pieces there (GNU ld puts the E
 just below it) and they are RAM as long as no ROM covers it.
 """
 
+import struct
 from dataclasses import dataclass
 
 from emu.load.model import ImageError
@@ -44,7 +45,7 @@ def check_memory(path: str, memory: int) -> None:
 
 def loadable(memory: int) -> tuple[Range, ...]:
     """RAM that an image may occupy, ascending."""
-    low = min(memory, DEVICE_HOLE)
+    low = low_end(memory)
     ranges = [Range(0, min(low, CONVENTIONAL_END))]
     if low > SHADOW_START:
         ranges.append(Range(SHADOW_START, low - SHADOW_START))
@@ -53,18 +54,32 @@ def loadable(memory: int) -> tuple[Range, ...]:
     return tuple(ranges)
 
 
-def address_map(memory: int) -> tuple[Range, ...]:
-    """The map as INT 15h AX=E820h would report it (ACPI 6.4 section 15.1), ascending."""
-    low = min(memory, DEVICE_HOLE)
+def low_end(memory: int) -> int:
+    """The first address after the RAM below 4 GiB."""
+    return min(memory, DEVICE_HOLE)
+
+
+def address_map(memory: int, reserved: int = 0) -> tuple[Range, ...]:
+    """The map as INT 15h AX=E820h would report it (ACPI 6.4 section 15.1), ascending. The last ``reserved`` bytes below
+    4 GiB, at most what is there from 1 MiB on, are somebody else's."""
+    low = low_end(memory)
     ranges = [Range(0, min(low, EBDA))]
     if low > EBDA:
         ranges.append(Range(EBDA, min(low, CONVENTIONAL_END) - EBDA, RESERVED))
     ranges.append(Range(0xF0000, 0x10000, RESERVED))
     if low > HIGH_START:
-        ranges.append(Range(HIGH_START, low - HIGH_START))
+        ranges.append(Range(HIGH_START, low - reserved - HIGH_START))
+    if reserved:
+        ranges.append(Range(low - reserved, reserved, RESERVED))
     if memory > low:
         ranges.append(Range(FOUR_GIB, memory - low))
     return tuple(ranges)
+
+
+def igvm_memory_map(memory: int) -> bytes:
+    """RAM as IGVM_VHS_MEMORY_MAP_ENTRY (crate igvm_defs): page number u64, pages u64, type u16 (0: memory), flags u16,
+    reserved u32; ascending, an empty entry at the end."""
+    return b"".join(struct.pack("<QQ8x", part.base // PAGE, part.size // PAGE) for part in loadable(memory)) + bytes(24)
 
 
 def lower_kib(memory: int) -> int:
@@ -72,6 +87,6 @@ def lower_kib(memory: int) -> int:
     return min(memory, EBDA) >> 10
 
 
-def upper_kib(memory: int) -> int:
-    """RAM from 1 MiB to the first hole above it, in KiB (Multiboot's mem_upper)."""
-    return max(0, min(memory, DEVICE_HOLE) - HIGH_START) >> 10
+def upper_kib(memory: int, reserved: int = 0) -> int:
+    """RAM from 1 MiB to the first hole above it, in KiB (Multiboot's mem_upper); ``reserved`` as in address_map."""
+    return max(0, low_end(memory) - reserved - HIGH_START) >> 10

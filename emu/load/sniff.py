@@ -1,9 +1,9 @@
 """Which kind of image a file is, from its bytes."""
 
-from emu.load import linux, multiboot, multiboot2, pvh
+from emu.load import igvm_file, linux, multiboot, multiboot2, pvh
 from emu.load.elf_file import MAGIC, ElfFile
 
-KINDS = ("linux", "multiboot", "multiboot2", "pvh", "elf", "flat", "bios")
+KINDS = ("linux", "multiboot", "multiboot2", "pvh", "elf", "igvm", "flat", "bios")
 
 
 def sniff(path: str, data: bytes) -> str | None:
@@ -20,4 +20,4 @@ def sniff(path: str, data: bytes) -> str | None:
         return "multiboot2"
     if data[:4] == MAGIC:
         return "pvh" if pvh.find_entry(ElfFile(path, data)) is not None else "elf"
-    return None
+    return "igvm" if data[:4] == igvm_file.MAGIC else None

@@ -15,8 +15,8 @@ CODE64 = 0xA09B  # G and L
 LDT, BUSY_TSS = 0x0082, 0x008B
 
 _PRESENT, _WRITE, _LARGE = 1, 2, 1 << 7
-_TABLES = 6  # pages: PML4, PDPT, one page directory for each of the low 4 GiB
-STACK_SIZE = 0x4000
+TABLES = 6  # pages: PML4, PDPT, one page directory for each of the low 4 GiB
+STACK_SIZE, ABOVE_RSP = 0x4000, 64
 
 
 def descriptor(segment: SegmentRegister) -> bytes:
@@ -70,7 +70,7 @@ def protected_mode(layout: Layout, registers: dict[str, int], *, code: int = 0x0
 def long_mode(layout: Layout, registers: dict[str, int], memory: int, *, code: int = 0x08) -> BootState:
     """64-bit mode over identity page tables; ``code`` as for protected_mode. Puts the tables and a GDT into RAM."""
     segments, gdtr = _flat(layout, CODE64, code)
-    cr3 = layout.find_low(_TABLES * ram.PAGE, "page tables")
+    cr3 = layout.find_low(TABLES * ram.PAGE, "page tables")
     layout.put(cr3, identity_tables(cr3, memory), "page tables")
     control = {"rflags": 2, "cr0": CR0_PG | CR0_PE | CR0_ET, "cr3": cr3, "cr4": CR4_PAE, "efer": EFER_LME | EFER_LMA}
     return BootState(control | registers, segments | system_segments(), gdtr, (0, 0))
@@ -81,7 +81,7 @@ def put_stack(layout: Layout) -> int:
 
     As at a System V process entry point (AMD64 psABI 3.4.1), [RSP] is argc, here 0, with empty argv and envp after it.
     """
-    return layout.put_low(b"", "stack", size=STACK_SIZE) + STACK_SIZE - 64
+    return layout.put_low(b"", "stack", size=STACK_SIZE) + STACK_SIZE - ABOVE_RSP
 
 
 def _flat(layout: Layout, code_attributes: int, code: int) -> tuple[dict[str, SegmentRegister], tuple[int, int]]:

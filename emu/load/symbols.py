@@ -1,6 +1,6 @@
 """Names of addresses, from an ELF file's symbol table (gABI chapter 4, Symbol Table), and lookups in them."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from emu.load.elf_file import ElfFile
@@ -21,6 +21,7 @@ class SymbolTable:
         self._by_name: dict[str, Symbol] = {}
         for symbol in self._sorted:
             self._by_name.setdefault(symbol.name, symbol)
+        self._names: list[str] | None = None        # in order, once they are asked for
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -28,6 +29,13 @@ class SymbolTable:
     def named(self, name: str) -> Symbol | None:
         """The symbol called ``name``; of several (static functions may share one), the one with the lowest address."""
         return self._by_name.get(name)
+
+    def names(self, start: str) -> list[str]:
+        """The names that begin so, in order."""
+        if self._names is None:
+            self._names = sorted(self._by_name)
+        first = bisect_left(self._names, start)
+        return self._names[first:bisect_left(self._names, start + chr(0x10FFFF), first)]
 
     def nearest(self, address: int) -> tuple[Symbol, int] | None:
         """The last symbol at or before ``address`` and the distance from it in bytes; None before the first.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from emu.mem.ram import PAGE
 from emu.planes.policies import LOWEST_RUNNABLE, NAMES, Policy, is_name, parse
+from emu.planes.snp import options as snp_options
 
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.planes.model import PlaneModel
 
-AVAILABLE = ("none", "kvm", "vsm")
+AVAILABLE = ("none", "kvm", "vsm", "snp")
 # For vsm: whose reading of the TLFS counts where its users disagree; -vtl2: three levels are offered instead of two.
 VSM_POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
-POLICIES = (*VSM_POLICIES, *NAMES)
+# For snp: KVM's scheduling; -xex: private memory is seen as AES-XEX ciphertext; -lazy: TLBs keep what is not flushed.
+POLICIES = (*VSM_POLICIES, *snp_options.POLICIES, *NAMES)
 
 
 def policy_of(text: str) -> Policy:
@@ -25,13 +28,23 @@ def policy_of(text: str) -> Policy:
     return parse(text)
 
 
-def create(name: str, machine: Machine, policy: str | None) -> PlaneModel | None:
+def backings(name: str, vcpus: int) -> tuple[int, int]:
+    """How often guest memory is backed, and bytes of the hypervisor's own (emu/guestmap.py)."""
+    return (2, vcpus * PAGE) if name == "snp" else (1, 0)
+
+
+def create(name: str, machine: Machine, policy: str | None, hypervisor: Any = None,
+           snp: Any = None) -> PlaneModel | None:
     """The plane model of a machine, or None without planes. ValueError: an unknown name, or a policy that the design
     does not have."""
     if name == "none":
         if policy is not None:
             raise ValueError(f"policy {policy!r}: without planes there is nothing to decide")
         return None
+    if name == "snp":
+        from emu.planes.snp.guest import SnpGuest
+        from emu.planes.snp.hypervisor import Hypervisor
+        return SnpGuest(machine, snp or snp_options.parse(policy), hypervisor or Hypervisor)
     if name == "kvm":
         from emu.planes.kvm.vmm import serve
         return serve(machine, LOWEST_RUNNABLE if policy is None else policy_of(policy))

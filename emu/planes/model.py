@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from emu.mem.ram import PAGE
+from emu.planes.layers import Layer, denials
+
 if TYPE_CHECKING:
+    from emu.load.model import Image
     from emu.plane import Plane
     from emu.planes.journal import Intercept
     from emu.vcpu import VCpu
@@ -21,6 +25,13 @@ class PlaneModel:
     def intercepts_seen(self) -> Sequence[Intercept]:
         """What planes were told of others' accesses, oldest first."""
         return ()
+
+    launches: bool = False
+    """Whether the machine can start with an image in a higher plane than the lowest."""
+
+    def launch(self, image: Image) -> None:
+        """Start the first vCPU in a higher plane, at the entry of an image that is in memory."""
+        raise NotImplementedError("this design starts in its lowest plane")
 
     def plane_name(self, number: int) -> str:
         """What the design calls a plane."""
@@ -40,6 +51,33 @@ class PlaneModel:
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
         raise NotImplementedError
+
+    def loaded(self) -> None:
+        """An image was put in place, and the planes where it starts."""
+
+    def slice_begins(self, vcpu: VCpu) -> None:
+        """A vCPU's time slice begins."""
+
+    def slice_ends(self, vcpu: VCpu) -> None:
+        """It has ended; others may run before it goes on."""
+
+    def snp_instruction(self, vcpu: VCpu, plane: Plane) -> None:
+        """The SEV-SNP instruction at RIP (SNP of jit/exits.py); NEXT_RIP is the instruction after it."""
+        raise NotImplementedError("this design has no SEV-SNP guests")
+
+    def vmgexit(self, vcpu: VCpu, plane: Plane) -> None:
+        """VMGEXIT at RIP, likewise."""
+        raise NotImplementedError("this design has no SEV-ES guests")
+
+    def injects(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether the design itself delivers what INTERRUPT announces, instead of the local APIC's vector."""
+        return False
+
+    def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> Sequence[Layer]:
+        """Every decision of the design about a plane's accesses to the page of an address, for debuggers: one for each
+        that can deny, whether it does or not. Unless a design knows better, what its table denies is one layer."""
+        return [Layer("memory attributes", denied)
+                for denied in denials(vcpu.machine, plane, gpa // PAGE, 1) if denied]
 
     # --- what a plane may intercept of others; each of these is asked before the access is made ------------------
 
@@ -62,6 +100,10 @@ class PlaneModel:
     def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
         """HLT, MWAIT (and its variants) or PAUSE was executed, and the plane may be asleep now."""
 
+    def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether userspace takes it from here when a plane could take an interrupt."""
+        return False
+
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed."""
 
@@ -80,6 +122,14 @@ class PlaneModel:
     def intercepts_cpuid(self, vcpu: VCpu, plane: Plane, leaf: int, subleaf: int) -> bool:
         """Whether another plane takes CPUID of a leaf."""
         return False
+
+    def intercepts_counter(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether another plane takes RDPMC."""
+        return False
+
+    def device_address(self, gpa: int) -> int:
+        """Where a device finds the memory of a guest-physical address."""
+        return gpa
 
     def intercepts_shutdown(self, vcpu: VCpu, plane: Plane) -> bool:
         """Whether another plane takes a triple fault of this one."""

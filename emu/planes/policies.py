@@ -21,7 +21,8 @@ class Policy(NamedTuple):
     """One configuration. `marker`: the most privileged plane, or None; `mediated`: it is told of events of the plane
     that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back; `shares`:
     names from SHARES of what planes have in common; `upward_ipis`: planes may interrupt more privileged ones; `script`:
-    the user's functions, for MODE_SCRIPT."""
+    the user's functions, for MODE_SCRIPT; `drops_lower_init`: INIT and SIPI to plane 0 are lost once a vCPU has a plane
+    above it (TLFS, "VTL interrupts")."""
 
     name: str
     mode: int
@@ -35,6 +36,7 @@ class Policy(NamedTuple):
     shares: tuple[str, ...] = ()
     upward_ipis: bool = False
     script: Script | None = None
+    drops_lower_init: bool = False
 
     def rank(self, plane: int) -> int:
         """Privilege of a plane: smaller is more."""
@@ -58,7 +60,7 @@ class Policy(NamedTuple):
 USER = Policy("USER", g.MODE_USER, return_rule=g.RETURN_EXPLICIT)
 LOWEST_RUNNABLE = Policy("LOWEST_RUNNABLE", g.MODE_RUNNABLE, marker=0, irq_filter=g.FILTER_INJECTABLE,
                          return_rule=g.RETURN_EXPLICIT)
-HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True)
+HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True, drops_lower_init=True)
 VSM = HIGHEST_RUNNABLE._replace(name="VSM", strict_shadow=True)
 HV_TLFS_LITERAL = HIGHEST_RUNNABLE._replace(name="HV_TLFS_LITERAL", return_rule=g.RETURN_NEXT_LOWER)
 TDX = Policy("TDX", g.MODE_MPP, marker=0, return_rule=g.RETURN_EXPLICIT, mediated=True)

@@ -16,20 +16,21 @@ from emu.plane import Plane
 from jit import fpu_layout, group_layout, layout
 
 HOST = ("self", "tlb", "jumps", "fpu", "tlb_sets", "pmap", "pmap_pages", "code", "code_map", "runtime", "handlers",
-        "probes", "vcpu", "plane", "denials", "monitors")
+        "probes", "vcpu", "plane", "denials", "monitors", "nested", "nested_pages", "group")
 INSIDE = ("tmp", "page_rip", "slow_value", "exit", "exit_uop", "next_rip", "resume", "alone", "probe_hits", "walk_gpa",
           "walk_rights", "io_kind", "io_address", "io_size", "io_value", "io_done", "io_next", "io_log", "smc_pass",
           "smc_gpa", "smc_second", "arg", "desc", "desc_at", "frame", "stk_sp", "stk_width", "stk_selector", "stk_base",
           "stk_limit", "stk_attr", "stk_error", "no_trap", "budget", "rep_left", "icount", "tsc_base", "fault_ext",
-          "denied_gpa", "denied_access", "trapped")
-SPEED = ("sample", "sample_base", "heat_limit")
+          "denied_gpa", "denied_access", "denied_how", "denied_linear", "trapped")
+SPEED = ("sample", "sample_base", "heat_limit", "keys_used", "keys_rights")
 FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_zero", "opmask_tmp", "no_mask",
               "kept_mxcsr")
 FAULT = ("fault_vector", "fault_error", "fault_has_error", "fault_address", "fault_kind")    # only while one is pending
 GROUP_HOST = (group_layout.COUNT, group_layout.INTERFACE, group_layout.SHARED_COUNT,
               *range(group_layout.SHARED, group_layout.SHARED + 16 * group_layout.MAX_SHARED, 8),
-              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST, group_layout.RING, group_layout.RING_RECORDS,
-              group_layout.SLICE_END,
+              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST,
+              group_layout.RING, group_layout.RING_RECORDS, group_layout.SLICE_END,
+              *range(group_layout.VMSAS, group_layout.VMSAS + 8 * group_layout.MAX_PLANES, 8),
               *range(group_layout.FILES, group_layout.FILES + 8 * group_layout.MAX_PLANES, 8))
 
 

@@ -20,6 +20,7 @@
 #define HV_MSR_STIMER0_COUNT 0x400000B1u
 #define HV_SINT_AUTO_EOI (1u << 17)
 #define HV_STIMER_ENABLE 1ull
+#define HV_STIMER_PERIODIC 2ull
 #define HV_STIMER_DIRECT (1ull << 12)
 #define HV_MSR_ENABLE 1ull /* bit 0 of the two page MSRs; the page number is in bits 63:12 */
 
@@ -51,9 +52,14 @@
 #define HV_REG_CR_INTERCEPT_CR0_MASK 0x000E0001u
 #define HV_REG_CR_INTERCEPT_CR4_MASK 0x000E0002u
 #define HV_REG_PENDING_EVENT0 0x00010004u
+#define HV_REG_INTERNAL_ACTIVITY_STATE 0x00000004u
+#define HV_ACTIVITY_STARTUP_SUSPEND 1ull
 #define HV_REG_RIP 0x00020010u
 #define HV_REG_CR0 0x00040000u
+#define HV_REG_CR3 0x00040002u
 #define HV_REG_CR4 0x00040003u
+#define HV_REG_CS 0x00060001u
+#define HV_REG_IDTR 0x00070000u
 #define HV_REG_LSTAR 0x00080009u
 
 #define HV_CONFIG_PROTECT 0x3Full /* EnableVtlProtection, a default mask of everything, ZeroMemoryOnReset */

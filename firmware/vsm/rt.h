@@ -48,6 +48,7 @@ u64 hv_call(u64 control, const void *in, u32 bytes);
 u64 hv_status(u64 control, const void *in, u32 bytes);
 /* Registers of a VTL by name; on a failure the guest ends. */
 u64 hv_get(u32 name, u8 input_vtl);
+u64 hv_get_of(u32 vp, u32 name, u8 input_vtl);
 void hv_set(u32 name, u8 input_vtl, u64 value);
 u64 hv_try_set(u32 vp, u32 name, u8 input_vtl, u64 value);
 /* Status of ModifyVtlProtectionMask of one page for lower VTLs. */
@@ -59,4 +60,7 @@ void message_done(unsigned sint);
 /* Unmasks a SINT of the active VTL. */
 void sint_open(unsigned sint, u8 vector);
 
+/* Opens the interface of the active VTL; GS.base is set. */
+void open_interface(void);
+/* Where a VTL above 0 starts. */
 void rt_entry(void);

@@ -7,7 +7,7 @@ Outside 64-bit mode the new EIP is checked against CS.limit before anything chan
 from jit.exits import OK, TAKEN
 from jit.fault import general_protection
 from jit.flags import condition, get_zf
-from jit.layout import CS, PAGE_RIP, RIP, SEG_LIMIT, gpr, seg
+from jit.layout import CS, LINEAR_SHIFT, PAGE_RIP, RIP, SEG_LIMIT, gpr, seg
 from jit.native import Handler, State, inline, rd64, ult, wr64
 from jit.registry import COND, JUMP, op
 from jit.semantics.operands import WIDE, read, truncate, write
@@ -22,7 +22,8 @@ def jump_to(st: State, rip: int, width: int) -> int:
     """Set RIP if the target may be reached: OK or FAULT."""
     rip = truncate(rip, width)
     if width == 64:
-        if (rip << 16) >> 16 != rip:
+        unused = rd64(st, LINEAR_SHIFT)
+        if (rip << unused) >> unused != rip:
             return general_protection(st, 0)
     elif ult(rd64(st, CS_LIMIT), rip):
         return general_protection(st, 0)

@@ -38,8 +38,7 @@ from jit.paging import EXECUTE
 from jit.registry import END, op
 from jit.semantics.operands import effective, hint, read, write
 from jit.slots import call_slot, call_with
-from jit.slow import is_canonical
-from jit.tlb import flush_page
+from jit.slow import is_loadable
 from jit.vector_gate import update_gate
 
 CR0_TS = 1 << 3
@@ -139,6 +138,8 @@ def read_dr(width: int) -> Handler:
     def read_dr(st: State, d: int, a: int, b: int, imm: int) -> int:
         """Register d = DR imm."""
         status = check_debug_access(st, imm)
+        if status == OK and imm & 5 == 5:
+            status = traps.trap(st, guards.DR7_READ, 0, 0)
         if status != OK:
             return status
         value = rd64(st, DR + 8 * (imm & 3))
@@ -157,10 +158,10 @@ def write_dr(width: int) -> Handler:
     return write_dr
 
 
-@op("invlpg", kind=END)
-def invlpg(st: State, d: int, a: int, b: int, imm: int) -> int:
-    flush_page(st, effective(st, a, b, imm))
-    return OK
+@op("flush_caches", kind=END)
+def flush_caches(st: State, d: int, a: int, b: int, imm: int) -> int:
+    """INVD, WBINVD and WBNOINVD, which are access number imm (jit/guards.py): there is no cache to write back."""
+    return traps.trap(st, imm, 0, 0)
 
 
 # --- descriptor tables ---------------------------------------------
@@ -171,7 +172,7 @@ def load_table(bits: int) -> Handler:
     def load_table(st: State, d: int, a: int, b: int, imm: int) -> int:
         """LGDT and LIDT: the base field d and the limit after it, from slots a (limit) and b (base)."""
         base = rd64(st, b)
-        if bits == 64 and not is_canonical(base):
+        if bits == 64 and not is_loadable(st, base):
             return general_protection(st, 0)
         base = base if bits == 64 else base & ((1 << bits) - 1)
         status = traps.trap(st, guards.GDTR_WRITE if d == GDTR_BASE else guards.IDTR_WRITE, base, rd16(st, a))
@@ -273,13 +274,17 @@ def cpuid(st: State, d: int, a: int, b: int, imm: int) -> int:
 def rdtsc(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
         return general_protection(st, 0)
-    return exits.RDTSC
+    status = traps.trap(st, guards.RDTSC, 0, 0)
+    return exits.RDTSC if status == OK else status
 
 
 @op("rdtscp", kind=END)
 def rdtscp(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_TSD:
         return general_protection(st, 0)
+    status = traps.trap(st, guards.RDTSCP, 0, 0)
+    if status != OK:
+        return status
     wr64(st, gpr(1), rd64(st, TSC_AUX) & 0xFFFFFFFF)
     return exits.RDTSC
 
@@ -311,7 +316,7 @@ def write_base(width: int) -> Handler:
     def write_base(st: State, d: int, a: int, b: int, imm: int) -> int:
         """WRFSBASE, WRGSBASE: base field d = slot a."""
         value = read(st, a, width)
-        if not is_canonical(value):
+        if not is_loadable(st, value):
             return general_protection(st, 0)
         wr64(st, d, value)
         return OK

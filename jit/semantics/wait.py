@@ -4,11 +4,11 @@ An instruction that has to wait leaves with WAIT; ARG[0] then says how (WAITS_*)
 or for MWAITX for how many ticks.
 """
 
-from jit import exits, run_slots
+from jit import exits, guards, run_slots, traps
 from jit.exits import OK
 from jit.fault import general_protection, undefined_opcode
 from jit.flags import set_status
-from jit.layout import ARG, CPL, CR4, PAUSE_LEAVES, WAIT_BY_USERS, WAIT_DISABLED, WAIT_RULES, gpr
+from jit.layout import ARG, CPL, CR4, PAUSE_LEAVES, PAUSES, WAIT_BY_USERS, WAIT_DISABLED, WAIT_RULES, gpr
 from jit.monitor import armed_by, disarm
 from jit.native import Handler, State, inline, rd32, rd64, wr64
 from jit.registry import END, op
@@ -52,6 +52,9 @@ def extensions(st: State, known: int) -> int:
 @op("monitor", kind=END)
 def monitor(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Arm the line of a byte for family d."""
+    status = traps.trap(st, guards.MONITOR, 0, 0)
+    if status != OK:
+        return status
     return call_with(st, run_slots.ARM_MONITOR, effective(st, a, b, imm), hint(b), d)
 
 
@@ -64,6 +67,9 @@ def wait(st: State, how: int, deadline: int) -> int:
 
 @op("mwait", kind=END)
 def mwait(st: State, d: int, a: int, b: int, imm: int) -> int:
+    status = traps.trap(st, guards.MWAIT, 0, 0)
+    if status != OK:
+        return status
     if not armed_by(st, BY_MWAIT):
         disarm(st)
         return OK
@@ -99,4 +105,9 @@ def umwait(tpause: int) -> Handler:
 
 @op("pause", kind=END)
 def pause(st: State, d: int, a: int, b: int, imm: int) -> int:
-    return exits.PAUSE if rd64(st, WAIT_RULES) & PAUSE_LEAVES else OK
+    if rd64(st, WAIT_RULES) & PAUSE_LEAVES:
+        left = rd64(st, PAUSES)
+        if left <= 1:
+            return exits.PAUSE
+        wr64(st, PAUSES, left - 1)
+    return OK

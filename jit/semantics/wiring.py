@@ -60,3 +60,6 @@ BY_MWAIT, BY_UMWAIT, BY_MWAITX = 1, 2, 3
 # How an instruction waits (jit/semantics/wait.py): not at all for a line; an interrupt ends it whatever RFLAGS.IF is;
 # there is a deadline; IA32_UMWAIT_CONTROL may bring that forward, and CF says so
 WAITS_UNMONITORED, WAITS_MASKED, WAITS_DEADLINE, WAITS_LIMITED = 1, 2, 4, 8
+
+# Operand of the micro-op `snp`: which instruction
+(SNP_PVALIDATE, SNP_RMPADJUST, SNP_RMPQUERY, SNP_RMPUPDATE, SNP_PSMASH, SNP_INVLPGB, SNP_TLBSYNC) = range(7)

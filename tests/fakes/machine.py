@@ -27,9 +27,10 @@ class FakeMachine:
         self.intercepts = []
         self._input = queue.Queue()
 
-    def load(self, path, kind="auto", load_address=None, mode=None, initrd=None, append="", bios=None):
+    def load(self, path, kind="auto", load_address=None, mode=None, initrd=None, append="", bios=None,
+             vtl1=None):
         self.loaded = dict(path=path, kind=kind, load_address=load_address, mode=mode, initrd=initrd, append=append,
-                           bios=bios)
+                           bios=bios, vtl1=vtl1)
         self._guest = Path(path or bios).read_text().split()
         if self._guest[0] == "bad":
             raise ImageError(f"{path}: e_phoff: 0x999 is beyond the end of the file")

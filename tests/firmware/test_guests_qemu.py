@@ -42,12 +42,14 @@ def test_several_processors() -> None:
     assert _run("smp", "max")[0] == SKIP
 
 
-def test_vsm_call_names_what_is_missing() -> None:
-    status, output = _run("vsm_call", "max")
+@pytest.mark.parametrize("guest", ("vsm_call", "vsm_switch", "kvm_switch"))
+def test_guests_name_what_is_missing(guest: str) -> None:
+    status, output = _run(guest, "max")
     assert status == SKIP, output
-    assert "vsm_call: skipped: " in output
+    assert f"{guest}: skipped: " in output
 
 
 def test_guests_are_all_listed() -> None:
-    planes = {path.stem for design in ("vsm", "planes") for path in (BUILD.parent / design).glob("*.c")}
+    planes = {path.stem for design in ("vsm", "planes", "bench") for path in (BUILD.parent / design).glob("*.c")}
+    planes |= {path.stem for path in BUILD.glob("snp_*.elf")}
     assert {path.stem for path in BUILD.glob("*.elf")} - planes == {*GUESTS, "smp", "vsm_call"}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jit import cache
+from jit import cache, warm
 from jit.cache import Cache, Compiled
+from jit.compiler import Compiler
 
 TOP = Path(__file__).resolve().parents[2]
 ENTRY = Compiled("op.x", b"object" * 100, b"bitcode", "h.x", "plain", ("translate",))
@@ -142,3 +143,21 @@ def test_a_claim_is_held_by_one_process_and_dies_with_it(tmp_path):
     (tmp_path / "x" / ".claim-op.add.64").write_text(str(gone.pid))
     assert cache.wait("op.add.64") is None
     assert cache.claim("op.add.64")
+
+
+def test_a_process_asks_for_help_once_even_if_others_compile_everything(monkeypatch):
+    class Busy:
+        """Another process has whatever is asked for."""
+
+        def claim(self, key):
+            return False
+
+        def wait(self, key):
+            return key
+
+    started = []
+    monkeypatch.setattr(warm, "start", lambda: started.append(1))
+    compiler = Compiler.__new__(Compiler)
+    compiler.help_wanted, compiler.cache = True, Busy()
+    assert [compiler._compile(key, None) for key in ("op.a", "op.b")] == ["op.a", "op.b"]
+    assert started == [1]

@@ -10,7 +10,7 @@ from tools.lockstep.tables import CR0_PE, CR0_PG, CR0_WP, EFER_NXE, NX, PS, RW, 
 READ, WRITE, EXECUTE = 0, 1, 2
 SUPERVISOR, USER, SMAP = layout.SET_SUPERVISOR, layout.SET_USER, layout.SET_SMAP
 SMEP = 1 << 20
-KINDS = ("4-level", "pae", "32-bit")
+KINDS = ("5-level", "4-level", "pae", "32-bit")
 LINEAR, FRAME = 0x1234_5678, 0x5000
 PROTECTION, RESERVED = 1, 8
 
@@ -96,8 +96,8 @@ def test_accessed_and_dirty(kind):
     assert [made.read(at) & (A | D) for at in used] == [A] * (len(used) - 1) + [A | D]
 
 
-@pytest.mark.parametrize("kind, levels, size", (("4-level", 3, 21), ("4-level", 2, 30), ("pae", 2, 21),
-                                                 ("32-bit", 1, 22)))
+@pytest.mark.parametrize("kind, levels, size", (("4-level", 3, 21), ("4-level", 2, 30), ("5-level", 4, 21),
+                                                 ("pae", 2, 21), ("32-bit", 1, 22)))
 def test_large_pages(kind, levels, size):
     made = tables(kind)
     frame = 3 << size
@@ -110,12 +110,13 @@ def test_large_pages(kind, levels, size):
 
 @pytest.mark.parametrize("kind, levels, bit", (
     ("4-level", 3, 13), ("4-level", 3, 20), ("4-level", 2, 29), ("pae", 2, 13), ("pae", 2, 20), ("32-bit", 1, 21),
-    ("4-level", 1, 7), ("4-level", 4, 46), ("4-level", 3, 51), ("pae", 3, 46), ("pae", 3, 52), ("pae", 3, 62)))
+    ("4-level", 1, 7), ("4-level", 4, 46), ("4-level", 3, 51), ("pae", 3, 46), ("pae", 3, 52), ("pae", 3, 62),
+    ("5-level", 1, 7), ("5-level", 2, 7), ("5-level", 5, 46)))
 def test_reserved_bits(kind, levels, bit):
     """Large frames' low bits, PS where no large page exists, bits beyond the physical address width (46 here)."""
     made = tables(kind)
     full = len(made.shifts)
-    large = PS if levels < full and (kind, levels) != ("4-level", 1) else 0
+    large = PS if levels < full and bit != 7 else 0
     at = made.path(LINEAR, levels)[-1]
     made.path(LINEAR) if not large else None
     base = made.read(at) & ~0xFFF if not large and levels < full else 0
@@ -176,6 +177,16 @@ def test_upper_half_addresses():
     made.map(high, FRAME)
     made.use()
     assert walk(made, linear=high + 5) == FRAME + 5
+
+
+def test_five_levels_translate_57_bits():
+    made = tables("5-level")
+    low, high = 0x00AB_CD12_3456_7000, 0xFF12_3456_789A_B000
+    made.map(low, FRAME)
+    made.map(high, FRAME + 0x1000)
+    made.use()
+    assert walk(made, linear=low + 5) == FRAME + 5
+    assert walk(made, linear=high + 5) == FRAME + 0x1005
 
 
 def test_no_paging_is_identity():

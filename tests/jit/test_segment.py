@@ -188,7 +188,7 @@ def test_ltr_and_lldt_refuse_a_base_that_is_not_canonical(code: str, kind: int) 
     """SDM Vol. 2A LTR, LLDT: in 64-bit mode #GP(selector)."""
     rig = Rig("long")
     rig.entry(SPARE, descriptor(0x6000, 0x67, kind))
-    rig.entry(SPARE + 8, 0x00008000)
+    rig.entry(SPARE + 8, 0x01000000)
     before = rig.get("tr.base"), rig.get("ldtr.base")
     load(rig, SPARE, code)
     assert (rig.vector(), rig.read(rig.get("rsp"))) == (GP, SPARE)

@@ -206,7 +206,7 @@ def test_lgdt_and_sgdt() -> None:
     assert (rig.read(0x6010, 2), rig.read(0x6012)) == (0x7FFF, 0xFFFF8000_12345678)
     rig = Rig("long")
     rig.set("rax", 0x6000)
-    rig.write(0x6002, 1 << 47)
+    rig.write(0x6002, 1 << 56)
     rig.run("0f0118")
     assert faults(rig, GP)
 
@@ -220,8 +220,8 @@ def test_16_bit_lgdt_takes_24_bits() -> None:
 
 @pytest.mark.parametrize(("index", "field", "good", "bad"), [
     (0x174, "sysenter_cs", 0x8, None), (0x175, "sysenter_esp", -1, 1 << 60), (0x277, "pat", 0x0706050401000604, 2),
-    (0xC0000081, "star", 0xFFFFFFFF_FFFFFFFF, None), (0xC0000082, "lstar", 0x7FFF_FFFFFFFF, 1 << 47),
-    (0xC0000084, "sfmask", 0xFFFFFFFF, 1 << 32), (0xC0000100, "fs.base", -1 << 47, 1 << 47),
+    (0xC0000081, "star", 0xFFFFFFFF_FFFFFFFF, None), (0xC0000082, "lstar", 0x7FFF_FFFFFFFF, 1 << 56),
+    (0xC0000084, "sfmask", 0xFFFFFFFF, 1 << 32), (0xC0000100, "fs.base", -1 << 47, 1 << 56),
     (0xC0000101, "gs.base", 0x1234, 1 << 63), (0xC0000102, "kernel_gs_base", 0x1234, 1 << 62),
     (0xC0000103, "tsc_aux", 7, 1 << 32), (0xC0000080, "efer", 0xD01, 1 << 1)])
 def test_msrs(index: int, field: str, good: int, bad: int | None) -> None:

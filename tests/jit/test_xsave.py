@@ -118,6 +118,17 @@ def test_a_fault_in_the_last_component_changes_nothing(code, page):
 # --- saving --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("code", [XSAVE, XSAVEOPT, XSAVEC, XRSTOR])
+@pytest.mark.parametrize(("mask", "end", "vector"),
+                         [(0, 0x240, None), (4, 0x340, None), (4, 0x300, PF), (7, 0x300, PF)])
+def test_the_last_byte_of_what_is_asked_for_is_accessed_even_if_unused(code, mask, end, vector):
+    """AVX state is in its initial configuration, and the area empty; 0x340 is AVX's end."""
+    rig = make()
+    rig.protect(AREA + 0x1000, 0)
+    rig.set("rbx", AREA + 0x1000 - end)
+    assert run(rig, code, mask) == vector
+
+
 def test_xsave_writes_all_that_is_asked_for_and_says_what_is_in_use():
     rig = make()
     rig.memory.write(AREA, b"\xaa" * SIZE)

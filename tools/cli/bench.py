@@ -4,13 +4,15 @@ import importlib
 
 from tools.cli.options import Parser
 
-BENCHMARKS = {"cpu": "tools.bench.cpu", "boot": "tools.bench.boot", "debug": "tools.bench.debug"}
+BENCHMARKS = {"cpu": "tools.bench.cpu", "boot": "tools.bench.boot", "debug": "tools.bench.debug",
+              "switch": "tools.bench.switch.main"}
 
 EPILOG = """\
 benchmarks:
   cpu     eleven loops of known length, beside QEMU TCG, Unicorn and the host CPU
   boot    Debian's cloud kernel from start to shell, beside QEMU TCG
   debug   steps a second, going back, and what breakpoints cost that do not fire
+  switch  plane switches: instructions, memory traffic, modelled cycles by cause
 
 examples:
   strata bench cpu
@@ -18,6 +20,7 @@ examples:
   strata bench cpu --vs qemu
   strata bench boot --json boot.json
   strata bench debug
+  strata bench switch --planes vsm
 """
 
 

@@ -73,7 +73,7 @@ def serve(args: argparse.Namespace) -> int:
                           engine=args.engine, seed=args.seed, history=not args.no_history, serial_out=serial_out,
                           report=say)
         machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                     append=args.append, bios=args.bios)
+                     append=args.append, bios=args.bios, vtl1=args.vtl1)
     except (ValueError, ImageError) as error:
         say(" ".join(str(error).split()))
         return BAD_INPUT

@@ -15,11 +15,13 @@ COMMANDS = {
     "demo": ("tools.cli.demo", "run a guest that switches planes, and report the switches"),
     "info": ("tools.cli.info", "list what is implemented"),
     "planes": ("tools.cli.planes", "run a guest under many scheduling policies and compare"),
+    "debug": ("tools.cli.debug", "step through a guest in the terminal, forwards and backwards"),
     "gdb": ("tools.cli.gdb", "serve a guest to GDB, forwards and backwards"),
     "oracle": ("tools.cli.oracle", "compare instructions with the host CPU"),
     "bench": ("tools.cli.bench", "measure speed, beside QEMU, Unicorn and the host CPU"),
     "kut": ("tools.cli.kut", "run kvm-unit-tests and compare with what is known"),
     "fetch": ("tools.cli.fetch", "fetch guest software that is not kept here"),
+    "snp": ("tools.cli.snp", "measure what an SEV-SNP guest is launched from"),
     "initramfs": ("tools.cli.initramfs", "write an initial RAM disk for a Linux guest"),
 }
 

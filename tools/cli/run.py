@@ -13,7 +13,7 @@ from tools.cli import available
 from tools.cli.options import Parser, address, count, quantum, seconds, seed, size, vcpus
 
 BAD_INPUT = 126
-KINDS = ("auto", "linux", "multiboot", "multiboot2", "pvh", "elf", "flat", "bios")
+KINDS = ("auto", "linux", "multiboot", "multiboot2", "pvh", "elf", "igvm", "flat", "bios")
 
 EPILOG = """\
 The guest's serial port (COM1) is standard input and output; everything of Strata's own goes to standard error.
@@ -31,6 +31,7 @@ examples:
   strata run code.bin --load 0x7c00 --mode 16 --max-insns 1e6
   strata run --bios bios-256k.bin --max-insns 10e6
   strata run vmlinuz --initrd initrd.gz --append "console=ttyS0" --mem 512M --timeout 60
+  strata run vmlinuz --initrd initrd.gz --append "console=ttyS0" --planes vsm --vtl1 firmware/build/vsm_monitor.elf
 """
 
 
@@ -59,6 +60,7 @@ def guest_options(p: Parser) -> None:
     guest.add_argument("--initrd", metavar="F",
                        help="Linux's initial RAM disk, or boot modules for multiboot and PVH: FILE ARGS,FILE ARGS")
     guest.add_argument("--append", default="", metavar="S", help="the command line that the guest sees")
+    guest.add_argument("--vtl1", metavar="F", help="with --planes vsm: a 64-bit ELF image that runs first, in VTL1")
     guest.add_argument("--bios", metavar="F", help="a firmware ROM, placed below 4 GiB and 1 MiB")
     machine = p.add_argument_group("machine")
     machine.add_argument("--planes", choices=("none", "kvm", "vsm", "snp"), default="none",
@@ -75,6 +77,11 @@ def guest_options(p: Parser) -> None:
                          help="instructions each of several vCPUs runs in turn, 1 to 1e6 (default: 10000)")
     machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
                          help="which hypervisor's hypercalls the guest finds (default: none)")
+    machine.add_argument("--disk", action="append", metavar="F",
+                         help="a disk image as a virtio block device; may be given again. The file is only read: what "
+                              "the guest writes is gone when the run ends")
+    machine.add_argument("--virtio-console", action="store_true",
+                         help="a virtio console, which shares standard output with COM1 and takes standard input")
     machine.add_argument("--test-device", action="store_true",
                          help="the ports and memory that suites for QEMU's pc-testdev use")
 
@@ -83,7 +90,8 @@ def unusable(args: argparse.Namespace) -> str | None:
     """What is wrong with the options taken together, in one line, or None."""
     if args.image is None and args.bios is None:
         return "nothing to run: name an IMAGE, or a ROM with --bios"
-    for option, path in (("IMAGE", args.image), ("--bios", args.bios)):     # --initrd may be a list, for the loader
+    # --initrd may be a list, for the loader
+    for option, path in (("IMAGE", args.image), ("--bios", args.bios), ("--vtl1", args.vtl1)):
         if path is not None and (why := _unreadable(path)):
             return f"{option} {path}: {why}"
     for option, path in (("--json", getattr(args, "json", None)), ("--trace", getattr(args, "trace", None))):
@@ -91,6 +99,8 @@ def unusable(args: argparse.Namespace) -> str | None:
             return f"{option} -: standard output is the guest's serial port; name a file"
         if path is not None and (why := _unwritable(path)):
             return f"{option} {path}: {why}"
+    if args.vtl1 is not None and (args.planes != "vsm" or args.bios is not None):
+        return f"--vtl1 {args.vtl1}: needs --planes vsm, and an IMAGE instead of --bios"
     if args.image is None and (args.load is not None or args.mode is not None):
         return "--load and --mode say where and how a flat IMAGE starts, and there is no IMAGE"
     if args.load is not None and args.load >= args.mem:

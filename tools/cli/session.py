@@ -53,9 +53,10 @@ class Session:
         try:
             machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
                               engine=args.engine, seed=args.seed, quantum=args.quantum,
-                              test_device=args.test_device, paravirt=args.paravirt, serial_out=serial_out,
+                              test_device=args.test_device, disks=args.disk or (),
+                              virtio_console=args.virtio_console, paravirt=args.paravirt, serial_out=serial_out,
                               debug_out=debug_out, report=self._say, progress=progress)
-        except ValueError as error:       # a CPU model, policy or combination that the machine does not have
+        except ValueError as error:       # a CPU model, policy, disk or combination that there is not
             raise BadInput(one_line(error)) from error
         if args.trace:
             if not hasattr(machine, "trace"):
@@ -68,7 +69,7 @@ class Session:
         args = self._args
         try:
             machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                         append=args.append, bios=args.bios)
+                         append=args.append, bios=args.bios, vtl1=args.vtl1)
         except ImageError as error:
             raise BadInput(one_line(error)) from error
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Builds page tables in memory: 4-level, PAE and 32-bit (SDM Vol. 3A 4.3 to 4.5)."""
+"""Builds page tables in memory: 5-level, 4-level, PAE and 32-bit (SDM Vol. 3A 4.3 to 4.5)."""
 
 from emu.mem.ram import PAGE
 from jit import layout
@@ -6,10 +6,10 @@ from tools.lockstep.bare import Bare
 
 P, RW, US, A, D, PS, G, NX = 1, 2, 4, 0x20, 0x40, 0x80, 0x100, 1 << 63
 CR0_PE, CR0_WP, CR0_PG = 1, 1 << 16, 1 << 31
-CR4_PSE, CR4_PAE = 1 << 4, 1 << 5
+CR4_PSE, CR4_PAE, CR4_LA57 = 1 << 4, 1 << 5, 1 << 12
 CR4_VECTORS = 1 << 9 | 1 << 10 | 1 << 18                    # OSFXSR, OSXMMEXCPT, OSXSAVE
 EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
-SHIFTS = {"4-level": (39, 30, 21, 12), "pae": (30, 21, 12), "32-bit": (22, 12)}
+SHIFTS = {"5-level": (48, 39, 30, 21, 12), "4-level": (39, 30, 21, 12), "pae": (30, 21, 12), "32-bit": (22, 12)}
 
 
 class Tables:
@@ -60,8 +60,9 @@ class Tables:
         plane = self.bare.plane
         plane.set(layout.CR3, self.root)
         plane.set(layout.CR0, CR0_PE | CR0_WP | CR0_PG)
-        plane.set(layout.CR4, CR4_VECTORS | (CR4_PSE if self.kind == "32-bit" else CR4_PAE))
-        plane.set(layout.EFER, {"4-level": EFER_LME | EFER_LMA | EFER_NXE, "pae": EFER_NXE, "32-bit": 0}[self.kind])
+        plane.set(layout.CR4, CR4_VECTORS | (CR4_PSE if self.kind == "32-bit" else CR4_PAE)
+                  | (CR4_LA57 if self.kind == "5-level" else 0))
+        plane.set(layout.EFER, {"pae": EFER_NXE, "32-bit": 0}.get(self.kind, EFER_LME | EFER_LMA | EFER_NXE))
         if self.kind == "pae":
             for number in range(4):
                 plane.set(layout.PDPTE + 8 * number, self.read(self.root + 8 * number))

@@ -41,6 +41,9 @@ class Vmm(Protocol):
     def memory_denied(self, plane: Plane) -> None:
         """A plane's memory attributes denied an access."""
 
+    def interrupt_window(self, plane: Plane) -> bool:
+        """A plane could take an interrupt; whether that is userspace's."""
+
     def notice(self) -> None:
         """Something changed that may make the vCPU runnable."""
 
@@ -112,8 +115,8 @@ class KvmModel(PlaneModel):
         return f"plane {number}"
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
-        """Always: no series says otherwise."""
-        return True
+        """INIT and SIPI to plane 0 are dropped where a more privileged plane runs, if the policy says so."""
+        return not self.policy.drops_lower_init or vcpu.group.get(group_layout.ENTERED) == 1
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         while len(vcpu.planes) > planes:
@@ -143,6 +146,9 @@ class KvmModel(PlaneModel):
 
     def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
         self.handlers[vcpu.index].memory_denied(plane)
+
+    def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
+        return vcpu.index in self.handlers and self.handlers[vcpu.index].interrupt_window(plane)
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         if vcpu.index in self.handlers:

@@ -18,6 +18,7 @@ from emu.planes.vsm import (
     enable,
     flush,
     ipi,
+    launch,
     protect,
     return_actions,
     shape,
@@ -39,9 +40,11 @@ from emu.planes.vsm.vp import Vp
 from jit import group_layout, layout, pmap
 
 if TYPE_CHECKING:
+    from emu.load.model import Image
     from emu.machine import Machine
     from emu.plane import Plane
     from emu.planes.journal import Intercept
+    from emu.planes.layers import Layer
     from emu.vcpu import VCpu
 
 # Imported for the hypercalls that they register.
@@ -66,6 +69,7 @@ class Partition(PlaneModel):
     """
 
     saved = PRIVATE
+    launches = True
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
         assert 0 <= max_vtl < group_layout.MAX_PLANES
@@ -120,6 +124,10 @@ class Partition(PlaneModel):
         while self.stale:
             self.protections.flush(self.stale.pop())
 
+    def launch(self, image: Image) -> None:
+        """VTL1 was enabled before the guest's first instruction."""
+        launch.start(self, image)
+
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         """As many planes and VTLs as a saved state has (emu/snapshot)."""
         shape.resize(self, self.vps[vcpu.index], planes, enabled, state[".enabled"])
@@ -137,6 +145,10 @@ class Partition(PlaneModel):
 
     def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
         self.intercepts.memory(self.vps[vcpu.index], plane)
+
+    def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> list[Layer]:
+        """The masks of the VTLs above."""
+        return self.protections.layers(plane.number, gpa, self.vps[vcpu.index].mbec_active(plane.number))
 
     def register_trapped(self, vcpu: VCpu, plane: Plane) -> None:
         self.intercepts.register(self.vps[vcpu.index], plane)

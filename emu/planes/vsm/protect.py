@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 
 from emu.mem.ram import PAGE
+from emu.planes.layers import origin_of
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call
@@ -39,13 +40,14 @@ def modify_vtl_protection_mask(caller: Caller, header: bytes) -> Element:
     if not legal_mask(flags):
         raise HvError(codes.INVALID_REGISTER_VALUE)
     lower = range(vtl) if vtl == caller.vtl else (vtl,)
+    origin = origin_of(caller.vp.vcpu)
 
     def element(data: bytes) -> bytes:
         gpa = int.from_bytes(data, "little") * PAGE
         if not partition.is_ram(gpa):
             raise HvError(codes.INVALID_PARAMETER)
         for target in lower:
-            partition.protections.set(caller.vtl, target, gpa, flags)
+            partition.protections.set(caller.vtl, target, gpa, flags, origin)
             partition.stale.add(target)
         return b""
     return element

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE, HostBlock
+from emu.planes.layers import Layer, Origin
+from emu.planes.vsm.origins import Origins
 from jit import pmap
 from jit.guards import DENY_EXECUTE, DENY_READ, DENY_USER_EXECUTE, DENY_WRITE
 
@@ -40,8 +42,9 @@ class Protections:
         self._pages = machine.memory.top // PAGE
         self._masks: dict[tuple[int, int], bytearray] = {}      # (setter, lower VTL) -> map flags of each page
         self._tables: dict[tuple[int, bool], HostBlock] = {}    # (VTL, MBEC) -> denials of each page
+        self._origins = Origins()
 
-    def enable(self, setter: int, lower: Iterable[int], mask: int) -> None:
+    def enable(self, setter: int, lower: Iterable[int], mask: int, origin: Origin) -> None:
         """A VTL's protections take effect: every RAM page has its default mask for each lower VTL, unless a higher VTL
         set one before."""
         for vtl in lower:
@@ -49,12 +52,14 @@ class Protections:
                 self._masks[setter, vtl] = bytearray((ALL,)) * self._pages
                 for first, count in self._ram():
                     self._masks[setter, vtl][first:first + count] = bytes((mask,)) * count
+                self._origins.enabled((setter, vtl), origin)
             self._rebuild(vtl)
 
-    def set(self, setter: int, vtl: int, gpa: int, flags: int) -> None:
+    def set(self, setter: int, vtl: int, gpa: int, flags: int, origin: Origin) -> None:
         """The mask of one page for one VTL. The caller calls `flush` afterwards."""
         page = gpa // PAGE
         self._masks[setter, vtl][page] = flags
+        self._origins.changed((setter, vtl), page, origin)
         for (target, mbec), table in self._tables.items():
             if target == vtl:
                 table.view[page] = self._denials(vtl, page, mbec)
@@ -71,6 +76,15 @@ class Protections:
                     self._masks[setter, vtl][gpa // PAGE], mbec) & bit:
                 return setter
         return None
+
+    def layers(self, vtl: int, gpa: int, mbec: bool) -> list[Layer]:
+        """What each higher VTL decides about a page, lowest first."""
+        if not 0 <= gpa < self._machine.memory.top:
+            return []
+        page = gpa // PAGE
+        return [Layer(f"VTL{setter}'s mask", denials_of(self._masks[setter, vtl][page], mbec),
+                      self._origins.of((setter, vtl), page))
+                for setter, target in sorted(self._masks) if target == vtl]
 
     def allows(self, vtl: int, gpa: int, access: int) -> bool:
         """Whether a VTL may read (0), write (1) or fetch from (2) the page of an address, without MBEC."""
@@ -95,10 +109,12 @@ class Protections:
         """As after a reset. The planes' DENIALS are the caller's to clear first."""
         self._masks.clear()
         self._tables.clear()
+        self._origins.clear()
 
     def save(self) -> dict[str, Any]:
-        """State: the masks, packed."""
-        return {"masks": [[*key, zlib.compress(mask, 1)] for key, mask in sorted(self._masks.items())]}
+        """State: the masks, packed, and what set them."""
+        return {"masks": [[*key, zlib.compress(mask, 1)] for key, mask in sorted(self._masks.items())],
+                "origins": self._origins.save()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Put the masks back; the planes' DENIALS are the caller's."""
@@ -106,6 +122,7 @@ class Protections:
                        for setter, vtl, mask in state["masks"]}
         if any(len(mask) != self._pages for mask in self._masks.values()):
             raise ValueError("masks")
+        self._origins.load(state["origins"])
         for vtl in {vtl for vtl, _ in self._tables}:
             self._rebuild(vtl)
 

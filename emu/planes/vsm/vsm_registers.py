@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from emu.planes.layers import origin_of
 from emu.planes.vsm import codes, config, page, trapped, vina
 from emu.planes.vsm import register_names as names
 from emu.planes.vsm.codes import HvError
@@ -75,7 +76,7 @@ def write_config(vp: Vp, vtl: int, value: int) -> None:
         return
     partition.vtls[vtl].config = value
     if value & ~old & config.ENABLE_PROTECTION:
-        partition.protections.enable(vtl, range(vtl), (value & config.MASK) >> config.MASK_SHIFT)
+        partition.protections.enable(vtl, range(vtl), (value & config.MASK) >> config.MASK_SHIFT, origin_of(vp.vcpu))
         partition.protect()
 
 

@@ -57,7 +57,7 @@ def test_options_reach_the_machine(engine, guest, monkeypatch):
     assert made[0].options == dict(memory=64 << 20, vcpus=2, planes="vsm", policy="lowest-runnable", engine="interp",
                                    seed=9, quantum=500, test_device=True, paravirt="kvm")
     assert made[0].loaded == dict(path=path, kind="flat", load_address=0x7c00, mode=16, initrd=path, append="a b",
-                                  bios=None)
+                                  bios=None, vtl1=None)
 
 
 def test_kinds_are_those_of_the_loader():
@@ -121,6 +121,8 @@ def test_report_goes_to_standard_error(engine, guest, capfd):
     (["GUEST", "--trace", "-"], "standard output is the guest's"),
     (["GUEST", "--trace", "/tmp/t"], "records no traces"),
     (["GUEST", "--planes", "snp"], "available: none, vsm"),
+    (["GUEST", "--vtl1", "GUEST"], "needs --planes vsm"),
+    (["GUEST", "--planes", "vsm", "--vtl1", "/nonexistent"], "--vtl1 /nonexistent: no such file"),
     (["GUEST", "--planes", "vsm", "--policy", "best"], "policies: lowest-runnable"),
     (["GUEST", "--policy", "lowest-runnable"], "choose a design with --planes"),
     (["GUEST", "--cpu", "z80"], "no CPU model named 'z80'; there are: max"),

@@ -7,7 +7,7 @@ from emu.machine import Machine
 
 BUILD = Path(__file__).resolve().parents[4] / "firmware" / "build"
 GUESTS = {"vsm_protect": {}, "vsm_ipi": {"vcpus": 2}, "vsm_vina": {}, "vsm_smp": {"vcpus": 4}, "vsm_timer": {},
-          "vsm_three": {"policy": "ms-vtl2"}, "vsm_malformed": {}, "vsm_lockdown": {}}
+          "vsm_three": {"policy": "ms-vtl2"}, "vsm_malformed": {}, "vsm_lockdown": {}, "vsm_switch": {}}
 
 
 def run(name, engine="auto", **options):

@@ -1,0 +1,45 @@
+"""Plugs virtio devices into PCI slots, from the first that the chipset leaves free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from emu.dev.pci import PciBus
+from emu.dev.pci_memory import PciMemory
+from emu.dev.pirq import PirqRouter
+from emu.dev.virtio.blk import VirtioBlk
+from emu.dev.virtio.console import VirtioConsole
+from emu.dev.virtio.disk import Disk
+from emu.dev.virtio.transport import BAR, VirtioFunction
+
+FIRST_SLOT, SLOTS = 3, 32
+MAX_DISKS = SLOTS - FIRST_SLOT - 1
+
+
+class VirtioSlots:
+    """`read`, `write`: guest memory, ValueError outside RAM. `report`: gets one-line messages."""
+
+    def __init__(self, pci: PciBus, pirqs: PirqRouter, memory: PciMemory, read: Callable[[int, int], bytes],
+                 write: Callable[[int, bytes], None], report: Callable[[str], None]) -> None:
+        self._pci, self._pirqs, self._memory = pci, pirqs, memory
+        self._read, self._write, self._report = read, write, report
+        self._free: Iterator[int] = iter(range(FIRST_SLOT, SLOTS))
+
+    def add_disks(self, disks: Sequence[Disk]) -> None:
+        """A block device for each. ValueError: too many."""
+        if len(disks) > MAX_DISKS:
+            raise ValueError(f"{len(disks)} disks: at most {MAX_DISKS}")
+        for number, disk in enumerate(disks):
+            slot = next(self._free)
+            self._plug(slot, VirtioBlk(disk, number, self._read, self._write, self._pirqs.pin(slot, 0), self._report))
+
+    def add_console(self, output: Callable[[int], None]) -> VirtioConsole:
+        """A console, whose output goes to `output`."""
+        slot = next(self._free)
+        console = VirtioConsole(output, self._read, self._write, self._pirqs.pin(slot, 0), self._report)
+        self._plug(slot, console)
+        return console
+
+    def _plug(self, slot: int, function: VirtioFunction) -> None:
+        self._pci.add(slot, 0, function)
+        function.bars_changed = self._memory.follow(f"{function.NAME} 00:{slot:02x}.0", function, BAR, function)

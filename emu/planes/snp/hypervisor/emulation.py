@@ -1,0 +1,137 @@
+"""Instructions and devices that the hypervisor emulates for the guest's #VC handler (GHCB specification, 4.1)."""
+
+from __future__ import annotations
+
+from emu.irq.lapic_msr import GeneralProtection
+from emu.planes.snp import ghcb
+from emu.planes.snp.hypervisor.call import Call, Inject, Malformed
+from emu.planes.snp.hypervisor.msr_protocol import MsrProtocol
+from jit import exits as engine_exits
+from jit import layout
+
+GP, MASK32 = 13, 0xFFFF_FFFF
+ENOSYS = -1000                          # KVM_ENOSYS
+MMIO_SIZES = (1, 2, 4, 8)
+XSTATE_LEAF = 0xD
+
+
+class Emulation(MsrProtocol):
+    """One method for each event."""
+
+    def cpuid(self, call: Call) -> None:
+        """RAX leaf, RCX subleaf, and for leaf 0xD XCR0."""
+        leaf, subleaf = call["rax"] & MASK32, call["rcx"] & MASK32
+        if leaf == XSTATE_LEAF:
+            call["xcr0"]                # has to be given
+        for name, value in zip(("rax", "rbx", "rcx", "rdx"), self.read_cpuid(call.vcpu, leaf, subleaf), strict=True):
+            call[name] = value
+
+    def msr(self, call: Call) -> None:
+        """INFO1: 0 RDMSR, 1 WRMSR."""
+        index, write = call["rcx"] & MASK32, call.info[0]
+        try:
+            if write:
+                self.write_msr(call, index, call["rdx"] << 32 | call["rax"] & MASK32)
+            else:
+                value = self.read_msr(call, index)
+                call["rax"], call["rdx"] = value & MASK32, value >> 32
+        except GeneralProtection:
+            raise Inject(GP, 0) from None
+
+    def read_msr(self, call: Call, index: int) -> int:
+        """An MSR's value. GeneralProtection: there is none."""
+        return call.vcpu.msrs.read(index)
+
+    def write_msr(self, call: Call, index: int, value: int) -> None:
+        """Write an MSR, likewise."""
+        call.vcpu.msrs.write(index, value & (1 << 64) - 1)
+
+    def ioio(self, call: Call) -> None:
+        """INFO1 as the processor's; a string's data is in the scratch area, INFO2 counts its elements."""
+        info, count = call.info
+        port, size = info >> ghcb.IOIO_PORT_SHIFT & 0xFFFF, info >> ghcb.IOIO_SIZE_SHIFT & 7
+        if size not in (1, 2, 4):
+            raise Malformed(ghcb.INVALID_INPUT)
+        reads = bool(info & ghcb.IOIO_IN)
+        if not info & ghcb.IOIO_STRING:
+            mask = (1 << 8 * size) - 1
+            if reads:
+                call["rax"] = self.port(call, port, size, None) & mask
+            else:
+                self.port(call, port, size, call["rax"] & mask)
+            return
+        count = count if info & ghcb.IOIO_REP else 1
+        data = call.scratch(count * size)
+        if reads:
+            call.write_scratch(b"".join(self.port(call, port, size, None).to_bytes(size, "little")
+                                        for _ in range(count)))
+        else:
+            for at in range(0, len(data), size):
+                self.port(call, port, size, int.from_bytes(data[at:at + size], "little"))
+
+    def port(self, call: Call, port: int, size: int, value: int | None) -> int:
+        """An access to an I/O port."""
+        kind = engine_exits.IO_PORT_READ if value is None else engine_exits.IO_PORT_WRITE
+        return self.machine.device_access(call.vcpu, kind, port, size, value or 0)
+
+    def mmio_read(self, call: Call) -> None:
+        """INFO1 address, INFO2 bytes; the data goes to the scratch area."""
+        gpa, size = self._mmio(call)
+        value = self.machine.device_access(call.vcpu, engine_exits.IO_MMIO_READ, gpa, size, 0)
+        call.write_scratch(value.to_bytes(size, "little"))
+
+    def mmio_write(self, call: Call) -> None:
+        """Likewise, from the scratch area."""
+        gpa, size = self._mmio(call)
+        value = int.from_bytes(call.scratch(size), "little")
+        self.machine.device_access(call.vcpu, engine_exits.IO_MMIO_WRITE, gpa, size, value)
+
+    def _mmio(self, call: Call) -> tuple[int, int]:
+        gpa, size = call.info
+        if size not in MMIO_SIZES:
+            raise Malformed(ghcb.INVALID_INPUT)
+        call.scratch(size)
+        return gpa, size
+
+    def rdtsc(self, call: Call) -> None:
+        """The time-stamp counter."""
+        value = self.machine.clock.tsc
+        call["rax"], call["rdx"] = value & MASK32, value >> 32 & MASK32
+
+    def rdtscp(self, call: Call) -> None:
+        """The same, and TSC_AUX."""
+        self.rdtsc(call)
+        call["rcx"] = call.vcpu.plane.get(layout.TSC_AUX)
+
+    def rdpmc(self, call: Call) -> None:
+        """A performance counter."""
+        try:
+            value = call.vcpu.msrs.read_counter(call["rcx"] & MASK32)
+        except GeneralProtection:
+            raise Inject(GP, 0) from None
+        call["rax"], call["rdx"] = value & MASK32, value >> 32
+
+    def vmmcall(self, call: Call) -> None:
+        """KVM's hypercalls: there are none."""
+        call["rax"] = ENOSYS
+
+    def flush_caches(self, call: Call) -> None:
+        """INVD and WBINVD: nothing to do."""
+
+    def monitor(self, call: Call) -> None:
+        """MONITOR: nothing is watched."""
+
+    def mwait(self, call: Call) -> None:
+        """MWAIT: the wait ends at once, which any wait may."""
+
+    def read_dr7(self, call: Call) -> None:
+        """DR7 as the guest last wrote it."""
+        call["rax"] = self.channel(call.vcpu).dr7
+
+    def write_dr7(self, call: Call) -> None:
+        """RAX is kept for the guest; without DebugSwap no breakpoint works."""
+        self.channel(call.vcpu).dr7 = call["rax"]
+
+    def nmi_complete(self, call: Call) -> None:
+        """The guest's NMI handler has ended."""
+        call.vcpu.plane.set(layout.NMI_BLOCKED, 0)

@@ -1,0 +1,44 @@
+"""Running VMPLs: on request, and when one needs another (GHCB specification, RUN_VMPL)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emu.planes.snp import ghcb
+from emu.planes.snp.hypervisor.base import Base
+from emu.planes.snp.hypervisor.call import Call, Malformed
+from emu.planes.snp.rmp import VMPLS
+from jit import group_layout
+
+if TYPE_CHECKING:
+    from emu.vcpu import VCpu
+
+
+class Vmpls(Base):
+    """Which plane of a vCPU runs."""
+
+    def may_run(self, vcpu: VCpu, target: int) -> bool:
+        """Whether there is a VMPL of that number on this vCPU."""
+        contexts = self.guest.vps[vcpu.index].contexts
+        return target < min(VMPLS, len(contexts)) and contexts[target].page is not None
+
+    def switch_vmpl(self, vcpu: VCpu, target: int) -> None:
+        """Run a VMPL instead of the caller, which waits until it is asked for."""
+        self.run_plane(vcpu, target, vcpu.group.active)
+
+    def run_vmpl(self, call: Call) -> None:
+        """RUN_VMPL: the answer is written before anything else runs."""
+        target = call.info[0] & 0xFFFF_FFFF
+        if not self.may_run(call.vcpu, target):
+            raise Malformed(ghcb.INVALID_INPUT)
+        call.after = lambda: self.switch_vmpl(call.vcpu, target)
+
+    def reflected(self, vcpu: VCpu, code: int) -> None:
+        """VMEXIT_VC: the event of exit code `code` is the managing VMPL's."""
+        active = vcpu.group.active
+        self.run_plane(vcpu, self.manager(vcpu, active), active)
+
+    def register_ghcb(self, vcpu: VCpu, gpa: int) -> None:
+        """The guest names the GHCB that a VMPL will use."""
+        self.channel(vcpu).ghcb = gpa
+        vcpu.group.set(group_layout.GHCBS + 8 * vcpu.group.active, gpa)

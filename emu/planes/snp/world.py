@@ -1,0 +1,143 @@
+"""VMRUN and #VMEXIT of an SEV-SNP guest: which VMSA may be run, loading it, saving it (APM Vol. 2 15.35.3,
+15.36.12)."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+from emu.mem.ram import PAGE
+from emu.planes.snp import exits, injection, vmsa
+from emu.planes.snp.context import Context, Vp, described
+from emu.planes.snp.rmp import VMPLS
+from emu.planes.snp.vmsa import Vmsa
+from jit import group_layout, layout, pmap
+
+if TYPE_CHECKING:
+    from emu.plane import Plane
+    from emu.planes.snp.guest import SnpGuest
+    from emu.vcpu import VCpu
+
+IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_INJECTION | vmsa.ALTERNATE_INJECTION
+               | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER)
+
+
+class World:
+    """The processor's side of running a guest's VMSAs."""
+
+    def __init__(self, guest: SnpGuest) -> None:
+        self._guest = guest
+        self._machine = guest.machine
+
+    # --- pages -------------------------------------------------------------------------------------------------------
+
+    def host(self, page: int) -> int:
+        """Host address of a system-physical page."""
+        return self._machine.memory.map[page] & ~pmap.FLAGS_MASK
+
+    def view(self, page: int) -> Vmsa:
+        """A VMSA in place. Whoever writes to it tells the memory (`note_written`)."""
+        return Vmsa(memoryview((ctypes.c_ubyte * PAGE).from_address(self.host(page))).cast("B"))
+
+    def note_written(self, page: int) -> None:
+        """A page was written behind the engine's back."""
+        self._machine.memory.map[page] &= ~pmap.CLEAN
+
+    # --- VMRUN -------------------------------------------------------------------------------------------------------
+
+    def refusal(self, vp: Vp, context: Context) -> tuple[int, str] | None:
+        """Why VMRUN of a context's VMSA fails: exit code and reason; None: it does not."""
+        guest, page = self._guest, context.page
+        table = guest.rmp
+        if page is None or not table.covered(page):
+            return exits.INVALID, "there is no VMSA"
+        if not table.assigned[page] or table.asid[page] != guest.asid or table.immutable[page] or not table.vmsa[page]:
+            return exits.INVALID, "the RMP does not let its page be a VMSA"
+        if any(other is not vp and not other.exited and guest.running(other).page == page for other in guest.vps):
+            return exits.INVALID, "its VMSA runs on another processor"
+        state = self.view(page)
+        features = state["sev_features"]
+        if not state["efer"] & vmsa.EFER_SVME:
+            return exits.INVALID, "EFER.SVME is 0"
+        if not features & vmsa.SNP_ACTIVE or features & ~(IMPLEMENTED & guest.hypervisor.allowed_features):
+            return exits.INVALID, f"SEV_FEATURES {features:#x} ({described(features)}) are not allowed"
+        if state["vmpl"] >= VMPLS:
+            return exits.INVALID, f"there is no VMPL{state['vmpl']}"
+        problem = injection.illegal(features, state)
+        if problem:
+            return exits.INVALID, problem
+        if features & vmsa.ALTERNATE_INJECTION and state["vintr_ctrl"] & vmsa.V_BUSY:
+            return exits.BUSY, "VINTR_CTRL.BUSY is 1"
+        return None
+
+    def vmrun(self, vcpu: VCpu, number: int) -> tuple[int, str] | None:
+        """VMRUN of a plane's VMSA: None, or why it failed."""
+        guest = self._guest
+        vp = guest.vps[vcpu.index]
+        context = vp.contexts[number]
+        problem = self.refusal(vp, context)
+        if problem is not None:
+            return problem
+        assert context.page is not None
+        state, plane = self.view(context.page), vcpu.planes[number]
+        self._set_up(vcpu, context, state, plane)
+        if bytes(state.page) != context.saved:
+            plane.set(layout.ARG, self.host(context.page))
+            self._machine.engine.call("load_vmsa", plane)
+            plane.set(layout.RESUME, 0)
+            plane.set(layout.FAULT_PENDING, 0)
+        vp.exited = False
+        injection.enter(plane, context, state)
+        return None
+
+    def _set_up(self, vcpu: VCpu, context: Context, state: Vmsa, plane: Plane) -> None:
+        """What a VMSA's VMPL and features mean for the engine."""
+        features, vmpl = state["sev_features"], state["vmpl"]
+        guest = self._guest
+        if (features, vmpl) == (context.features, context.vmpl) and plane.get(layout.SNP_ACTIVE):
+            return
+        context.features, context.vmpl = features, vmpl
+        guest.configure(plane, vmpl, features)
+        if features & vmsa.SECURE_TSC:
+            plane.set(layout.TSC_OFFSET, state["guest_tsc_offset"])
+        group = vcpu.group
+        group.set(group_layout.VMSA_FEATURES + 8 * context.number, features)
+        guest.publish(vcpu)
+        plane.flush()
+
+    # --- #VMEXIT -----------------------------------------------------------------------------------------------------
+
+    def vmexit(self, vcpu: VCpu, code: int, info1: int = 0, info2: int = 0, interrupted: int = 0,
+               reflected: int | None = None) -> None:
+        """#VMEXIT of the active plane, RIP being where it goes on: all its registers, and why it left. `reflected`: the
+        exit code that the guest is to see for VMEXIT_VC."""
+        guest = self._guest
+        vp = guest.vps[vcpu.index]
+        if vp.exited:
+            return
+        context, plane = guest.running(vp), vcpu.plane
+        vp.exited = True
+        if context.page is None:
+            return
+        plane.set(layout.ARG, self.host(context.page))
+        self._machine.engine.call("save_vmsa", plane)
+        state = self.view(context.page)
+        state["guest_exitcode"] = (code if reflected is None else reflected) & (1 << 64) - 1
+        state["guest_exitinfo1"], state["guest_exitinfo2"] = info1, info2
+        state["guest_exitintinfo"] = interrupted
+        state["guest_nrip"] = plane.get(layout.NEXT_RIP)
+        injection.leave(context, state, reflected is not None, interrupted)
+        self.note_written(context.page)
+        context.saved = bytes(state.page)
+
+    def initial(self, vcpu: VCpu, page: int, vmpl: int, features: int) -> None:
+        """Make the registers of the active plane a VMSA, as a launch does with a VMM's registers."""
+        vcpu.plane.set(layout.ARG, self.host(page))
+        state = self.view(page)
+        state["sev_features"] = features
+        self._machine.engine.call("save_vmsa", vcpu.plane)
+        state["vmpl"] = vmpl
+        state["efer"] |= vmsa.EFER_SVME
+        self.note_written(page)
+
+

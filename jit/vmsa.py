@@ -1,0 +1,254 @@
+"""Saving a VMPL's registers in its VMSA and loading them from there, as #VMEXIT and VMRUN do for SEV-ES guests (APM
+Vol. 2 15.35.3, 15.35.8). The page's host address is in ARG[0].
+
+The x87 registers stand in physical order. DR0 to DR3 are kept in the page where DebugSwap is active, else in the
+register file, as if the hypervisor saved them for each VMPL.
+"""
+
+from numba import types
+
+from jit import vmsa_layout as v
+from jit.control_registers import CR4_FLUSHING, uses_pdptes
+from jit.eflags import get_flags
+from jit.exits import OK
+from jit.flags import FIXED, STATUS, set_status
+from jit.fpu_layout import (
+    FCS,
+    FCW,
+    FDP,
+    FDS,
+    FIP,
+    FOP,
+    FSW,
+    MXCSR,
+    PKRU,
+    ST,
+    ST_BYTES,
+    ST_EXPONENT,
+    VECTOR_BYTES,
+    ZMM,
+)
+from jit.layout import (
+    ARG,
+    CPL,
+    CR0,
+    CR2,
+    CR3,
+    CR4,
+    CR8,
+    DR,
+    DR6,
+    DR7,
+    EFER,
+    FPU,
+    GDTR_BASE,
+    GDTR_LIMIT,
+    IDTR_BASE,
+    IDTR_LIMIT,
+    LDTR,
+    PAT,
+    PDPTE,
+    RFL,
+    RIP,
+    SEG,
+    SEG_ATTR,
+    SEG_BASE,
+    SEG_BYTES,
+    SEG_LIMIT,
+    SEG_SELECTOR,
+    SHADOW,
+    STAR,
+    TR,
+    TSC_AUX,
+    VIRTUAL_TOM,
+    XCR0,
+    gpr,
+)
+from jit.mode import CR0_PE, refresh
+from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st16, st32, st64, wr64
+from jit.paging import CR0_PG, CR0_WP, EFER_LMA, EFER_NXE, read_entry
+from jit.protection_keys import follow_pkru
+from jit.x87.control import full_tags, load_tags
+
+SHADOW_STI = 1
+
+_flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
+
+
+@inline
+def save_segment(st: State, page: int, number: int, at: int) -> None:
+    state = SEG + SEG_BYTES * number
+    attr = rd64(st, state + SEG_ATTR)
+    st16(page + at + v.SELECTOR, rd64(st, state + SEG_SELECTOR))
+    st16(page + at + v.ATTRIBUTES, (attr & 0xFF) | (shr(attr, 4) & 0xF00))
+    st32(page + at + v.LIMIT, rd64(st, state + SEG_LIMIT))
+    st64(page + at + v.BASE, rd64(st, state + SEG_BASE))
+
+
+@inline
+def load_segment(st: State, page: int, number: int, at: int) -> None:
+    state = SEG + SEG_BYTES * number
+    attr = ld16(page + at + v.ATTRIBUTES)
+    wr64(st, state + SEG_SELECTOR, ld16(page + at + v.SELECTOR))
+    wr64(st, state + SEG_ATTR, (attr & 0xFF) | ((attr & 0xF00) << 4))
+    wr64(st, state + SEG_LIMIT, ld32(page + at + v.LIMIT))
+    wr64(st, state + SEG_BASE, ld64(page + at + v.BASE))
+
+
+@inline
+def save_fpu(st: State, page: int) -> None:
+    f = rd64(st, FPU)
+    st64(page + v.X87_DP, ld64(f + FDP))
+    st32(page + v.MXCSR, ld64(f + MXCSR))
+    st16(page + v.FTW, full_tags(f))
+    st16(page + v.FSW, ld64(f + FSW))
+    st16(page + v.FCW, ld64(f + FCW))
+    st16(page + v.FOP, ld64(f + FOP))
+    st16(page + v.X87_DS, ld64(f + FDS))
+    st16(page + v.X87_CS, ld64(f + FCS))
+    st64(page + v.X87_RIP, ld64(f + FIP))
+    st32(page + v.PKRU, ld64(f + PKRU))
+    for i in range(8):
+        st64(page + v.X87_SIGNIFICANDS + 8 * i, ld64(f + ST + ST_BYTES * i))
+        st16(page + v.X87_EXPONENTS + 2 * i, ld64(f + ST + ST_BYTES * i + ST_EXPONENT))
+    for i in range(16):
+        at = f + ZMM + VECTOR_BYTES * i
+        st64(page + v.XMM + 16 * i, ld64(at))
+        st64(page + v.XMM + 16 * i + 8, ld64(at + 8))
+        st64(page + v.YMM_HIGH + 16 * i, ld64(at + 16))
+        st64(page + v.YMM_HIGH + 16 * i + 8, ld64(at + 24))
+
+
+@inline
+def load_fpu(st: State, page: int) -> None:
+    f = rd64(st, FPU)
+    st64(f + FDP, ld64(page + v.X87_DP))
+    st64(f + MXCSR, ld32(page + v.MXCSR))
+    load_tags(f, ld16(page + v.FTW))
+    st64(f + FSW, ld16(page + v.FSW))
+    st64(f + FCW, ld16(page + v.FCW))
+    st64(f + FOP, ld16(page + v.FOP))
+    st64(f + FDS, ld16(page + v.X87_DS))
+    st64(f + FCS, ld16(page + v.X87_CS))
+    st64(f + FIP, ld64(page + v.X87_RIP))
+    st64(f + PKRU, ld32(page + v.PKRU))
+    for i in range(8):
+        st64(f + ST + ST_BYTES * i, ld64(page + v.X87_SIGNIFICANDS + 8 * i))
+        st64(f + ST + ST_BYTES * i + ST_EXPONENT, ld16(page + v.X87_EXPONENTS + 2 * i))
+    for i in range(16):
+        at = f + ZMM + VECTOR_BYTES * i
+        st64(at, ld64(page + v.XMM + 16 * i))
+        st64(at + 8, ld64(page + v.XMM + 16 * i + 8))
+        st64(at + 16, ld64(page + v.YMM_HIGH + 16 * i))
+        st64(at + 24, ld64(page + v.YMM_HIGH + 16 * i + 8))
+
+
+@inline
+def save_page(st: State, page: int) -> None:
+    """Write a VMSA's register fields. What describes the exit is the caller's."""
+    for number in range(6):
+        save_segment(st, page, number, v.SEGMENTS + v.SEGMENT_BYTES * number)
+    save_segment(st, page, LDTR, v.LDTR)
+    save_segment(st, page, TR, v.TR)
+    st32(page + v.GDTR + v.LIMIT, rd64(st, GDTR_LIMIT))
+    st64(page + v.GDTR + v.BASE, rd64(st, GDTR_BASE))
+    st32(page + v.IDTR + v.LIMIT, rd64(st, IDTR_LIMIT))
+    st64(page + v.IDTR + v.BASE, rd64(st, IDTR_BASE))
+    st8(page + v.CPL, rd64(st, CPL))
+    st64(page + v.EFER, rd64(st, EFER))
+    st64(page + v.CR4, rd64(st, CR4))
+    st64(page + v.CR3, rd64(st, CR3))
+    st64(page + v.CR0, rd64(st, CR0))
+    st64(page + v.DR7, rd64(st, DR7))
+    st64(page + v.DR6, rd64(st, DR6))
+    st64(page + v.RFLAGS, get_flags(st))
+    st64(page + v.RIP, rd64(st, RIP))
+    if ld64(page + v.SEV_FEATURES) & v.FEATURE_DEBUG_SWAP:
+        for i in range(4):
+            st64(page + v.DR + 8 * i, rd64(st, DR + 8 * i))
+    st64(page + v.RAX, rd64(st, gpr(0)))
+    st64(page + v.RSP, rd64(st, gpr(4)))
+    for i in range(3):
+        st64(page + v.RCX + 8 * i, rd64(st, gpr(1) + 8 * i))
+    for i in range(11):
+        st64(page + v.RBP + 8 * i, rd64(st, gpr(5) + 8 * i))
+    for i in range(8):
+        st64(page + v.STAR + 8 * i, rd64(st, STAR + 8 * i))
+    st64(page + v.CR2, rd64(st, CR2))
+    st64(page + v.PAT, rd64(st, PAT))
+    st32(page + v.TSC_AUX, rd64(st, TSC_AUX))
+    st64(page + v.XCR0, rd64(st, XCR0))
+    st64(page + v.VIRTUAL_TOM, rd64(st, VIRTUAL_TOM))
+    control = ld64(page + v.VINTR_CTRL) & ~(v.INT_SHADOW | 0xFF)
+    if rd64(st, SHADOW) != 0:
+        control |= v.INT_SHADOW
+    st64(page + v.VINTR_CTRL, control | (rd64(st, CR8) & 0xF))
+    save_fpu(st, page)
+
+
+@inline
+def load_page(st: State, page: int) -> None:
+    """Load the registers of a VMSA that may be run, and drop translations that do not fit any more."""
+    old_cr0, old_cr3, old_cr4, old_efer = rd64(st, CR0), rd64(st, CR3), rd64(st, CR4), rd64(st, EFER)
+    for number in range(6):
+        load_segment(st, page, number, v.SEGMENTS + v.SEGMENT_BYTES * number)
+    load_segment(st, page, LDTR, v.LDTR)
+    load_segment(st, page, TR, v.TR)
+    wr64(st, GDTR_LIMIT, ld32(page + v.GDTR + v.LIMIT))
+    wr64(st, GDTR_BASE, ld64(page + v.GDTR + v.BASE))
+    wr64(st, IDTR_LIMIT, ld32(page + v.IDTR + v.LIMIT))
+    wr64(st, IDTR_BASE, ld64(page + v.IDTR + v.BASE))
+    efer, cr0 = ld64(page + v.EFER), ld64(page + v.CR0)
+    wr64(st, CPL, ld8(page + v.CPL) & 3)
+    wr64(st, EFER, efer)
+    wr64(st, CR4, ld64(page + v.CR4))
+    wr64(st, CR3, ld64(page + v.CR3))
+    wr64(st, CR0, cr0)
+    wr64(st, DR7, ld64(page + v.DR7))
+    wr64(st, DR6, ld64(page + v.DR6))
+    flags = ld64(page + v.RFLAGS)
+    set_status(st, flags)
+    wr64(st, RFL, (flags & ~STATUS) | FIXED)
+    wr64(st, RIP, ld64(page + v.RIP))
+    if ld64(page + v.SEV_FEATURES) & v.FEATURE_DEBUG_SWAP:
+        for i in range(4):
+            wr64(st, DR + 8 * i, ld64(page + v.DR + 8 * i))
+    wr64(st, gpr(0), ld64(page + v.RAX))
+    wr64(st, gpr(4), ld64(page + v.RSP))
+    for i in range(3):
+        wr64(st, gpr(1) + 8 * i, ld64(page + v.RCX + 8 * i))
+    for i in range(11):
+        wr64(st, gpr(5) + 8 * i, ld64(page + v.RBP + 8 * i))
+    for i in range(8):
+        wr64(st, STAR + 8 * i, ld64(page + v.STAR + 8 * i))
+    wr64(st, CR2, ld64(page + v.CR2))
+    wr64(st, PAT, ld64(page + v.PAT))
+    wr64(st, TSC_AUX, ld32(page + v.TSC_AUX))
+    wr64(st, XCR0, ld64(page + v.XCR0))
+    control = ld64(page + v.VINTR_CTRL)
+    wr64(st, SHADOW, SHADOW_STI if control & v.INT_SHADOW else 0)
+    wr64(st, CR8, control & 0xF)
+    load_fpu(st, page)
+    follow_pkru(st)
+    changed = (rd64(st, CR4) ^ old_cr4) & CR4_FLUSHING | (cr0 ^ old_cr0) & (CR0_PG | CR0_WP | CR0_PE)
+    top = ld64(page + v.VIRTUAL_TOM) if ld64(page + v.SEV_FEATURES) & v.FEATURE_VTOM else 0
+    if (changed | (efer ^ old_efer) & (EFER_LMA | EFER_NXE) | (rd64(st, CR3) ^ old_cr3)
+            | (rd64(st, VIRTUAL_TOM) ^ top)):
+        wr64(st, VIRTUAL_TOM, top)
+        _flush(st)
+    if uses_pdptes(cr0, rd64(st, CR4), efer):
+        for i in range(4):
+            wr64(st, PDPTE + 8 * i, read_entry(st, (rd64(st, CR3) & 0xFFFFFFE0) + 8 * i, True))
+    refresh(st)
+
+
+def save_vmsa(st: State) -> int:
+    """#VMEXIT's part. Always OK."""
+    save_page(st, rd64(st, ARG))
+    return OK
+
+
+def load_vmsa(st: State) -> int:
+    """VMRUN's part, all checks being done. Always OK."""
+    load_page(st, rd64(st, ARG))
+    return OK

@@ -1,0 +1,85 @@
+"""`strata snp`: measurements, and one line for whatever is wrong."""
+
+import json
+
+import pytest
+
+from emu.load.image import load_bytes
+from emu.load.model import Request
+from emu.planes.snp import measurement
+from tests.emu.load.build import multiboot_elf
+from tests.emu.load.build_igvm import every_header, small
+from tests.emu.load.test_ovmf import rom
+from tools.cli import snp
+
+
+def test_the_measurement_of_an_igvm_file(tmp_path, capsys):
+    file = tmp_path / "small.igvm"
+    file.write_bytes(small())
+    assert snp.main(["measure", str(file)]) == 0
+    launch = load_bytes("igvm", Request("f", small(), 64 << 20)).launch
+    assert capsys.readouterr().out == measurement.launch_digest(launch.pages).hex() + "\n"
+
+
+def test_pages_and_json(tmp_path, capsys):
+    file = tmp_path / "small.igvm"
+    file.write_bytes(small())
+    assert snp.main(["measure", str(file), "--json", "--pages"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["counts"] == {"normal": 1, "vmsa": 1} and found["policy"] == 0x30000 and found["expected"] is None
+    assert [page["gpa"] for page in found["pages"]] == [0x201000, 0x203000]
+    assert found["pages"][-1]["digest"] == found["measurement"]
+    assert snp.main(["measure", str(file), "--pages"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[0].startswith("0x000000201000 normal") and lines[1].endswith(lines[2])
+
+
+def test_an_id_block_that_expects_another_measurement(tmp_path, capsys):
+    file = tmp_path / "all.igvm"
+    file.write_bytes(every_header())
+    assert snp.main(["measure", str(file)]) == 1
+    err = capsys.readouterr().err
+    assert (b"D" * 48).hex() in err and err.count("\n") == 1
+
+
+def test_firmware_depends_on_the_vcpus(tmp_path, capsys):
+    file = tmp_path / "ovmf.fd"
+    file.write_bytes(rom())
+    found = set()
+    for options in ([], ["--vcpus", "2"], ["--signature", "0x800f12"], ["--features", "0x21"], ["--cpu", "EPYC-Genoa"]):
+        assert snp.main(["measure", str(file), *options]) == 0
+        found.add(capsys.readouterr().out)
+    assert len(found) == 5
+
+
+def test_packing_keeps_the_measurement(tmp_path, capsys):
+    for name, data in (("program.elf", multiboot_elf()), ("all.igvm", small())):
+        (tmp_path / name).write_bytes(data)
+        assert snp.main(["measure", str(tmp_path / name)]) == 0
+        assert snp.main(["pack", str(tmp_path / name), "--output", str(tmp_path / "out.igvm")]) == 0
+        assert snp.main(["measure", str(tmp_path / "out.igvm")]) == 0
+        first, second = capsys.readouterr().out.split()
+        assert first == second and len(first) == 96
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["measure", "/nonexistent"], "No such file"), (["weigh", "x"], "invalid choice"),
+    (["measure", "x", "--vcpus", "0"], "1 to 255"), (["pack", "x"], "--output"),
+    (["measure", "x", "-o", "y"], "--output"),
+    (["measure", "x", "--features", "x"], "64-bit"), ([], "required")])
+def test_bad_input_is_one_line(arguments, words, capsys):
+    try:
+        status = snp.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    err = capsys.readouterr().err
+    assert status == 126 and words in err and err.count("\n") == 1
+
+
+def test_files_of_neither_kind_and_unknown_models(tmp_path, capsys):
+    file = tmp_path / "zeros"
+    file.write_bytes(bytes(0x10000))
+    assert snp.main(["measure", str(file)]) == 126
+    assert "SEV metadata" in capsys.readouterr().err
+    assert snp.main(["measure", str(file), "--cpu", "z80"]) == 126
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,1 @@
+"""`strata debug`: the terminal debugger. A session holds what is looked at, panels show it, moves change it."""
