@@ -183,13 +183,9 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
-        if self.group.get(group_layout.INTERFACE) == group_layout.INTERFACE_POLICY:
-            moves = self.engine.select(self.group.address) != self.group.active
-            return moves or self.plane.get(layout.ACTIVITY) == RUNNING
-        return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
-            self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
-            and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
-            for plane in self.planes[self.group.active + 1:])
+        if self.plane.get(layout.ACTIVITY) == RUNNING:
+            return True
+        return len(self.planes) > 1 and self.engine.select(self.group.address) != self.group.active
 
     def listens(self) -> bool:
         """Whether an interrupt could make it run. Higher planes take theirs whatever RFLAGS.IF is."""
@@ -369,6 +365,9 @@ class VCpu:
 
     def _interrupt(self, plane: Plane) -> None:
         """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
+        model = self.machine.plane_model
+        if model is not None and model.interrupt_window(self, plane):
+            return
         model = self.machine.plane_model
         if model is not None and model.injects(self, plane):
             return
