@@ -13,6 +13,7 @@ from emu.inputs import InputLog
 from emu.observer import Observer
 from emu.stop import Stop
 from emu.waiting import could_end
+from jit import layout
 
 if TYPE_CHECKING:
     from emu.pc import PC
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
 SLICE = 20_000_000              # instructions without looking at the host: Ctrl-C and time-outs
 SLICE_COMPILING = 1_000_000     # while code is being compiled that should soon be put to use
+PATIENCE = 1024                 # PAUSEs of a vCPU in one turn while all of them spin
 INPUT_WAIT = 0.1                # host seconds between looks at time-out and keyboard while waiting for input
 
 
 class Scheduling:
     """The part of a machine that runs it. `turn`: index of the vCPU whose turn it is, `turn_left`: instructions left of
-    that. `frontier`: instruction count up to which the guest's output has been passed on."""
+    that. `patience`: how many PAUSEs pass a turn on; it grows while nobody does anything else. `frontier`: instruction
+    count up to which the guest's output has been passed on."""
 
     clock: Clock
     engine: Engine
@@ -40,6 +43,8 @@ class Scheduling:
     turn_left: int
     frontier: int
     reschedule: bool
+    patience: int = 1
+    spinning: bool = False
 
     @property
     def icount(self) -> int:
@@ -111,8 +116,14 @@ class Scheduling:
         vcpu = self.vcpus[self.turn]
         if self.turn_left <= 0 or vcpu not in running:
             vcpu = next((v for v in running if v.index > self.turn), running[0])
+            self.patience = 1 if self.turn_left > 0 else self.patience      # the one before has gone to sleep
             self.turn, self.turn_left = vcpu.index, self.quantum
+            vcpu.plane.set(layout.PAUSES, self.patience)
         return vcpu
+
+    def pass_turn(self) -> None:
+        """The vCPU that runs waits for others by PAUSE."""
+        self.reschedule = self.spinning = True
 
     def _slice(self, vcpu: VCpu, size: int) -> None:
         """Run a vCPU for at most `size` instructions, 0 to deliver only what waits for it."""
@@ -132,10 +143,12 @@ class Scheduling:
             self.observer.after_slice()
 
     def _run(self, vcpu: VCpu, size: int) -> None:
-        self.reschedule = False
+        self.reschedule = self.spinning = False
         done = vcpu.run(size)
         if len(self.vcpus) > 1:
             self.turn_left = 0 if self.reschedule else self.turn_left - done
+            if self.turn_left <= 0:
+                self.patience = min(2 * self.patience, PATIENCE) if self.spinning else 1
 
     def waits_for_outside(self) -> bool:
         """Whether no vCPU runs, and time passes as the host's does until input comes."""

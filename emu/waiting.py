@@ -98,7 +98,7 @@ class Waiting:
     def pause(self, plane: Plane) -> None:
         """PAUSE, where there is somebody else to run."""
         plane.retire()
-        self._vcpu.machine.reschedule = True
+        self._vcpu.machine.pass_turn()
         self._tell(plane, "PAUSE")
 
     def _tell(self, plane: Plane, instruction: str) -> None:

@@ -159,6 +159,7 @@ RANDOM = _at("random")              # state of the generator behind RDRAND and R
 
 # --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------
 WAIT_RULES = _at("wait_rules")      # WAIT_* bits below
+PAUSES = _at("pauses")              # PAUSEs until one leaves under PAUSE_LEAVES; 0 and 1: the next one does
 
 # --- what a more privileged plane denies and intercepts -------------------------------------------------------------
 DENIALS = _at("denials")            # address of the map of denied accesses, a byte a page (jit/second_stage.py), or 0

@@ -39,8 +39,8 @@ def save(machine: Machine) -> dict[str, Any]:
     return {
         "pc": machine.pc.save(), "vcpus": [_save_vcpu(vcpu) for vcpu in machine.vcpus],
         "model": None if machine.plane_model is None else _objects(machine).save(),
-        "machine": {"turn": machine.turn, "turn_left": machine.turn_left, "input": machine.input.save(),
-                    "monitors": machine.engine.monitors.save()},
+        "machine": {"turn": machine.turn, "turn_left": machine.turn_left, "patience": machine.patience,
+                    "input": machine.input.save(), "monitors": machine.engine.monitors.save()},
         "events": machine.clock.order(),
     }
 
@@ -72,6 +72,7 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
     if machine.plane_model is not None:
         machine.plane_model.restored()
     machine.turn, machine.turn_left = state["machine"]["turn"], state["machine"]["turn_left"]
+    machine.patience = state["machine"]["patience"]
     for gpa in machine.engine.monitors.load(state["machine"]["monitors"]):
         machine.memory.map[gpa // PAGE] |= pmap.WATCHED
     machine.input.load(state["machine"]["input"])

@@ -15,6 +15,12 @@ struct processor *this_processor(void)
 
 unsigned my_vmpl(void) { return snp_secrets_page.svsm_size ? snp_secrets_page.svsm_guest_vmpl : 0; }
 
+void zero(u64 gpa, u64 bytes)
+{
+    u64 words = bytes / 8;
+    asm volatile("rep stosq" : "+D"(gpa), "+c"(words) : "a"(0ull) : "memory");
+}
+
 void *shared(void *page) { return (void *)((reg_t)page + SHARED); }
 
 void snp_open_processor(void)

@@ -30,6 +30,7 @@ void snp_open_processor(void);
 /* VMPL as the secrets page has it: 0 without an SVSM. */
 unsigned my_vmpl(void);
 
+void zero(u64 gpa, u64 bytes); /* whole pages, fast */
 void *shared(void *page);
 /* One page; at lower VMPLs the SVSM is asked. Its contents are lost. False: refused. */
 bool make_shared(void *page);

@@ -13,6 +13,8 @@ static void second_main(void)
     progress = 1;
     other.index = cpuid(0x8000001F, 0).ebx & 0x3F; /* #VC works here too */
     progress = 2;
+    while (command_line_has("spin"))
+        progress++;
     for (;;)
         asm volatile("cli; hlt");
 }
@@ -53,24 +55,30 @@ static struct vmsa *prepare(void)
 
 static u64 create(struct vmsa *v, u64 area, u32 apic_id) { return core(CORE_CREATE_VCPU, (reg_t)v, area, apic_id); }
 
+static void result(const char *what, u64 rc, u64 expected)
+{
+    printf("%s: 0x%llx\n", what, rc);
+    CHECK(rc == expected, "%s: 0x%llx", what, rc);
+}
+
 /* VMSAs for APIC ID id that no SVSM may take; afterwards the page is the guest's again. */
 static void refused(u32 id)
 {
     struct vmsa *v = prepare();
     u64 area = (reg_t)pages[1];
-    CHECK(create(v, (reg_t)v, id) == SVSM_INVALID_ADDRESS, "a VMSA that is its calling area");
+    result("a VMSA that is its calling area", create(v, (reg_t)v, id), SVSM_INVALID_ADDRESS);
     CHECK(create(v, area + 8, id) == SVSM_INVALID_ADDRESS, "a calling area that is not aligned");
     CHECK(create((struct vmsa *)0x1001000, area, id) == SVSM_INVALID_ADDRESS, "a VMSA in the SVSM's memory");
     CHECK(create(v, (reg_t)&snp_calling_area, id) == SVSM_INVALID_ADDRESS, "a calling area in use");
-    CHECK(create(v, area, 99) == SVSM_INVALID_PARAMETER, "an APIC ID that is not there");
+    result("an APIC ID that is not there", create(v, area, 99), SVSM_INVALID_PARAMETER);
     v->vmpl = 0;
-    CHECK(create(v, area, id) == SVSM_INVALID_PARAMETER, "a VMSA for VMPL0");
+    result("a VMSA for VMPL0", create(v, area, id), SVSM_INVALID_PARAMETER);
     v = prepare();
     v->efer &= ~EFER_SVME;
-    CHECK(create(v, area, id) == SVSM_INVALID_PARAMETER, "a VMSA without SVME");
+    result("a VMSA without SVME", create(v, area, id), SVSM_INVALID_PARAMETER);
     v = prepare();
     v->sev_features ^= 1u << 5;
-    CHECK(create(v, area, id) == SVSM_INVALID_PARAMETER, "a VMSA with other SEV_FEATURES");
+    result("a VMSA with other SEV_FEATURES", create(v, area, id), SVSM_INVALID_PARAMETER);
     v->rax = 5; /* else this would be an access that never ends */
     CHECK(v->rax == 5, "the guest has its page back");
 }
@@ -94,14 +102,14 @@ void processors(void)
     CHECK(make_shared(pages[2]), "a GHCB for the second processor");
     *(struct processor **)stack = &other;
     struct vmsa *v = prepare();
-    CHECK(create(v, (reg_t)pages[1], id) == SVSM_SUCCESS, "a vCPU is created");
+    result("a vCPU is created", create(v, (reg_t)pages[1], id), SVSM_SUCCESS);
     ghcb_begin();
     ghcb_set(G_RAX, rdmsr(MSR_SEV_STATUS) >> SEV_STATUS_FEATURES_SHIFT);
     CHECK(ghcb_end(NAE_AP_CREATION, (u64)id << 32 | my_vmpl() << 16 | AP_CREATE, (reg_t)v) == 0, "and started");
     while (progress < 2)
         asm volatile("pause");
     CHECK(1ull << other.index == c_bit_mask, "it runs at VMPL2");
-    CHECK(core(CORE_DELETE_VCPU, (reg_t)v, 0, 0) == SVSM_SUCCESS, "and is deleted");
+    result("and deleted", core(CORE_DELETE_VCPU, (reg_t)v, 0, 0), SVSM_SUCCESS);
     v->rax = 1;
     CHECK(v->rax == 1, "its VMSA is an ordinary page again");
 }

@@ -57,7 +57,7 @@ static u64 pvalidate_entry(u64 entry, bool *flush)
         return SVSM_SNP_ERROR(rc);
     if (!validate || rc == SNP_UNCHANGED)
         return SVSM_SUCCESS;
-    memset((void *)gpa, 0, size); /* or the hypervisor could show the guest a page that was somebody else's */
+    zero(gpa, size); /* or the hypervisor could show the guest a page that was somebody else's */
     rc = guest_grant(gpa, large, VMPL_ALL);
     return rc == SNP_OK ? SVSM_SUCCESS : SVSM_SNP_ERROR(rc);
 }
@@ -153,7 +153,7 @@ static u64 withdraw(struct vcpu *v, struct vmsa *r)
     u16 wanted = list->count, given = 0;
     for (; given < wanted && pooled; given++) {
         u64 gpa = pool[--pooled];
-        memset((void *)gpa, 0, PAGE);
+        zero(gpa, PAGE);
         guest_grant(gpa, false, VMPL_ALL);
         list->entry[given] = gpa;
     }

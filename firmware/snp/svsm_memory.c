@@ -18,7 +18,7 @@ void *svsm_page(void)
         printf("svsm: out of pages\n");
         terminate(0, 0);
     }
-    memset(own[own_used], 0, PAGE);
+    zero((reg_t)own[own_used], PAGE);
     return own[own_used++];
 }
 
@@ -84,7 +84,7 @@ static void accept_pages(u64 gpa, u64 count, bool large)
         } else if (rc != SNP_OK) {
             terminate(TERM_SET_LINUX, TERM_PVALIDATE);
         }
-        memset((void *)gpa, 0, size); /* it may be anybody's */
+        zero(gpa, size); /* it may be anybody's */
         if (rmpadjust(gpa, large, GUEST_VMPL | VMPL_ALL << 8) == SNP_FAIL_SIZE)
             for (u64 page = gpa; page < gpa + size; page += PAGE)
                 rmpadjust(page, false, GUEST_VMPL | VMPL_ALL << 8);

@@ -8,7 +8,7 @@ from jit import exits, guards, run_slots, traps
 from jit.exits import OK
 from jit.fault import general_protection, undefined_opcode
 from jit.flags import set_status
-from jit.layout import ARG, CPL, CR4, PAUSE_LEAVES, WAIT_BY_USERS, WAIT_DISABLED, WAIT_RULES, gpr
+from jit.layout import ARG, CPL, CR4, PAUSE_LEAVES, PAUSES, WAIT_BY_USERS, WAIT_DISABLED, WAIT_RULES, gpr
 from jit.monitor import armed_by, disarm
 from jit.native import Handler, State, inline, rd32, rd64, wr64
 from jit.registry import END, op
@@ -105,4 +105,9 @@ def umwait(tpause: int) -> Handler:
 
 @op("pause", kind=END)
 def pause(st: State, d: int, a: int, b: int, imm: int) -> int:
-    return exits.PAUSE if rd64(st, WAIT_RULES) & PAUSE_LEAVES else OK
+    if rd64(st, WAIT_RULES) & PAUSE_LEAVES:
+        left = rd64(st, PAUSES)
+        if left <= 1:
+            return exits.PAUSE
+        wr64(st, PAUSES, left - 1)
+    return OK

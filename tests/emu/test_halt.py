@@ -1,6 +1,7 @@
 """HLT and what ends it; hwN: number in the scenario list of halting and waiting (tests/scenarios/wait.json)."""
 import pytest
 
+from emu.digest import digest
 from emu.irq.apicbus import ApicMessage
 from emu.waiting import HALTED, RUNNING, WAIT_FOR_SIPI
 from jit import layout
@@ -140,3 +141,33 @@ def test_hw50_a_spinner_lets_the_holder_of_the_lock_run():
     g.code("b9e8030000" "ffc9" "75fc" "c60601", vcpu=1, rsi=0x80000)    # 1,000 rounds; mov byte [rsi], 1
     g.run(20_000)
     assert g.rip() == 8 and g.m.vcpus[0].icount < 2_000
+
+
+SPIN = ("f390" "803e00" "74f9", dict(rsi=0x80000))
+
+
+def test_where_all_spin_turns_become_long():
+    """Else passing turns on would cost more than the guests' instructions."""
+    g = Flat(vcpus=2)
+    for vcpu in (0, 1):
+        g.code(SPIN[0], vcpu=vcpu, **SPIN[1])
+    turns, run = [], g.m._run
+    g.m._run = lambda vcpu, size: (turns.append(vcpu.index), run(vcpu, size))[1]
+    g.run(100_000)
+    assert 32 < len(turns) < 60 and set(turns) == {0, 1}
+    g.code("b9e8030000" "ffc9" "75fc" "c60601" "ebfe", vcpu=1, rsi=0x80000)     # as above, then loops
+    g.run(30_000)                               # the spinner sees it after one of vCPU 1's turns
+    assert g.rip() == 8
+
+
+def test_turns_of_spinners_do_not_depend_on_where_a_run_is_cut():
+    states = []
+    for step in (60_000, 7, 1_001):
+        g = Flat(vcpus=3)
+        for vcpu in (0, 1):
+            g.code(SPIN[0], vcpu=vcpu, **SPIN[1])
+        g.code("b988130000" "ffc9" "75fc" "f390" "ebf5", vcpu=2)        # 5,000 rounds; pause; again
+        while g.m.icount < 60_000:
+            g.m.run(max_insns=min(step, 60_000 - g.m.icount))
+        states.append((digest(g.m), g.m.turn, g.m.turn_left, g.m.patience, [v.icount for v in g.m.vcpus]))
+    assert states[0] == states[1] == states[2]

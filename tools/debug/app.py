@@ -13,8 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import Static
 
-from emu import Machine, Stop
+from emu import Event, Machine, Stop
 from emu.debug import event as kinds
+from emu.mem.ram import PAGE
+from emu.walk import Walk
 from tools.debug import commands
 from tools.debug.bars import TABS, CommandLine, Hints, StatusBar, TabStrip
 from tools.debug.front import Job
@@ -35,11 +37,13 @@ from tools.debug.panels.switch import SwitchPanel
 from tools.debug.panels.timeline import TimelinePanel
 from tools.debug.panels.walk import WalkPanel
 from tools.debug.session import Session
+from tools.debug.verdict import verdict
 from tools.debug.wires import Wires
 
 WIDE = (150, 44)            # columns and rows from which every panel is shown at once
 NARROW = 100                # columns below which registers get less room
 POLL = 0.1                  # seconds between looks at what the guest wrote
+BRIEF, QUEUED = 0.5, 8      # seconds that a move may take, and how many more may wait, for keys to be kept
 PATIENCE = 5.0              # ... that quitting waits for the guest
 SHOWN = 40                  # candidates for what is being typed
 THEMES = {"dark": ("textual-dark", DARK), "light": ("textual-light", LIGHT)}
@@ -67,6 +71,7 @@ class DebugApp(App[int]):
         self.busy = False
         self.palette: Palette = DARK
         self._activity, self._since = "", 0.0
+        self._queued: list[str] = []
         self._leaving = False
         self._guest: threading.Thread | None = None
         self._front = "memory"
@@ -206,6 +211,10 @@ class DebugApp(App[int]):
             self.say(self._described(result))
             if self.session.stage:
                 self._bring("switch")
+        if isinstance(result, Stop) and result.reason in ("step", "goto") and self._queued:
+            self.action_move(self._queued.pop(0))
+        else:
+            self._queued.clear()
         self.reload()
 
     def _described(self, stop: Stop) -> str:
@@ -217,10 +226,22 @@ class DebugApp(App[int]):
             if event.kind == kinds.PLANE_SWITCH and event.source is not None and event.target is not None:
                 names = self.session.machine.plane_name(event.source), self.session.machine.plane_name(event.target)
                 return f"{names[0]} → {names[1]}: {event.cause}"
+            if event.kind == kinds.VIOLATION and event.gpa is not None:
+                return self._denied(event)
             more = "" if event.value is None or event.kind not in (kinds.WRITE, kinds.REGISTER, kinds.MSR) else (
                 f": {event.value:#x}" if event.old is None else f": {event.old:#x} → {event.value:#x}")
+            if event.kind == kinds.INTERRUPT and event.index is not None:
+                more = f": {event.index:#x}"
             return f"breakpoint {event.breakpoint.number}: {event.breakpoint.what}{more}"
         return stop.message
+
+    def _denied(self, event: Event) -> str:
+        """Who denied an access."""
+        plane = self.session.machine.view(event.vcpu, event.plane)
+        found = Walk(0, (), event.gpa, PAGE, True, True, True, event.gpa)
+        judged = verdict(plane, found, str(event.cause), plane.regs.cpl == 3, paging=False)
+        origin = f", set at instruction {judged.origin.icount:,}" if judged.origin is not None else ""
+        return f"{plane.name}: {event.cause} of {event.gpa:#x} denied by {judged.denied_by}{origin}; 2 explains"
 
     def _poll(self) -> None:
         console = self._panels["console"]
@@ -239,11 +260,13 @@ class DebugApp(App[int]):
     # --- actions -----------------------------------------------------------------------------------------------------
 
     def action_move(self, name: str) -> None:
-        """One of the ways to go of command_moves."""
-        if self.busy:
-            self.say("the guest runs: Ctrl-C or F6 stops it", error=True)
-        else:
+        """One of the ways to go of command_moves. A key that repeats faster than the machine steps waits its turn."""
+        if not self.busy:
             commands.execute(self, name)
+        elif time.monotonic() - self._since < BRIEF and len(self._queued) < QUEUED:
+            self._queued.append(name)
+        else:
+            self.say("the guest runs: Ctrl-C or F6 stops it", error=True)
 
     def action_interrupt(self) -> None:
         """Stop the guest."""

@@ -40,12 +40,12 @@ class StatusBar(Static):
         parts: list[tuple[str, str] | str] = [
             (" ■ ", f"reverse {palette.good}"), (f" {image} ", "bold"),
             (f"{runs.name}", f"bold {palette.plane(runs.number)}"), f" vCPU {runs.vcpu} ",
-            (f"instruction {machine.icount:,} ", palette.title),
-            (session.listing.name(runs.code_address) or f"{runs.rip:#x}", palette.symbol)]
+            (f"instruction {machine.icount:,} ", palette.title)]
+        if session.stage:
+            parts += [(f" switch {session.stage}/{len(STAGES)}: {STAGES[session.stage - 1]} ", palette.here), " "]
+        parts.append((session.listing.name(runs.code_address) or f"{runs.rip:#x}", palette.symbol))
         if (plane.vcpu, plane.number) != (runs.vcpu, runs.number):
             parts.append((f"  looking at {plane.name} of vCPU {plane.vcpu}", f"reverse {palette.plane(plane.number)}"))
-        if session.stage:
-            parts.append((f"  switch {session.stage}/{len(STAGES)}: {STAGES[session.stage - 1]}", palette.here))
         if runs.halted:
             parts.append(("  halted", palette.some))
         self.update(row(*parts))

@@ -30,7 +30,8 @@ def mem(front: Front, text: str) -> None:
 
 def walk(front: Front, text: str) -> None:
     """The walk panel to an address."""
-    front.session.walk_at = _address(front, text) if text else None
+    front.session.walk_physical = text.startswith("gpa ")
+    front.session.walk_at = _address(front, text.removeprefix("gpa ")) if text else None
     front.action_panel("walk")
     front.reload()
 
@@ -124,7 +125,7 @@ def _plain(act: Callable[[Front], None]) -> Callable[[Front, str], None]:
 
 COMMANDS = (
     Command("mem [gpa] ADDRESS", "show memory", mem, (*PLACES, "gpa"), ("x", "memory")),
-    Command("walk ADDRESS", "explain the page walk of an address", walk, PLACES),
+    Command("walk [gpa] ADDRESS", "explain a page walk, and who denies what", walk, (*PLACES, "gpa")),
     Command("list ADDRESS", "show code", listing, PLACES, ("l", "disassemble")),
     Command("plane P", "look at another plane", plane, ("<plane>",)),
     Command("vcpu N", "look at another vCPU", vcpu),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -17,29 +18,32 @@ from tools.debug.keys import KEYS, LOOK, OTHER, RUN, written
 if TYPE_CHECKING:
     from tools.debug.palette import Palette
 
+KEYS_WIDTH = 18
 ABOUT = """\
-Positions are instruction counts; going back executes again from a snapshot. Where a step crosses a plane switch, the
-step keys go through its five stages first. Addresses are numbers, symbols, registers, u64(ADDRESS) and sums of these.
-A number before N, [N] and so on may be left out; commands may be shortened. Keys in the console go to the guest."""
+Positions are instruction counts; going back executes again from a snapshot. Where a step leads across a plane switch, \
+the step keys go through its five stages first. Addresses are numbers, symbols, registers, u64(ADDRESS) and sums of \
+these. What stands in brackets may be left out; names of commands may be shortened. Keys typed in the console go to \
+the guest."""
 
 
-def text(palette: Palette) -> Text:
+def content(palette: Palette) -> Table:
     """All of it."""
-    found = Text()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=KEYS_WIDTH)
     for group in (RUN, LOOK, OTHER):
-        found.append(f"{group}\n", palette.title)
+        table.add_row(Text(group, palette.title))
         for key in KEYS:
             if key.group == group and key.help:
-                found.append(f"  {written(key.keys):<16}", palette.symbol)
-                found.append(f"{key.help}\n")
-        found.append("\n")
-    found.append("Commands\n", palette.title)
+                table.add_row(Text(f"  {written(key.keys)}", palette.symbol), key.help)
+        table.add_row()
+    table.add_row(Text("Commands", palette.title))
     for command in dict.fromkeys(commands.table().values()):
-        names = f" ({', '.join(command.names)})" if command.names else ""
-        found.append(f"  {command.usage}{names}\n", palette.symbol)
-        found.append(f"      {command.help}\n")
-    found.append("\n" + ABOUT, palette.dim)
-    return found
+        names = f"  or {', '.join(command.names)}" if command.names else ""
+        table.add_row(Text(f"  {command.name}", palette.symbol),
+                      Text(f"{command.usage}{names}\n", palette.dim).append(command.help, "default"))
+    table.add_row()
+    table.add_row(Text("Notes", palette.title), Text(ABOUT))
+    return table
 
 
 class HelpScreen(ModalScreen[None]):
@@ -55,7 +59,7 @@ class HelpScreen(ModalScreen[None]):
         """One text that scrolls."""
         with VerticalScroll(id="help") as scroll:
             scroll.border_title = "Help · Escape leaves"
-            yield Static(text(self._palette))
+            yield Static(content(self._palette))
 
     def on_mount(self) -> None:
         self.query_one("#help").focus()

@@ -50,7 +50,7 @@ KEYS = (
     Key("slash,colon", "ask('')", "command", "the command line; Tab completes, Escape leaves", OTHER),
     Key("f1,question_mark", "help", "help", "this screen", OTHER),
     Key("d", "dark", "", "dark or light", OTHER),
-    Key("q,ctrl+q", "quit", "quit", "end", OTHER),
+    Key("ctrl+q,q", "quit", "quit", "end", OTHER),
 )
 NAMES = {"right_square_bracket": "]", "left_square_bracket": "[", "colon": ":", "slash": "/", "question_mark": "?",
          "full_stop": ".", "ctrl+c": "Ctrl-C", "ctrl+q": "Ctrl-Q", "tab": "Tab"}

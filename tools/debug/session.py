@@ -10,6 +10,7 @@ from collections.abc import Callable
 from emu import Breakpoint, Machine, Stop
 from emu import stop as reasons
 from emu.api.views import PlaneView
+from emu.debug.event import VIOLATION
 from tools.debug import stages
 from tools.debug.changes import Changes, observe
 from tools.debug.listing import Listing
@@ -35,7 +36,9 @@ class Session:
         self.code_at: int | None = None                 # None: where the plane stands
         self.memory_at: int | None = None               # None: its stack
         self.memory_physical = False
-        self.walk_at: int | None = None                 # None: the next instruction's address
+        self.walk_at: int | None = None                 # None: the access denied last, or the next instruction
+        self.walk_physical = False
+        self.denied: tuple[PlaneView, int] | None = None    # at this stop: the plane, and the page that it tried
         self.staging = True
         self.stage = 0
         self.changes.note(observe(machine))
@@ -88,6 +91,10 @@ class Session:
     def stopped(self, stage: int = 0, stop: Stop | None = None) -> None:
         """The machine stands elsewhere, for the reason that `stop` says: look again."""
         self.last = stop
+        self.denied = None
+        for event in stop.events if stop is not None else ():
+            if event.kind == VIOLATION and event.gpa is not None:
+                self.denied = self.machine.view(event.vcpu, event.plane), event.gpa
         if stop is not None and stop.reason in ENDS:
             self._end = self.machine.icount
         self.changes.note(observe(self.machine))

@@ -25,9 +25,9 @@ class Verdict(NamedTuple):
     origin: Origin | None = None
 
 
-def verdict(plane: PlaneView, found: Walk, access: str, user: bool) -> Verdict:
-    """Judge one kind of access to a walked address."""
-    by = _page_tables(plane, found, access, user)
+def verdict(plane: PlaneView, found: Walk, access: str, user: bool, paging: bool = True) -> Verdict:
+    """Judge one kind of access to a walked address; without `paging`, what lies behind the page tables alone."""
+    by = _page_tables(plane, found, access, user) if paging else ""
     if by:
         return Verdict(access, user, by)
     assert found.gpa is not None
@@ -44,9 +44,9 @@ def verdict(plane: PlaneView, found: Walk, access: str, user: bool) -> Verdict:
     return Verdict(access, user)
 
 
-def verdicts(plane: PlaneView, found: Walk) -> list[Verdict]:
+def verdicts(plane: PlaneView, found: Walk, paging: bool = True) -> list[Verdict]:
     """All kinds, supervisor's first."""
-    return [verdict(plane, found, access, user) for user in (False, True) for access in ACCESSES]
+    return [verdict(plane, found, access, user, paging) for user in (False, True) for access in ACCESSES]
 
 
 def _lacking(levels: tuple[Level, ...], bit: int) -> str:

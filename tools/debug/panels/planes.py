@@ -40,9 +40,9 @@ class PlanesPanel(Panel):
             state += ", halted"
         name = session.listing.name(plane.rip) or f"{plane.rip:#x}"
         head = row(("►" if runs else " ", palette.plane(plane.number)),
-                   (f"{plane.name:<7}", f"bold {palette.plane(plane.number)}{' underline' if chosen else ''}"),
+                   (f"{plane.name:<8}", f"bold {palette.plane(plane.number)}{' underline' if chosen else ''}"),
                    f"{state}  ", (f"{name}  {plane.bits}-bit CPL {plane.regs.cpl} cr3 {plane.regs.cr3:x}", palette.dim))
-        return [head, row("        ", *self._pending(plane))]
+        return [head, row("         ", *self._pending(plane))]
 
     def _pending(self, plane: PlaneView) -> list[tuple[str, str] | str]:
         palette, apic, regs = self.palette, plane.apic, plane.regs

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 from textual.binding import Binding
 
+from emu.api.views import PlaneView
+from emu.mem.ram import PAGE
 from emu.planes.layers import Origin
 from emu.walk import ACCESSED, DIRTY, GLOBAL, LARGE, NX, PRESENT, USER, WRITABLE, Level, Walk
 from tools.debug.panels.panel import Panel, row
@@ -33,8 +35,27 @@ class WalkPanel(Panel):
         self.origin: Origin | None = None
 
     def draw(self, width: int, height: int) -> list[Text]:
-        session, plane, palette = self.session, self.session.plane, self.palette
-        linear = plane.code_address if session.walk_at is None else session.walk_at
+        session, plane = self.session, self.session.plane
+        address, physical = session.walk_at, session.walk_physical
+        if address is None and session.denied is not None:
+            (plane, address), physical = session.denied, True
+        if address is None:
+            address, physical = plane.code_address, False
+        if physical:
+            return self._physical(plane, address)
+        return self._linear(plane, address)
+
+    def _physical(self, plane: PlaneView, gpa: int) -> list[Text]:
+        """What is decided about an address without a walk."""
+        self.border_title = f"{self.TITLE} · {plane.name} guest-physical {gpa:#x}"
+        found = Walk(gpa, (), gpa, PAGE, True, True, True, gpa)
+        return [row(("guest-physical ", ""), (f"{gpa:#x}", "bold"),
+                    (f"  {backing(self.session.machine, gpa)}", self.palette.dim)),
+                *self._layers(gpa), *self._verdicts(verdicts(plane, found, paging=False))]
+
+    def _linear(self, plane: PlaneView, linear: int) -> list[Text]:
+        """Each level of the walk, then the page."""
+        session, palette = self.session, self.palette
         found = plane.walk(linear)
         self.border_title = f"{self.TITLE} · {plane.name} {session.listing.name(linear) or f'{linear:#x}'}"
         rows = [row((f"linear {linear:#x}", "bold"), (f"  cr3 {plane.regs.cr3:#x}", palette.dim))]
@@ -54,7 +75,7 @@ class WalkPanel(Panel):
         words = [yes if level.entry & bit else no for bit, yes, no in WORDS
                  if (bit not in (DIRTY, LARGE, GLOBAL) or leaf) and (bit, level.name) != (LARGE, "PTE")]
         text = ", ".join(word for word in words if word) if present else "not present: #PF"
-        return row((f"{level.name:<6}", "bold"), (f"at {level.gpa:<8x} ", self.palette.address),
+        return row((f"{level.name:<7}", "bold"), (f"at {level.gpa:<8x} ", self.palette.address),
                    (f"{level.entry:016x}", self.palette.address), "  ", (text, "" if present else self.palette.bad))
 
     def _layers(self, gpa: int) -> list[Text]:
@@ -62,7 +83,7 @@ class WalkPanel(Panel):
         rows = []
         for plane in self.session.planes:
             for layer in plane.layers(gpa):
-                rows.append(row((f"{plane.name:<6}", self.palette.plane(plane.number)), (f"{layer.name}: ", ""),
+                rows.append(row((f"{plane.name:<7}", self.palette.plane(plane.number)), (f"{layer.name}: ", ""),
                                 (rights(layer.denied), self.palette.bad if layer.denied else self.palette.good),
                                 (self._origin(layer.origin), self.palette.dim)))
         return rows
