@@ -66,8 +66,8 @@ def debug(args: Any) -> int:
         try:
             machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
                               engine=args.engine, seed=args.seed, quantum=args.quantum, test_device=args.test_device,
-                              paravirt=args.paravirt, serial_out=wires.serial, report=wires.report,
-                              progress=wires.progress)
+                              paravirt=args.paravirt, hypervisor=args.hypervisor, serial_out=wires.serial,
+                              report=wires.report, progress=wires.progress)
             machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
                          append=args.append, bios=args.bios)
             machine.feed_serial(b"", more=True)

@@ -70,7 +70,8 @@ def serve(args: argparse.Namespace) -> int:
         sys.stdout.buffer.flush()
     try:
         machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
-                          engine=args.engine, seed=args.seed, history=not args.no_history, serial_out=serial_out,
+                          engine=args.engine, seed=args.seed, history=not args.no_history, hypervisor=args.hypervisor,
+                          serial_out=serial_out,
                           report=say)
         machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
                      append=args.append, bios=args.bios, vtl1=args.vtl1)

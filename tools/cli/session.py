@@ -54,7 +54,8 @@ class Session:
             machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
                               engine=args.engine, seed=args.seed, quantum=args.quantum,
                               test_device=args.test_device, disks=args.disk or (),
-                              virtio_console=args.virtio_console, paravirt=args.paravirt, serial_out=serial_out,
+                              virtio_console=args.virtio_console, paravirt=args.paravirt, hypervisor=args.hypervisor,
+                              serial_out=serial_out,
                               debug_out=debug_out, report=self._say, progress=progress)
         except ValueError as error:       # a CPU model, policy, disk or combination that there is not
             raise BadInput(one_line(error)) from error
