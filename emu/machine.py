@@ -55,9 +55,10 @@ class Machine(Scheduling):
     instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
     files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
     name from `emu.paravirt.AVAILABLE`. hypervisor: for planes "snp", a class in place of
-    emu.planes.snp.hypervisor.Hypervisor; snp: an emu.planes.snp.options.Options in place of a policy's. The callbacks
-    receive the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is
-    being compiled. ValueError names an argument that is out of range.
+    emu.planes.snp.hypervisor.Hypervisor, or the name of a file that defines one; snp: an
+    emu.planes.snp.options.Options in place of a policy's. The callbacks receive the guest's serial bytes, its
+    debug-port bytes, one-line reports about what is not implemented, and what is being compiled. ValueError names an
+    argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",

@@ -13,6 +13,7 @@ from emu.planes.policies import parse as parse_policy
 from emu.planes.snp import cipher, exits, instructions, intercepts, vc, vmsa
 from emu.planes.snp.checks import NPF_RSV, Access, NestedFault, NotValidated, check
 from emu.planes.snp.context import Context, Vp
+from emu.planes.snp.firmware import Firmware
 from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.layers import layers
 from emu.planes.snp.msrs import SnpMsrs
@@ -63,6 +64,7 @@ class SnpGuest(PlaneModel):
             vcpu.group.set(group_layout.ENTERED, 1)
             policy.apply(vcpu.group)
             vcpu.msrs.owners.insert(0, SnpMsrs(self, vcpu))
+        self.firmware = Firmware(machine.seed, machine.vcpus[0].cpuid.signature, machine.vcpus[0].cpuid.read)
         self.hypervisor = hypervisor(self)
         for vcpu in machine.vcpus:
             vcpu.cpuid.overlay = self.hypervisor.cpuid_leaf
