@@ -24,6 +24,7 @@ from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.planes.journal import joined
 from emu.scheduling import Scheduling
+from emu.smm import SystemManagement
 from emu.starting import Start
 from emu.stop import Stop
 from emu.vcpu import VCpu
@@ -54,9 +55,10 @@ class Machine(Scheduling):
     instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
     files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
     name from `emu.paravirt.AVAILABLE`. hypervisor: for planes "snp", a class in place of
-    emu.planes.snp.hypervisor.Hypervisor; snp: an emu.planes.snp.options.Options in place of a policy's. The callbacks
-    receive the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is
-    being compiled. ValueError names an argument that is out of range.
+    emu.planes.snp.hypervisor.Hypervisor, or the name of a file that defines one; snp: an
+    emu.planes.snp.options.Options in place of a policy's. The callbacks receive the guest's serial bytes, its
+    debug-port bytes, one-line reports about what is not implemented, and what is being compiled. ValueError names an
+    argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
@@ -85,11 +87,13 @@ class Machine(Scheduling):
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []
+        self.smm = SystemManagement(self)
         self.pc = PC(memory, PcHooks(
             report=self.report, request_exit=self._guest_exit, request_reset=self._guest_reset,
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
+            smram=self.smm.register_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
             disks=[Disk(path) for path in disks], virtio_console=virtio_console)
@@ -234,7 +238,11 @@ class Machine(Scheduling):
             plane.set(layout.ACTIVITY, RUNNING)
             self.reschedule = True
         elif kind == "smi":
-            self.report("SMI: system management mode is not implemented; ignored")
+            if self.plane_model is None:
+                self.smm.request(self.vcpus[index])
+                self.reschedule = self.reschedule or index != self.turn
+            else:
+                self.report("SMI: with planes there is no system-management mode; ignored")
 
     def _a20(self, enabled: bool) -> None:
         for plane in self.all_planes():

@@ -14,7 +14,7 @@ _TABLES = {"GDT": layout.GDTR_BASE, "IDT": layout.IDTR_BASE}
 _PRIVILEGED = {Mnemonic.CLTS: "clts", Mnemonic.RDMSR: "rdmsr", Mnemonic.WRMSR: "wrmsr"}
 _CACHES = (Mnemonic.INVD, Mnemonic.WBINVD, Mnemonic.WBNOINVD)
 _ENDING = {Mnemonic.HLT: "hlt", Mnemonic.CPUID: "cpuid", Mnemonic.RDTSC: "rdtsc", Mnemonic.RDTSCP: "rdtscp",
-           Mnemonic.RDPMC: "rdpmc", Mnemonic.XSETBV: "xsetbv"}
+           Mnemonic.RDPMC: "rdpmc", Mnemonic.XSETBV: "xsetbv", Mnemonic.RSM: "rsm"}
 _INSPECT = (Mnemonic.VERR, Mnemonic.VERW, Mnemonic.LAR, Mnemonic.LSL)
 _BASES = {"FS": layout.FS, "GS": layout.GS}
 

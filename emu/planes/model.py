@@ -103,6 +103,10 @@ class PlaneModel:
     def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
         """HLT, MWAIT (and its variants) or PAUSE was executed, and the plane may be asleep now."""
 
+    def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether userspace takes it from here when a plane could take an interrupt."""
+        return False
+
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed."""
 

@@ -26,6 +26,7 @@ from jit.layout import (
     SEG_ATTR,
     SEG_BASE,
     SEG_BYTES,
+    SMM,
     TLB_SET,
     TMP,
     TSC_AUX,
@@ -269,6 +270,12 @@ def wrmsr(st: State, d: int, a: int, b: int, imm: int) -> int:
 @op("cpuid", kind=END)
 def cpuid(st: State, d: int, a: int, b: int, imm: int) -> int:
     return exits.CPUID
+
+
+@op("rsm", kind=END)
+def rsm(st: State, d: int, a: int, b: int, imm: int) -> int:
+    """#UD outside system-management mode."""
+    return exits.RSM if rd64(st, SMM) else undefined_opcode(st)
 
 
 @op("rdtsc", kind=END)

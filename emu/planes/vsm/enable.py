@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FLAG_MBEC = 1
 SVR_SOFTWARE_ENABLED = 0x1FF    # how a VTL's APIC starts: some VTL1 kernels never write SVR
 # What a new plane takes from VTL0's: the processor model and the machine, not the guest's state.
-MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR,
-         layout.TSC_SCALE, layout.TSC_OFFSET)
+MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID,
+         layout.XSS_VALID, layout.CET_VALID, layout.VENDOR, layout.TSC_SCALE, layout.TSC_OFFSET)
 
 
 @simple_call(codes.ENABLE_PARTITION_VTL, 16)

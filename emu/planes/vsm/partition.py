@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
 from emu.mem.ram import PAGE
+from emu.planes import policies
 from emu.planes.model import PlaneModel
 from emu.planes.vsm import (
     calls,
@@ -91,6 +92,8 @@ class Partition(PlaneModel):
         machine.pc.bus.add_ports(TEST_PORT, TEST_PORTS, self.connections, "Hyper-V test device")
         for vp in self.vps:
             vp.vcpu.group.offer(group_layout.INTERFACE_VSM, SHARED)
+            policies.VSM.apply(vp.vcpu.group)
+            vp.vcpu.group.set(group_layout.ENTERED, group_layout.ALL_PLANES)    # VTLs are enabled with a context
             vp.vcpu.msrs.owners.append(vp.msrs)
             vp.vcpu.cpuid.overlay = self._cpuid
 
