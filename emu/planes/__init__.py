@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE
-from emu.planes.policies import LOWEST_RUNNABLE, NAMES, parse
+from emu.planes.policies import LOWEST_RUNNABLE, NAMES, Policy, is_name, parse
 from emu.planes.snp import options as snp_options
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ AVAILABLE = ("none", "kvm", "vsm", "snp")
 VSM_POLICIES = ("ms", "kut", "ms-vtl2", "kut-vtl2")
 # For snp: KVM's scheduling; -xex: private memory is seen as AES-XEX ciphertext; -lazy: TLBs keep what is not flushed.
 POLICIES = (*VSM_POLICIES, *snp_options.POLICIES, *NAMES)
+
+
+def policy_of(text: str) -> Policy:
+    """A policy by its name, or from a file that a user wrote. ValueError: one line."""
+    if not is_name(text) and os.path.isfile(text):
+        from emu.planes.script import load
+        return load(text)
+    return parse(text)
 
 
 def backings(name: str, vcpus: int) -> tuple[int, int]:
@@ -43,7 +52,7 @@ def create(name: str, machine: Machine, policy: str | None, hypervisor: Any = No
         return SnpGuest(machine, snp or snp_options.parse(policy), hypervisor or Hypervisor)
     if name == "kvm":
         from emu.planes.kvm.vmm import serve
-        return serve(machine, LOWEST_RUNNABLE if policy is None else parse(policy))
+        return serve(machine, LOWEST_RUNNABLE if policy is None else policy_of(policy))
     if name != "vsm":
         raise ValueError(f"planes {name!r}: not one of {', '.join(AVAILABLE)}")
     if policy not in (None, *VSM_POLICIES):

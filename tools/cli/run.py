@@ -79,6 +79,7 @@ def guest_options(p: Parser) -> None:
                          help="instructions each of several vCPUs runs in turn, 1 to 1e6 (default: 10000)")
     machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
                          help="which hypervisor's hypercalls the guest finds (default: none)")
+    machine.add_argument("--reboot", action="store_true", help="a reset starts the guest again; else it ends the run")
     machine.add_argument("--disk", action="append", metavar="F",
                          help="a disk image as a virtio block device; may be given again. The file is only read: what "
                               "the guest writes is gone when the run ends")
