@@ -37,6 +37,8 @@ def create(name: str, machine: Machine, policy: str | None, hypervisor: Any = No
            snp: Any = None) -> PlaneModel | None:
     """The plane model of a machine, or None without planes. ValueError: an unknown name, or a policy that the design
     does not have."""
+    if hypervisor is not None and name != "snp":
+        raise ValueError(f"hypervisor {hypervisor}: only planes snp have one that can be replaced")
     if name == "none":
         if policy is not None:
             raise ValueError(f"policy {policy!r}: without planes there is nothing to decide")
@@ -44,6 +46,9 @@ def create(name: str, machine: Machine, policy: str | None, hypervisor: Any = No
     if name == "snp":
         from emu.planes.snp.guest import SnpGuest
         from emu.planes.snp.hypervisor import Hypervisor
+        if isinstance(hypervisor, str):
+            from emu.planes.snp.custom import hypervisor_class
+            hypervisor = hypervisor_class(hypervisor)
         return SnpGuest(machine, snp or snp_options.parse(policy), hypervisor or Hypervisor)
     if name == "kvm":
         from emu.planes.kvm.vmm import serve

@@ -29,6 +29,9 @@ class PlaneModel:
     launches: bool = False
     """Whether the machine can start with an image in a higher plane than the lowest."""
 
+    resets: bool = False
+    """Whether `reset` leaves the planes as they were before anything was loaded."""
+
     def launch(self, image: Image) -> None:
         """Start the first vCPU in a higher plane, at the entry of an image that is in memory."""
         raise NotImplementedError("this design starts in its lowest plane")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.vcpu import VCpu
 
-MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR)
+MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID,
+         layout.XSS_VALID, layout.CET_VALID, layout.VENDOR)
 
 
 class Vmm(Protocol):

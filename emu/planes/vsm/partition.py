@@ -69,7 +69,7 @@ class Partition(PlaneModel):
     """
 
     saved = PRIVATE
-    launches = True
+    launches = resets = True
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
         assert 0 <= max_vtl < group_layout.MAX_PLANES
@@ -189,6 +189,8 @@ class Partition(PlaneModel):
         self.protections.clear()
         self.tlb_locks.clear()
         self.intercepts.ports.clear()
+        self.intercepts.leaves.clear()
+        self.crash = [0] * len(self.crash)
         self.enabled, self.vtls = 1, {0: PartitionVtl()}
         for vp in self.vps:
             vp.reset()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from emu.planes.snp.guest import SnpGuest
     from emu.vcpu import VCpu
 
+RESET_HOLD, INIT_HOLD = "reset hold", "create on INIT"         # Channel.holds
+
 
 class Channel:
     """One VMPL of a vCPU as the hypervisor sees it. `ghcb`: the GHCB it registered, 0: none; `doorbell`: its #HV
@@ -30,6 +32,7 @@ class Channel:
         self.features = 0
         self.notification = 0
         self.dr7 = 0x400
+        self.rings = False              # #HV is to be delivered
         self.stalled = 0, 0             # RIP and address of the #NPF that was tried last ...
         self.stalls = 0                 # ... and how often in a row
 
@@ -65,6 +68,10 @@ class Base:
     def reset_ghcb(self) -> int:
         """What the GHCB MSR says before the guest has written it."""
         return ghcb_msr.sev_info(C_BIT, ghcb.MIN_PROTOCOL, ghcb.MAX_PROTOCOL)
+
+    def features_of(self, vcpu: VCpu, number: int) -> int:
+        """SEV_FEATURES of a plane: as its VMSA was created, or last run."""
+        return self.guest.vps[vcpu.index].contexts[number].features or self.channel(vcpu, number).features
 
     # --- guest memory, as far as the host can reach it ---------------------------------------------------------------
 
