@@ -165,6 +165,8 @@ class Machine(Scheduling):
         if image.roms and self._shadow:
             self._shadow_changed(self._shadow)
         firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
+        for vcpu in self.vcpus:
+            firmware_state.set_up_memory_types(image.kind, vcpu.msrs)
         boot.start(self.vcpus[0].plane, image.boot)
         if self.plane_model is not None:
             self.plane_model.loaded()
