@@ -33,6 +33,8 @@ class Start:
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         machine.refresh_shadow()
         firmware_state.stand_in(machine.pc, machine.memory, machine.vcpu_count, image, machine.report)
+        for vcpu in machine.vcpus:
+            firmware_state.set_up_memory_types(image.kind, vcpu.msrs)
         boot.start(machine.vcpus[0].plane, image.boot)
         if machine.plane_model is not None:
             machine.plane_model.loaded()

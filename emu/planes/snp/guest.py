@@ -44,7 +44,7 @@ class SnpGuest(PlaneModel):
                  hypervisor: type[Hypervisor] = Hypervisor) -> None:
         self.machine, self.options, self.asid = machine, options or Options(), ASID
         frames = machine.map.space // PAGE
-        ram = np.frombuffer(machine.memory.map_block.view, np.uint64)[:frames] != 0
+        ram = np.frombuffer(machine.memory.map_block.view, np.uint64)[:frames] != 0        # a copy: launches add to it
         self.rmp = Rmp(machine.memory.top // PAGE)
         self.nested = NestedTable(frames, ram)
         unseen = cipher.view_of if self.options.ciphertext else lambda frame, page: frame + frames

@@ -12,6 +12,7 @@ from dataclasses import replace
 from emu.load import ovmf, ram
 from emu.load.model import Image, ImageError
 from emu.load.vmsa_state import vmsa_page
+from emu.planes.snp import linux_boot
 from emu.planes.snp.launch import KVM_VMSA_GPA, PAGE, Launch, LaunchPage, PageType
 
 SYMBOLS = {"snp_secrets_page": PageType.SECRETS, "snp_cpuid_page": PageType.CPUID,
@@ -43,6 +44,8 @@ def _direct(image: Image, memory: int, features: int, c_bit: int) -> Launch:
         if gpa % PAGE or gpa not in contents:
             raise ImageError(image.path, "snp page", f"{gpa:#x} is not the beginning of a page of the image")
     boot = image.boot
+    if image.kind == "linux":
+        special |= linux_boot.announce(image.path, contents, boot.registers["rsi"])
     if boot.registers.get("cr0", 0) & _CR0_PG and boot.registers.get("efer", 0) & _EFER_LME:
         _make_private(contents, boot.registers["cr3"], c_bit, 4)
         boot = replace(boot, registers=boot.registers | {"cr3": boot.registers["cr3"] | c_bit})

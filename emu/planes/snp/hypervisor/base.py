@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emu.mem.ram import PAGE
 from emu.planes.snp import exits, ghcb, ghcb_msr, intercepts, vmsa
 from emu.planes.snp.cipher import HostFault
@@ -55,7 +53,6 @@ class Base:
         self.guest = guest
         self.machine = guest.machine
         self.channels: dict[int, Channel] = {}          # by number of the vCPU and the plane, see `channel`
-        self.shared = np.zeros(guest.nested.frames, bool)
         self.jump_table = 0
         self.terminated: tuple[int, int] | None = None  # reason set and reason
         self.exits: dict[int, int] = {}                 # requests of the guest so far, by exit code

@@ -65,11 +65,13 @@ def test_t78_a_vmsa_that_cannot_run(guest, change):
     assert guest.hv.failures[-1][:2] == (0, exits.INVALID)
 
 
-def test_t79_t81_what_may_not_be_a_vmsa(guest):
-    guest.m.memory.write(0x400000, b"")
-    for gpa in (0x400000, PAGE + 8, 0xFEE00000):       # 2 MiB aligned, not aligned, not there
-        assert create(guest, gpa) == REFUSED
-    assert create(guest, PAGE, features=vmsa.SECURE_AVIC | SNP) == REFUSED
+@pytest.mark.parametrize("gpa, features", [(PAGE + 8, SNP), (0xFEE00000, SNP), (PAGE, vmsa.SECURE_AVIC | SNP)])
+def test_t79_what_may_not_be_a_vmsa(guest, gpa, features):
+    assert create(guest, gpa, features=features) == REFUSED
+
+
+def test_t81_a_vmsa_at_a_multiple_of_2m(guest):
+    assert create(guest, 0x400000) == REFUSED
 
 
 def test_t80_a_vmsa_that_runs_cannot_be_taken_away(guest):
