@@ -17,6 +17,7 @@ from emu.mem.ram import PAGE
 from jit import layout, uops
 from jit.region import FAST_PATHS, Plan, Planner, RegionBuilder, compile_region, fits, read_uop
 from jit.region_object import RegionProcess
+from jit.region_watched import WatchedRegionBuilder
 
 if TYPE_CHECKING:
     from emu.engine import Engine
@@ -36,6 +37,7 @@ class Job(NamedTuple):
     gpa: int
     generation: int
     symbol: str
+    builder: type[RegionBuilder] = RegionBuilder
 
 
 class Worker(threading.Thread):
@@ -44,9 +46,9 @@ class Worker(threading.Thread):
     """
 
     def __init__(self, compiler: Compiler, jobs: queue.SimpleQueue[Job | None],
-                 done: queue.SimpleQueue[tuple[Job, bytes | None]], builder: type[RegionBuilder]) -> None:
+                 done: queue.SimpleQueue[tuple[Job, bytes | None]]) -> None:
         super().__init__(name="strata-regions", daemon=True)
-        self.compiler, self.jobs, self.done, self.builder = compiler, jobs, done, builder
+        self.compiler, self.jobs, self.done = compiler, jobs, done
         self.process = RegionProcess(compiler)
         self.stopping = False
 
@@ -54,7 +56,7 @@ class Worker(threading.Thread):
         """Compile until told to stop."""
         while (job := self.jobs.get()) is not None and not self.stopping:
             try:
-                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, self.builder,
+                self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, job.builder,
                                                    self.process.emit)))
             except Exception:
                 self.done.put((job, None))
@@ -73,7 +75,7 @@ class Worker(threading.Thread):
 class Regions:
     """The block compiler of one machine."""
 
-    builder = RegionBuilder
+    builder: type[RegionBuilder] = RegionBuilder
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.mode = engine, engine.mode
@@ -86,6 +88,14 @@ class Regions:
         self._covered: set[int] = set()     # block starts of regions that are being compiled
         self._stop: weakref.finalize[[], Regions] | None = None
         self.stale = self.compiler.address("stale")
+
+    def expect_watchpoints(self) -> bool:
+        """From now on regions cost little where they access a page with watchpoints; whether this is news. Those that
+        are in place go on as they are."""
+        if self.builder is WatchedRegionBuilder:
+            return False
+        self.builder = WatchedRegionBuilder
+        return True
 
     def sampling(self, plane: Plane) -> None:
         """Tell a plane how often to look for hot code."""
@@ -133,7 +143,7 @@ class Regions:
             self._now(job)
 
     def _now(self, job: Job) -> None:
-        self._install(job, compile_region(self.compiler, job.plan, job.symbol, self.builder))
+        self._install(job, compile_region(self.compiler, job.plan, job.symbol, job.builder))
 
     def _ready(self) -> None:
         """Compile what every region needs."""
@@ -142,7 +152,7 @@ class Regions:
                 self.compiler.function(name)
 
     def _job(self, plan: Plan, gpa: int) -> Job:
-        return Job(plan, gpa, self.engine.translator.generation(gpa), f"region{next(_symbols)}")
+        return Job(plan, gpa, self.engine.translator.generation(gpa), f"region{next(_symbols)}", self.builder)
 
     def poll(self) -> None:
         """Put finished regions in place."""
@@ -158,7 +168,7 @@ class Regions:
     def start(self) -> None:
         """Start the compiling thread, if it does not run."""
         if self._stop is None:
-            worker = Worker(self.compiler, self._jobs, self._done, self.builder)
+            worker = Worker(self.compiler, self._jobs, self._done)
             worker.start()
             self._stop = weakref.finalize(self, worker.stop)
 

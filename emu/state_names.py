@@ -35,10 +35,10 @@ _PLAIN = {
     "cstar": layout.CSTAR, "sfmask": layout.SFMASK, "kernel_gs_base": layout.KERNEL_GS_BASE,
     "sysenter_cs": layout.SYSENTER_CS, "sysenter_esp": layout.SYSENTER_ESP, "sysenter_eip": layout.SYSENTER_EIP,
     "pat": layout.PAT, "tsc_aux": layout.TSC_AUX, "tsc_offset": layout.TSC_OFFSET, "cpl": layout.CPL,
-    "gdtr_base": layout.GDTR_BASE, "gdtr_limit": layout.GDTR_LIMIT, "idtr_base": layout.IDTR_BASE,
+    "pkrs": layout.PKRS, "gdtr_base": layout.GDTR_BASE, "gdtr_limit": layout.GDTR_LIMIT, "idtr_base": layout.IDTR_BASE,
     "idtr_limit": layout.IDTR_LIMIT,
 }
-_DERIVING = ("cr0", "cr3", "cr4", "efer", "xcr0", "cpl", "dr7")
+_DERIVING = ("cr0", "cr3", "cr4", "efer", "xcr0", "pkrs", "cpl", "dr7")
 _FPU = {"fcw": fpu_layout.FCW, "fsw": fpu_layout.FSW, "ftw": fpu_layout.FTW, "fop": fpu_layout.FOP,
         "fip": fpu_layout.FIP, "fdp": fpu_layout.FDP, "fcs": fpu_layout.FCS, "fds": fpu_layout.FDS,
         "mxcsr": fpu_layout.MXCSR, "pkru": fpu_layout.PKRU}

@@ -11,7 +11,18 @@ Every function returns an EXIT status, OK or why the instruction cannot go on; n
 from numba import types
 
 from jit.exits import OK
-from jit.layout import DATA_ENTRIES, DATA_SHIFT, SLOW_VALUE, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE
+from jit.layout import (
+    DATA_ENTRIES,
+    DATA_SHIFT,
+    LINE_SHIFT,
+    SLOW_VALUE,
+    TLB,
+    TLB_ADDEND,
+    TLB_LINES,
+    TLB_READ,
+    TLB_WATCHED,
+    TLB_WRITE,
+)
 from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st16, st32, st64, wr64
 
 PAGE = 4096
@@ -31,6 +42,23 @@ note_write = types.ExternalFunction("strata_note_write", _ACCESS)       # jit/mo
 def data_entry(st: State, linear: int) -> int:
     """Host address of the TLB entry that serves `linear`."""
     return rd64(st, TLB) + ((shr(linear, 12) & INDEX_MASK) << DATA_SHIFT)
+
+
+@inline
+def near_watched_line(entry: int, linear: int) -> bool:
+    """Whether an access of at most 64 bytes within the page of a data entry may touch one of its watched lines: the set
+    has the lines before those, too, so that one look is enough."""
+    return shr(ld64(entry + TLB_LINES), shr(linear, LINE_SHIFT) & 63) & 1 != 0
+
+
+@inline
+def beside(st: State, linear: int, size: int, tag: int) -> int:
+    """Host address of an access to a page with watchpoints that touches no line with one, or 0. `size`: at most 64;
+    `tag`: TLB_READ or TLB_WRITE. Such pages have entries whose tags no other fast path takes."""
+    entry = data_entry(st, linear)
+    if ld64(entry + tag) == (linear + (size - 1)) & PAGE_MASK | TLB_WATCHED and not near_watched_line(entry, linear):
+        return linear + ld64(entry + TLB_ADDEND)
+    return 0
 
 
 @inline

@@ -1,15 +1,17 @@
 """What a debugger looks for, seen from compiled code: watchpoints, deliveries of interrupts, plane switches.
 
-Pages with a watchpoint get no TLB entry for the accesses watched, so that those take the slow path and come here; other
-pages cost nothing. As with the guest's own breakpoints (jit/watch.py), a hit is noted when the instruction runs on its
-own (ALONE); where others would follow, the access gives AGAIN and is made again. The run loop then leaves with PROBED.
+Pages with a watchpoint get TLB entries that the usual fast path does not take for the accesses watched: only what
+touches none of the page's 64-byte lines with a watchpoint goes past (`beside` of jit/access.py, and regions that are
+compiled while there are watchpoints, jit/region_watched.py); the rest comes here. Other pages cost nothing. As with the
+guest's own breakpoints (jit/watch.py), a hit is noted when the instruction runs on its own (ALONE); where others would
+follow, the access gives AGAIN and is made again. The run loop then leaves with PROBED.
 """
 
 from numba import types
 
 from jit.access import PAGE_MASK, load_host
 from jit.exits import AGAIN, OK
-from jit.layout import ALONE, PLANE, PROBE_HITS, PROBES, VCPU
+from jit.layout import ALONE, LINE_SHIFT, PLANE, PROBE_HITS, PROBES, VCPU
 from jit.native import State, inline, ld64, rd64, shr, st64, ult, wr64
 from jit.paging import WRITE, host_page
 from jit.probe_layout import (
@@ -45,11 +47,13 @@ from jit.probe_layout import (
     WRITE_BIT,
 )
 
-__all__ = ["READ_BIT", "SWITCHES", "SWITCH_BIT", "WRITE_BIT"]
+__all__ = ["READ_BIT", "SWITCHES", "SWITCH_BIT", "WRITE_BIT", "watched_lines"]
 PAGE = 4096
 
 matching = types.ExternalFunction(
     "strata_matching_watches", types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64))
+watched_lines = types.ExternalFunction(
+    "strata_lines_watched", types.int64(types.voidptr, types.int64, types.int64))
 _note_access = types.ExternalFunction(
     "strata_note_access", types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64))
 
@@ -99,6 +103,16 @@ def watched(st: State, page: int, gpa: int) -> int:
         if matching(st, page, gpa & PAGE_MASK, PAGE, WRITE_BIT) != 0:
             kinds |= WRITE_BIT
     return kinds
+
+
+def lines_watched(st: State, page: int, gpa: int) -> int:
+    """Set of the 64-byte lines of a linear page that watchpoints of any kind touch, and of those before."""
+    lines = 0
+    for line in range(PAGE >> LINE_SHIFT):
+        at = line << LINE_SHIFT
+        if matching(st, page + at, (gpa & PAGE_MASK) + at, 1 << LINE_SHIFT, READ_BIT | WRITE_BIT) != 0:
+            lines |= 1 << line
+    return lines | shr(lines, 1)
 
 
 def note_access(st: State, linear: int, gpa: int, size_and_kind: int, value: int) -> int:

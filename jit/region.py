@@ -21,9 +21,11 @@ from jit.compiler import Compiler
 from jit.region_object import emit
 from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
+from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_FILE
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
+PROBE_OF_FILE, PROBE_AT_ENTRY = f"probe.{PROBE_ANYWHERE}.{PROBE_FILE}", f"probe.{PROBE_ENTRY}.{PROBE_FILE}"
 FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py; the vector ones are compiled
                                                                 # with the micro-ops that need them
 
@@ -74,6 +76,9 @@ def read_uop(compiler: Compiler, address: int) -> Uop:
 
 def fits(compiler: Compiler, uop: Uop) -> bool:
     """Whether a region may contain the micro-op: what it writes lies in the part of the state that is copied out."""
+    if uop.name == PROBE_OF_FILE:
+        compiler.op_id(PROBE_AT_ENTRY)
+        return compiler.compilable(PROBE_AT_ENTRY)
     return compiler.compilable(uop.name) and (uop.d < layout.HOT_END or not compiler.names_slot(uop.name))
 
 
@@ -173,6 +178,7 @@ class RegionBuilder(Wrapper):
         b.store(I64(0), self.at)
         self._copy_state(self.copy, self.state, VIEW_END)
         b.store(I64(0), self._word(self.copy, layout.ZERO))     # what it is anyway: now LLVM knows immediates, too
+        self._probe_once()
         entry = b.switch(b.ptrtoint(self.uop, I64), self.labels[self.plan.head])
         for address in self.plan.entries[1:]:
             entry.add_case(I64(address), self.labels[address])
@@ -183,6 +189,19 @@ class RegionBuilder(Wrapper):
         self._fast_paths()
         return str(self.module)
 
+    def _probe_once(self) -> None:
+        """What a debugger asks of registers outside the part of the state that is copied is asked where the region is
+        entered: nothing in it changes them."""
+        for probe in {uop.imm: uop for block in self.plan.blocks.values() for uop in block.uops
+                      if uop.name == PROBE_OF_FILE}.values():
+            b = self.b
+            b.store(b.ptrtoint(self.uop, I64), self.at)
+            status = b.call(self._handler(PROBE_AT_ENTRY), [self.copy, *(
+                I64(v) for v in (probe.d, probe.a, probe.b, probe.imm))])
+            go_on = self._fresh()
+            b.cbranch(b.icmp_unsigned("==", status, I64(exits.OK)), go_on, self.interpret).set_weights([64, 1])
+            b.position_at_end(go_on)
+
     def _fast_paths(self) -> None:
         """Give the names that handlers call on a TLB miss the region's meaning: a call with the real state, so that the
         copy's address stays here and LLVM may keep the copy in registers."""
@@ -191,6 +210,7 @@ class RegionBuilder(Wrapper):
             function = ir.Function(self.module, kind, name=f"strata_slow_{access}")
             fill = ir.Function(self.module, kind, name=f"strata_region_{access}")
             inner = ir.IRBuilder(function.append_basic_block())
+            self._before_fill(inner, function, access)
             copy, *arguments = function.args
             real = inner.inttoptr(inner.load(self._field_of(inner, copy, layout.SELF)), PTR)
             copied, actual = (self._field_of(inner, state, layout.SLOW_VALUE) for state in (copy, real))
@@ -200,6 +220,12 @@ class RegionBuilder(Wrapper):
             if access == "load":
                 inner.store(inner.load(actual), copied)
             inner.ret(status)
+        kind = ir.FunctionType(I64, [PTR, I64, I64])
+        track = ir.Function(self.module, kind, name="strata_slow_track")   # the interpreter looks
+        ir.IRBuilder(track.append_basic_block()).ret(I64(exits.AGAIN))
+
+    def _before_fill(self, b: ir.IRBuilder, function: ir.Function, access: str) -> None:
+        """What there is to try inline before that."""
 
     @staticmethod
     def _field_of(b: ir.IRBuilder, state: ir.Value, offset: int) -> ir.Value:
@@ -234,6 +260,8 @@ class RegionBuilder(Wrapper):
     def _block(self, block: Block) -> None:
         b = self.b
         for uop in block.uops:
+            if uop.name == PROBE_OF_FILE:
+                continue
             if not fits(self.compiler, uop):
                 self._go_to(self.interpret, uop.address)
                 return

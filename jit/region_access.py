@@ -7,9 +7,10 @@ region's copy (jit/region.py).
 from numba import types
 
 from jit import pmap
-from jit.access import PAGE_MASK, data_entry, load_host, store_host
+from jit.access import PAGE_MASK, beside, data_entry, load_host, store_host
 from jit.exits import AGAIN, OK
 from jit.layout import (
+    LINE_SHIFT,
     MODE,
     MODE_64,
     PROBES,
@@ -24,7 +25,7 @@ from jit.layout import (
 from jit.native import State, inline, ld64, rd64, wr64
 from jit.paging import READ, WRITE, host_page
 from jit.probe import READ_BIT, WRITE_BIT, matching
-from jit.slow import is_canonical
+from jit.slow import SHADOW, is_canonical
 from jit.watch import enabled
 
 translate = types.ExternalFunction(
@@ -43,7 +44,7 @@ def fill(st: State, linear: int, access: int) -> int:
 
 @inline
 def unwatched(st: State, linear: int, size: int, access: int) -> int:
-    """Host address of an access beside a watchpoint, on whose page there are no TLB entries; 0: let the interpreter
+    """Host address of an access on a line with a watchpoint, of whose bytes it touches none; 0: let the interpreter
     look. The page was just translated."""
     if rd64(st, PROBES) == 0 or (linear & 0xFFF) + size > 0x1000 or rd64(st, TLB_SET) == SET_ALIGN:
         return 0
@@ -57,40 +58,44 @@ def unwatched(st: State, linear: int, size: int, access: int) -> int:
     return (backing & PAGE_MASK) | (gpa & 0xFFF)
 
 
+@inline
+def resolve(st: State, linear: int, size: int, access: int, tag: int) -> int:
+    """Host address of an access that the region's fast path did not take, or 0."""
+    host = beside(st, linear, size, tag)
+    if host != 0:
+        return host
+    if fill(st, linear, access) != OK:
+        return 0
+    entry = data_entry(st, linear)
+    if ld64(entry + tag) == (linear + (size - 1)) & PAGE_MASK:
+        return linear + ld64(entry + TLB_ADDEND)
+    host = beside(st, linear, size, tag)
+    return host if host != 0 else unwatched(st, linear, size, access)
+
+
 def region_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    if fill(st, linear, READ) != OK:
+    host = 0 if size_and_flags & SHADOW else resolve(st, linear, size, READ, TLB_READ)
+    if host == 0:
         return AGAIN
-    entry = data_entry(st, linear)
-    if ld64(entry + TLB_READ) != (linear + (size - 1)) & PAGE_MASK:
-        host = unwatched(st, linear, size, READ)
-        if host == 0:
-            return AGAIN
-        wr64(st, SLOW_VALUE, load_host(host, size))
-        return OK
-    wr64(st, SLOW_VALUE, load_host(linear + ld64(entry + TLB_ADDEND), size))
+    wr64(st, SLOW_VALUE, load_host(host, size))
     return OK
 
 
 def region_store(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    if fill(st, linear, WRITE) != OK:
+    host = 0 if size_and_flags & SHADOW else resolve(st, linear, size, WRITE, TLB_WRITE)
+    if host == 0:
         return AGAIN
-    entry = data_entry(st, linear)
-    if ld64(entry + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
-        host = unwatched(st, linear, size, WRITE)
-        if host == 0:
-            return AGAIN
-        store_host(host, size, rd64(st, SLOW_VALUE))
-        return OK
-    store_host(linear + ld64(entry + TLB_ADDEND), size, rd64(st, SLOW_VALUE))
+    store_host(host, size, rd64(st, SLOW_VALUE))
     return OK
 
 
 def region_probe(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    if fill(st, linear, WRITE) != OK:
+    if size_and_flags & SHADOW:
         return AGAIN
-    if ld64(data_entry(st, linear) + TLB_WRITE) != (linear + (size - 1)) & PAGE_MASK:
-        return OK if unwatched(st, linear, size, WRITE) != 0 else AGAIN
-    return OK
+    if size > 1 << LINE_SHIFT:
+        return AGAIN if fill(st, linear, WRITE) != OK or ld64(data_entry(st, linear) + TLB_WRITE) != (
+            linear + (size - 1)) & PAGE_MASK else OK
+    return OK if resolve(st, linear, size, WRITE, TLB_WRITE) != 0 else AGAIN

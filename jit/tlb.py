@@ -3,7 +3,7 @@
 A set holds data entries, code entries and the jump cache (jit/layout.py). A plane has one set for each way in which
 the same page tables grant different rights: supervisor, user, and supervisor under SMAP with EFLAGS.AC = 0, so that a
 change of CPL changes a pointer and flushes nothing. A fourth set is the user's while alignment is checked (SDM Vol. 3A
-6.15, #AC): it has no data entries, so that the check is only on the slow path.
+6.15, #AC): it has no data entries, so that the check is only on the slow path. Two more serve shadow-stack accesses.
 """
 
 from jit import exits, pmap
@@ -33,25 +33,30 @@ from jit.layout import (
     RFL,
     SET_ALIGN,
     SET_BYTES,
+    SET_SHADOW,
+    SET_SHADOW_USER,
     SET_SMAP,
     SET_SUPERVISOR,
     SET_USED,
     SET_USER,
     SETS,
+    SHADOW_TLB,
     TLB,
     TLB_ADDEND,
     TLB_GPA,
     TLB_INVALID,
+    TLB_LINES,
     TLB_READ,
     TLB_SET,
     TLB_SETS,
+    TLB_WATCHED,
     TLB_WRITE,
     WALK_GPA,
     WALK_RIGHTS,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
 from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, READ, WRITE, host_page, how_of, is_user, touch, walk
-from jit.probe import READ_BIT, watched
+from jit.probe import READ_BIT, watched, watched_lines
 from jit.second_stage import denials, denied, physical
 from jit.watch import page_is_watched
 
@@ -90,14 +95,16 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
         st64(entry, page)
         st64(entry + 8, gpa)
-    elif (backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page)
-          and watched(st, page, gpa) & READ_BIT == 0):
+    elif backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page):
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED | pmap.CLEAN) == pmap.WRITE
-                    and allowed and watched(st, page, gpa) == 0)
-        st64(entry + TLB_READ, page)
-        st64(entry + TLB_WRITE, page if writable else TLB_INVALID)
+                    and allowed)
+        kinds = watched(st, page, gpa)
+        if kinds:
+            st64(entry + TLB_LINES, watched_lines(st, page, gpa))
+        st64(entry + TLB_READ, page | TLB_WATCHED if kinds & READ_BIT else page)
+        st64(entry + TLB_WRITE, TLB_INVALID if not writable else page | TLB_WATCHED if kinds else page)
         st64(entry + TLB_ADDEND, (backing & PAGE_MASK) - page)
         st64(entry + TLB_GPA, gpa)
     wr64(st, WALK_GPA, gpa | (linear & 0xFFF))
@@ -161,8 +168,10 @@ def flush_page(st: State, linear: int) -> None:
     page = linear & PAGE_MASK
     for i in range(TLB_SETS):
         base = set_address(st, i)
+        if ld64(base + SET_USED) == 0:
+            continue
         data = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
-        if ld64(data + TLB_READ) == page:
+        if ld64(data + TLB_READ) & ~TLB_WATCHED == page:
             st64(data + TLB_READ, TLB_INVALID)
             st64(data + TLB_WRITE, TLB_INVALID)
         if ld64(filter_word(base, page)) & filter_bit(page):
@@ -174,10 +183,11 @@ def withdraw_writes(st: State, gpa: int) -> int:
     that is monitored."""
     for i in range(TLB_SETS):
         base = set_address(st, i)
-        for j in range(DATA_ENTRIES):
-            entry = base + (j << DATA_SHIFT)
-            if ld64(entry + TLB_GPA) == gpa:
-                st64(entry + TLB_WRITE, TLB_INVALID)
+        if ld64(base + SET_USED) != 0:
+            for j in range(DATA_ENTRIES):
+                entry = base + (j << DATA_SHIFT)
+                if ld64(entry + TLB_GPA) == gpa:
+                    st64(entry + TLB_WRITE, TLB_INVALID)
     return OK
 
 
@@ -208,3 +218,4 @@ def select_set(st: State) -> None:
         wr64(st, TLB_SET, number)
         wr64(st, TLB, base)
         wr64(st, JUMPS, base + JUMP_CACHE)
+        wr64(st, SHADOW_TLB, set_address(st, SET_SHADOW_USER if rd64(st, CPL) == 3 else SET_SHADOW))

@@ -8,7 +8,7 @@ Under a mask (the bits of jit/semantics/wiring.py's operand word, moved above th
 pieces are the elements that it selects: the others are not accessed, and so raise no fault (SDM Vol. 2A 2.7.5).
 """
 
-from jit.access import PAGE_MASK, data_entry, slow_load, slow_probe, slow_store, store_host
+from jit.access import PAGE_MASK, beside, data_entry, slow_load, slow_probe, slow_store, store_host
 from jit.exits import AGAIN, OK
 from jit.fault import PF
 from jit.fpu_layout import OPMASK, VECTOR_BUFFER, VECTOR_BYTES
@@ -161,6 +161,10 @@ def slow_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_loadv` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
+    host_of = beside(st, linear, size, TLB_READ)
+    if host_of != 0:
+        memmove(host, host_of, size)
+        return OK
     if fill(st, linear, READ) != OK:
         return AGAIN
     entry = data_entry(st, linear)
@@ -173,6 +177,10 @@ def region_loadv(st: State, linear: int, size_and_flags: int, host: int) -> int:
 def region_storev(st: State, linear: int, size_and_flags: int, host: int) -> int:
     """`slow_storev` inside a region: try a TLB fill."""
     size = size_and_flags & 0xFF
+    host_of = beside(st, linear, size, TLB_WRITE)
+    if host_of != 0 and size_and_flags & OPMASK_BITS == 0:
+        memmove(host_of, host, size)
+        return OK
     if fill(st, linear, WRITE) != OK:
         return AGAIN
     entry = data_entry(st, linear)

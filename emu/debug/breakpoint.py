@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emu.debug.condition import Condition
-from emu.debug.event import EXECUTE, INSTRUCTION, WRITE, Event
+from emu.debug.event import EXECUTE, INSTRUCTION, REGISTER, WRITE, Event
 from emu.debug.table import EVERY_PLANE, WRITTEN_VALUE, Comparison, Record
 from jit import probe_layout
 
@@ -58,8 +58,9 @@ class Breakpoint:
 
     @property
     def counted_natively(self) -> bool:
-        """Whether compiled code can count the hits: nothing remains for Python to test."""
-        return self.condition is None or self.native is not None
+        """Whether compiled code can count the hits: nothing remains for Python to test, or to note (a register's new
+        value)."""
+        return self.kind != REGISTER and (self.condition is None or self.native is not None)
 
     def prepare(self, record: Record, test: Comparison | None = None) -> Record:
         """Fill in the filters of one of this breakpoint's records."""

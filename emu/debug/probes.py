@@ -16,7 +16,7 @@ from emu.debug.event import REGISTER
 from emu.debug.table import Comparison, Table
 from jit import layout, probe_layout, uops
 from jit.probe_layout import MAX_WATCHES, WRITE_BIT
-from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_FILE, PROBE_HOT
+from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_EQUAL, PROBE_FILE, PROBE_HOT
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
@@ -78,6 +78,8 @@ class Probes:
         """A watchpoint. ValueError: there are too many."""
         if None not in self.watches:
             raise ValueError(f"no more than {MAX_WATCHES} watchpoints can be set")
+        if self.machine.engine.regions.expect_watchpoints():
+            self.machine.engine.translator.invalidate_all()     # so that hot code is compiled with them in mind
         place = self.watches.index(None)
         self.watches[place] = found
         record = self.table.watch(place)
@@ -206,6 +208,6 @@ class Probes:
             distinct = list(dict.fromkeys(site.tests))
             record = site.breakpoint.records[distinct.index(test)]
             slot = layout.ZERO if test is None else test.slot
-            source = PROBE_HOT if slot < layout.HOT_END else PROBE_FILE
+            source = PROBE_FILE if slot >= layout.HOT_END else PROBE_EQUAL if test and test.is_equality else PROBE_HOT
             emitter.op(f"probe.{site.where}.{source}", d=int(emitter.bits == 64), a=slot, imm=record.address)
 

@@ -23,6 +23,11 @@ class Comparison(NamedTuple):
     span: int = MASK64
     except_: bool = False
 
+    @property
+    def is_equality(self) -> bool:
+        """Whether it is `value == low`."""
+        return self.mask == MASK64 and not self.span and not self.except_
+
 
 class Record:
     """A record in native memory."""

@@ -44,8 +44,6 @@ PLAIN: dict[int, Plain] = {
     0x17B: Plain("IA32_MCG_CTL", ALL, needs="mca"),
     # Fast strings; no performance monitoring, branch trace store or precise events to report (bits 7, 11, 12).
     0x1A0: Plain("IA32_MISC_ENABLE", 0x1801, 0x44_00D5_0009, 0x1880, XD_DISABLE | LIMIT_CPUID),
-    0x1D9: Plain("IA32_DEBUGCTL", writable=0xDFC3, inert=0xDFC3),
-    0xDA0: Plain("IA32_XSS", writable=0, needs="xsaves"),       # no supervisor state component exists
     MTRR_DEF_TYPE: Plain("IA32_MTRR_DEF_TYPE", writable=0xCFF),
     0xC0010010: Plain("SYSCFG", writable=0xFFFF_FFFF),
     0xC0010015: Plain("HWCR", 1 << 24),

@@ -27,7 +27,8 @@ MMX_UD, SSE_UD, AVX_UD, AVX512_UD = EMULATE, EMULATE | NO_SSE, NO_AVX, NO_AVX512
 
 # Variants of the micro-op `probe`: which address it compares, and where the register is that it tests
 PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHERE = "linear", "virtual", "anywhere"
-PROBE_HOT, PROBE_FILE = "hot", "file"
+PROBE_ENTRY = "entry"           # of a region, which asks for all its instructions at once
+PROBE_HOT, PROBE_EQUAL, PROBE_FILE = "hot", "equal", "file"
 
 # Operand word D of a masked memory micro-op, above the offset in the FPU file: the opmask register, log2 of the bytes
 # of an element, and whether the address must be aligned.

@@ -24,7 +24,7 @@ def worker(monkeypatch):
         return plan
 
     monkeypatch.setattr(regions, "compile_region", compile_region)
-    worker = regions.Worker(None, queue.SimpleQueue(), queue.SimpleQueue(), None)
+    worker = regions.Worker(None, queue.SimpleQueue(), queue.SimpleQueue())
     worker.start()
     yield worker, begun, go
     go.set()

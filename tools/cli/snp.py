@@ -37,7 +37,8 @@ def parser() -> Parser:
     p.add_argument("--cpu", default="max", metavar="MODEL", help="the vCPUs' model (default: max)")
     p.add_argument("--signature", type=_number, metavar="N",
                    help="EAX of their CPUID function 1 instead, such as 0x800f12")
-    p.add_argument("--features", type=_number, default=1, metavar="N", help="SEV_FEATURES, likewise (default: 1, SNP)")
+    p.add_argument("--features", type=_number, default=1, metavar="N",
+                   help="SEV_FEATURES, likewise (default: 1, SNP alone, as strata run has it)")
     p.add_argument("--pages", action="store_true", help="list the pages, each with the digest after it")
     p.add_argument("--json", action="store_true", help="print JSON instead")
     return p
@@ -67,7 +68,7 @@ def _launch(args: argparse.Namespace) -> Any:
     from emu.load.image import load_bytes
     from emu.load.model import Request
     from emu.load.sniff import sniff
-    from emu.planes.snp.launch import C_BIT
+    from emu.planes.snp.options import C_BIT
     from emu.planes.snp.plan import plan
     data = read_file(args.file)
     kind = sniff(args.file, data) or "bios"

@@ -15,10 +15,15 @@ from emu.load.vmsa_state import vmsa_page
 from emu.planes.snp import linux_boot
 from emu.planes.snp.launch import KVM_VMSA_GPA, PAGE, Launch, LaunchPage, PageType
 
-_SYMBOLS = {"snp_secrets_page": PageType.SECRETS, "snp_cpuid_page": PageType.CPUID,
-            "snp_memory_map": PageType.UNMEASURED}
+SYMBOLS = {"snp_secrets_page": PageType.SECRETS, "snp_cpuid_page": PageType.CPUID,
+           "snp_memory_map": PageType.UNMEASURED}
 _CR0_PG, _EFER_LME, _PRESENT, _LARGE = 1 << 31, 1 << 8, 1, 1 << 7
 _ADDRESS = 0xF_FFFF_FFFF_F000
+
+
+def knows_snp(image: Image) -> bool:
+    """Whether the image accepts its memory itself. Others find all of RAM accepted, as after a firmware."""
+    return image.launch is not None or bool(image.roms) or any(symbol.name in SYMBOLS for symbol in image.symbols)
 
 
 def plan(image: Image, *, memory: int, vcpus: int, signature: int, features: int, c_bit: int) -> Launch:
@@ -34,7 +39,7 @@ def plan(image: Image, *, memory: int, vcpus: int, signature: int, features: int
 
 def _direct(image: Image, memory: int, features: int, c_bit: int) -> Launch:
     contents = _pages(image)
-    special = {symbol.address: _SYMBOLS[symbol.name] for symbol in image.symbols if symbol.name in _SYMBOLS}
+    special = {symbol.address: SYMBOLS[symbol.name] for symbol in image.symbols if symbol.name in SYMBOLS}
     for gpa in special:
         if gpa % PAGE or gpa not in contents:
             raise ImageError(image.path, "snp page", f"{gpa:#x} is not the beginning of a page of the image")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -110,6 +112,14 @@ class Panel(Widget, can_focus=True):
     def action_edge(self, which: int) -> None:
         """The start or the end."""
         self.scroll_lines(which * len(self.shown))
+
+
+def strip(cells: Iterable[tuple[str, str]]) -> Text:
+    """A line of many cells, each text and style; neighbours of one style become one piece."""
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for style, group in groupby(cells, key=lambda cell: cell[1]):
+        text.append("".join(cell[0] for cell in group), style)
+    return text
 
 
 def row(*parts: tuple[Any, str] | str) -> Text:

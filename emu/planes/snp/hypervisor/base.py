@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from emu.planes.snp.guest import SnpGuest
     from emu.vcpu import VCpu
 
+RESET_HOLD, INIT_HOLD = "reset hold", "create on INIT"         # Channel.holds
+
 
 class Channel:
     """One VMPL of a vCPU as the hypervisor sees it. `ghcb`: the GHCB it registered, 0: none; `doorbell`: its #HV
