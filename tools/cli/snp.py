@@ -41,8 +41,8 @@ def parser() -> Parser:
     p.add_argument("--cpu", default="max", metavar="MODEL", help="the vCPUs' model (default: max)")
     p.add_argument("--signature", type=_number, metavar="N",
                    help="EAX of their CPUID function 1 instead, such as 0x800f12")
-    p.add_argument("--features", type=_number, default=0x21, metavar="N",
-                   help="SEV_FEATURES, likewise (default: 0x21, SNP and DebugSwap, as strata run has it)")
+    p.add_argument("--features", type=_number, default=1, metavar="N",
+                   help="SEV_FEATURES, likewise (default: 1, SNP alone, as strata run has it)")
     p.add_argument("--pages", action="store_true", help="list the pages, each with the digest after it")
     p.add_argument("--no-run", action="store_true", help="for attacks: do not run the tests that show them")
     p.add_argument("--table", metavar="F", help="for attacks: write the table into the page F, docs/snp.md")
