@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 # Fields that the guest's past determines; the others are addresses, caches and what sampling for hot code has seen.
 REGISTERS = ("gpr", "rip", "cr0", "cr2", "cr3", "cr4", "cr8", "xcr0", "dr", "dr6", "dr7", "cpl", "efer", "star",
              "lstar", "cstar", "sfmask", "kernel_gs_base", "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat",
-             "tsc_aux", "tsc_offset", "pkrs", "segments", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit",
-             "activity", "interrupt", "nmi", "nmi_blocked", "shadow")
+             "tsc_aux", "tsc_offset", "pkrs", "ssp", "u_cet", "s_cet", "pl0_ssp", "pl3_ssp", "isst", "xss", "segments",
+             "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit", "activity", "interrupt", "nmi",
+             "nmi_blocked", "shadow", "smi", "smm", "smbase", "debugctl", "last_branch", "last_exception")
 
 
 def registers_digest(machine: Machine) -> str:

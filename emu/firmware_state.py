@@ -9,7 +9,10 @@ from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
 from emu.dev.pit import PIT_BASE
 from emu.irq.pic import ELCR_MASTER, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA
+from emu.isa.msr import Msrs
+from emu.isa.msr_table import MTRR_DEF_TYPE, MTRR_FIXED, MTRR_VARIABLE, PHYSICAL
 from emu.load.model import Image, Segment
+from emu.load.ram import DEVICE_HOLE, FOUR_GIB
 from emu.mem.ram import PhysicalMemory
 from emu.pc import IRQ_SCI, PC
 
@@ -22,6 +25,8 @@ VECTORS_SIZE = 0x400
 STUBS = 0xFFF40                 # PUSH AX; MOV AL, 20h; OUT A0h, AL; OUT 20h, AL; POP AX; IRET, entered in three places
 STUB_CODE = bytes.fromhex("50 b0 20 e6 a0 e6 20 58 cf  50 b0 20 e6 20 58 cf")
 END_BOTH, END_MASTER, RETURN = STUBS, STUBS + 9, STUBS + 15
+UNCACHEABLE, WRITE_PROTECTED, WRITE_BACK = 0, 5, 6              # memory types (SDM Vol. 3A table 11-2)
+FIX_16K_A0000, MTRR_VALID, MTRR_ENABLED = 0x259, 1 << 11, 0b11 << 10
 FIRST_BAR = 0xFE000000          # in the range that the DSDT says the host bridge passes on
 ISA_BRIDGE, POWER_MANAGEMENT = (1, 0), (1, 3)           # PCI device and function
 
@@ -38,6 +43,19 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, image: Image, report: Ca
         report("no ACPI tables: the image has a segment where they would be")
     elif memory.backed(piece.gpa, piece.size):
         memory.write(piece.gpa, piece.data)
+
+
+def set_up_memory_types(kind: str, msrs: Msrs) -> None:
+    """Leave the MTRRs as POST does: memory is write-back, the holes below 1 MiB and 4 GiB uncacheable, firmware's
+    shadow write-protected (SDM Vol. 3A 11.11). Kernels take MTRRs that are off for a reason not to use the PAT."""
+    if kind not in KINDS:
+        return
+    for index in MTRR_FIXED:
+        memory_type = WRITE_BACK if index < FIX_16K_A0000 else WRITE_PROTECTED if index > FIX_16K_A0000 else UNCACHEABLE
+        msrs.write(index, int.from_bytes(bytes((memory_type,)) * 8))
+    msrs.write(MTRR_VARIABLE, DEVICE_HOLE | UNCACHEABLE)
+    msrs.write(MTRR_VARIABLE + 1, MTRR_VALID | -(FOUR_GIB - DEVICE_HOLE) & PHYSICAL)
+    msrs.write(MTRR_DEF_TYPE, MTRR_ENABLED | WRITE_BACK)
 
 
 def set_up_chipset(pc: PC) -> None:

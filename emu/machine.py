@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emu import boot, firmware_state, stop
+from emu import boot, stop
 from emu.clock import Clock
 from emu.dev.virtio.disk import Disk
 from emu.engine import Engine
@@ -24,6 +24,8 @@ from emu.plane import Plane
 from emu.planes.apic import ActiveApicMsrs
 from emu.planes.journal import joined
 from emu.scheduling import Scheduling
+from emu.smm import SystemManagement
+from emu.starting import Start
 from emu.stop import Stop
 from emu.vcpu import VCpu
 from emu.waiting import RUNNING, WAIT_FOR_SIPI
@@ -53,9 +55,10 @@ class Machine(Scheduling):
     instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
     files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
     name from `emu.paravirt.AVAILABLE`. hypervisor: for planes "snp", a class in place of
-    emu.planes.snp.hypervisor.Hypervisor; snp: an emu.planes.snp.options.Options in place of a policy's. The callbacks
-    receive the guest's serial bytes, its debug-port bytes, one-line reports about what is not implemented, and what is
-    being compiled. ValueError names an argument that is out of range.
+    emu.planes.snp.hypervisor.Hypervisor, or the name of a file that defines one; snp: an
+    emu.planes.snp.options.Options in place of a policy's. The callbacks receive the guest's serial bytes, its
+    debug-port bytes, one-line reports about what is not implemented, and what is being compiled. ValueError names an
+    argument that is out of range.
     """
 
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
@@ -84,11 +87,13 @@ class Machine(Scheduling):
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []
+        self.smm = SystemManagement(self)
         self.pc = PC(memory, PcHooks(
             report=self.report, request_exit=self._guest_exit, request_reset=self._guest_reset,
             power_off=lambda: self.stop(stop.POWER_OFF, "the guest switched the machine off"),
             serial=self._once(serial), debug=self._once(debug),
             interrupt=self._interrupt_changed, signal=self._signal, a20=self._a20, shadow=self._shadow_changed,
+            smram=self.smm.register_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
             disks=[Disk(path) for path in disks], virtio_console=virtio_console)
@@ -105,6 +110,8 @@ class Machine(Scheduling):
             raise ValueError(f"paravirt {paravirt!r}: planes {planes!r} come with an interface of their own")
         self.paravirt = KvmInterface(self) if paravirt == "kvm" else None
         self.image: Image | None = None
+        self._start: Start | None = None
+        self.restarts = False           # whether a reset starts the guest again, instead of ending the run
         self.symbols = SymbolTable(())
         self.seconds = 0.0
         self.stopping: Stop | None = None
@@ -156,21 +163,8 @@ class Machine(Scheduling):
         if image.launch is not None and self.options["planes"] != "snp":
             raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
-        self.map.load(image)
         self.symbols = SymbolTable(image.symbols + (above.symbols if above else ()))
-        for vcpu in self.vcpus:
-            boot.reset(vcpu.plane)
-            vcpu.plane.reset_fpu()
-            vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
-        if image.roms and self._shadow:
-            self._shadow_changed(self._shadow)
-        firmware_state.stand_in(self.pc, self.memory, self.vcpu_count, image, self.report)
-        boot.start(self.vcpus[0].plane, image.boot)
-        if self.plane_model is not None:
-            self.plane_model.loaded()
-        if above is not None and self.plane_model is not None:
-            self.map.load(above)
-            self.plane_model.launch(above)
+        self._start = Start(self, image, above)
         return image
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
@@ -203,6 +197,18 @@ class Machine(Scheduling):
             self.plane_model.reset()
         self.stop(stop.RESET, f"the guest asked for a reset through {source}")
 
+    def goes_on(self) -> bool:
+        """Where a reset is to start the guest again, that has been done."""
+        start = self._start
+        if self.stopping is None or self.stopping.reason != stop.RESET or not self.restarts or start is None:
+            return False
+        if not start.possible_again():
+            return False
+        self.report(f"{self.stopping.message}; starting again")
+        self.stopping = None
+        start.again()
+        return True
+
     def _interrupt_changed(self, index: int) -> None:
         if self.vcpus:
             self.vcpus[index].interrupt_changed(0)
@@ -232,12 +238,21 @@ class Machine(Scheduling):
             plane.set(layout.ACTIVITY, RUNNING)
             self.reschedule = True
         elif kind == "smi":
-            self.report("SMI: system management mode is not implemented; ignored")
+            if self.plane_model is None:
+                self.smm.request(self.vcpus[index])
+                self.reschedule = self.reschedule or index != self.turn
+            else:
+                self.report("SMI: with planes there is no system-management mode; ignored")
 
     def _a20(self, enabled: bool) -> None:
         for plane in self.all_planes():
             plane.set(layout.A20_MASK, (1 << 64) - 1 if enabled else ~(1 << 20))
             plane.flush()
+
+    def refresh_shadow(self) -> None:
+        """What reads and writes 0xC0000-0xFFFFF follows the host bridge again, after ROMs came."""
+        if self.image is not None and self.image.roms and self._shadow:
+            self._shadow_changed(self._shadow)
 
     def _shadow_changed(self, segments: list[Any]) -> None:
         self._shadow = segments

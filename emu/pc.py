@@ -210,14 +210,15 @@ class PC:
         self.dma = (DmaController(SLAVE_BASE, 1), DmaController(MASTER_BASE, 2))
         self.dma_pages = DmaPages()
         self.acpi_pm = AcpiPm(self.clock, self._line(IRQ_SCI), hooks.power_off, hooks.report)
-        self.apm = ApmControl(self.acpi_pm.enable_acpi, hooks.report)
+        self.apm = ApmControl(self.acpi_pm.enable_acpi, self._apm_smi, hooks.report)
         self.smbus = SmbusHost()
         self.pci = PciBus(lambda: hooks.request_reset("port 0xcf9"))
         self.pci.add(0, 0, HostBridge(hooks.shadow, hooks.smram))
         bridge = IsaBridge()
         self.pci.add(1, 0, bridge)
         self.pirqs = PirqRouter(bridge, lambda irq, level: self._line(irq)(level))
-        self.pci.add(1, 3, PowerManagement(self._pm_moved, self._smbus_moved))
+        self.power = PowerManagement(self._pm_moved, self._smbus_moved)
+        self.pci.add(1, 3, self.power)
         self.fwcfg = FwCfg(hooks.read_memory, hooks.write_memory, hooks.report)
 
     def _build_peripherals(self, vga_memory: bytearray | memoryview | None) -> None:
@@ -303,6 +304,12 @@ class PC:
     def _intr(self, level: bool) -> None:
         if self.lapics:
             self.lapics[0].set_lint(0, level)
+
+    def _apm_smi(self) -> bool:
+        """Port 0xB2 was written: an SMI of vCPU 0, if firmware wants one."""
+        if self.power.smi_enabled:
+            self.hooks.signal(0, "smi", 0)
+        return self.power.smi_enabled
 
     def may_raise_nmi(self) -> bool:
         """Whether some device's interrupt would arrive as an NMI, by the I/O APIC's table or LINT0."""

@@ -11,9 +11,11 @@ from jit import exits, fpu_layout, layout
 if TYPE_CHECKING:
     from emu.engine import Engine
 
+SMBASE_RESET = 0x30000
 PAT_RESET = 0x0007_0406_0007_0406       # SDM Vol. 3A 11.12.4
 STATUS_FLAGS = 0x8D5             # CF PF AF ZF SF OF: held apart, in the lazy form of jit/flags.py
 RFLAGS_FIXED = 2
+DEBUGCTL_BTF = 2
 RFLAGS_TF, DR6_HITS, DR6_BS, DB = 1 << 8, 0xF, 1 << 14, 1
 GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENT_NAMES = "es cs ss ds fs gs ldtr tr".split()
@@ -60,8 +62,11 @@ class Plane:
         self.set(layout.CR4_VALID, cpu.cr4_valid)
         self.set(layout.EFER_VALID, cpu.efer_valid)
         self.set(layout.XCR0_VALID, cpu.xcr0_valid)
+        self.set(layout.XSS_VALID, cpu.xss_valid)
+        self.set(layout.CET_VALID, cpu.cet_valid)
         self.set(layout.VENDOR, layout.VENDOR_AMD if cpu.amd else layout.VENDOR_INTEL)
         self.set(layout.XCR0, 1)
+        self.set(layout.SMBASE, SMBASE_RESET)
         self.set(layout.PAT, PAT_RESET)
         self.flush()
         self.update_mode()
@@ -135,7 +140,7 @@ class Plane:
         self.set(layout.RIP, self.get(layout.NEXT_RIP))
         self.set(layout.BUDGET, self.get(layout.BUDGET) - 1)
         self.set(layout.IDLE_FAULTS, 0)
-        if self.get(layout.RFL) & RFLAGS_TF:
+        if self.get(layout.RFL) & RFLAGS_TF and not self.get(layout.DEBUGCTL) & DEBUGCTL_BTF:
             self.set(layout.DR6, self.get(layout.DR6) & ~DR6_HITS | DR6_BS)
             self._pend(DB, exits.KIND_TRAP)
 

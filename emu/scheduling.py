@@ -55,6 +55,10 @@ class Scheduling:
         """End the run at the next opportunity."""
         raise NotImplementedError
 
+    def goes_on(self) -> bool:
+        """Whether the run does not end although there is a reason: it is dealt with then."""
+        raise NotImplementedError
+
     def run_plain(self, max_insns: int | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends, `max_insns` more instructions have retired, or `timeout` host seconds are over.
         What is due then has not happened yet (see `settled`)."""
@@ -64,7 +68,7 @@ class Scheduling:
         self.stopping = None
         size = SLICE if deadline is None else SLICE // 4
         try:
-            while self.stopping is None:
+            while self.stopping is None or self.goes_on():
                 if limit is not None and self.icount >= limit:
                     self.stop(reasons.MAX_INSNS, "out of instructions; --max-insns allows more")
                 elif deadline is not None and time.perf_counter() >= deadline:

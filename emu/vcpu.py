@@ -14,7 +14,9 @@ from emu.group import Group
 from emu.irq.lapic import TPR, LocalApic
 from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
+from emu.isa.debugctl import DebugControl
 from emu.isa.msr import Msrs
+from emu.isa.perfmon import PerformanceCounters
 from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.isa.wait_rules import WaitRules
@@ -47,9 +49,10 @@ class VCpu:
         self.lapic_msrs = [machine.pc.lapic_msrs[index]]
         self.icount, self._slice = 0, 0     # _slice: instructions of the time slice that runs
         self.cpuid = Cpuid(machine.cpu, index, machine.vcpu_count)
-        self.cpuid.os_view = lambda: (self.plane.get(layout.CR4), self.plane.get(layout.XCR0))
+        self.cpuid.os_view = lambda: (
+            self.plane.get(layout.CR4), self.plane.get(layout.XCR0), self.plane.get(layout.XSS))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
-        self.msrs.owners.append(TimeStampCounter(self))
+        self.msrs.owners += (TimeStampCounter(self), DebugControl(self), PerformanceCounters(self))
         self.wait_rules = WaitRules(self)
         self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
         self.waiting, self.observed = Waiting(self), Observed(self)
@@ -65,6 +68,8 @@ class VCpu:
             exits.FERR: self._coprocessor_error, exits.DENIED: self.denied, exits.TRAPPED: self._trapped,
             exits.NOTIFY: self._notify, exits.WAIT: self.waiting.wait, exits.WATCH: self.waiting.watch,
             exits.PAUSE: self.waiting.pause, exits.PROBE: self.observed.probe, exits.PROBED: self.observed.probed,
+            exits.SMI: lambda plane: machine.smm.enter(self, plane),
+            exits.RSM: lambda plane: machine.smm.resume(self, plane),
             exits.RDPMC: self._rdpmc, exits.PLANE_EVENT: self._plane_event, exits.SNP: self._snp,
             exits.VMGEXIT: self._vmgexit,
         }
@@ -114,6 +119,7 @@ class VCpu:
                 return 0
         plane = self.plane
         start = machine.clock.icount
+        machine.smm.show(bool(plane.get(layout.SMM)))
         self._slice = budget
         self.group.set(group_layout.SLICE_END, start + budget)
         plane.set(layout.BUDGET, budget)
@@ -178,13 +184,9 @@ class VCpu:
 
     def runs(self) -> bool:
         """Whether there is something to execute: the active plane is not halted, or a higher one preempts it."""
-        if self.group.get(group_layout.INTERFACE) == group_layout.INTERFACE_POLICY:
-            moves = self.engine.select(self.group.address) != self.group.active
-            return moves or self.plane.get(layout.ACTIVITY) == RUNNING
-        return self.plane.get(layout.ACTIVITY) == RUNNING or bool(self.group.get(group_layout.FORCED)) or any(
-            self.group.enabled(plane.number) and not plane.get(layout.SHADOW)
-            and (plane.get(layout.INTERRUPT) or plane.get(layout.NMI) and not plane.get(layout.NMI_BLOCKED))
-            for plane in self.planes[self.group.active + 1:])
+        if self.plane.get(layout.ACTIVITY) == RUNNING:
+            return True
+        return len(self.planes) > 1 and self.engine.select(self.group.address) != self.group.active
 
     def listens(self) -> bool:
         """Whether an interrupt could make it run. Higher planes take theirs whatever RFLAGS.IF is."""
@@ -285,10 +287,14 @@ class VCpu:
         model = self.machine.plane_model
         if model is not None and model.intercepts_shutdown(self, plane):
             return
-        plane.set(layout.ACTIVITY, SHUT_DOWN)
         vector = plane.get(layout.FAULT_VECTOR)
-        self.machine.stop(TRIPLE_FAULT, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
-                          "check the IDT and the stack that its handlers use", self)
+        self.end_in_shutdown(plane, f"triple fault (last exception: vector {vector}) at {self.where(plane)}; "
+                       "check the IDT and the stack that its handlers use")
+
+    def end_in_shutdown(self, plane: Plane, why: str) -> None:
+        """The processor does nothing any more, and the run ends."""
+        plane.set(layout.ACTIVITY, SHUT_DOWN)
+        self.machine.stop(TRIPLE_FAULT, why, self)
 
     def _cpuid(self, plane: Plane) -> None:
         leaf, subleaf = plane.get(RAX) & MASK32, plane.get(RCX) & MASK32
@@ -360,6 +366,9 @@ class VCpu:
 
     def _interrupt(self, plane: Plane) -> None:
         """Deliver the interrupt controller's vector (SDM Vol. 3A 6.9)."""
+        model = self.machine.plane_model
+        if model is not None and model.interrupt_window(self, plane):
+            return
         model = self.machine.plane_model
         if model is not None and model.injects(self, plane):
             return

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from emu.plane import Plane
     from emu.vcpu import VCpu
 
-# ACTIVITY. WAIT_FOR_UNLOCK and IDLE: TLFS. An interrupt ends MWAIT only if RFLAGS.IF lets it through, MWAIT_ANY always
-(RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE, MWAIT, MWAIT_ANY, UMWAIT, TPAUSE) = range(10)
+# ACTIVITY. WAIT_FOR_UNLOCK and IDLE: TLFS. UNINITIALIZED: KVM's, before the first INIT. An interrupt ends MWAIT only if
+# RFLAGS.IF lets it through, MWAIT_ANY always
+(RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE, MWAIT, MWAIT_ANY, UMWAIT, TPAUSE,
+ UNINITIALIZED) = range(11)
 FOR_INTERRUPT = frozenset((HALTED, MWAIT))              # that can be taken
 FOR_ANY_INTERRUPT = frozenset((IDLE, MWAIT_ANY, UMWAIT, TPAUSE))
 FOR_LINE = frozenset((MWAIT, MWAIT_ANY, UMWAIT))

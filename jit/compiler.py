@@ -24,7 +24,8 @@ MAX_OPS = 16384
 STOP, STALE = "stop", "stale"
 EXIT_OPS = {STOP: exits.STOPPED, STALE: exits.STALE}
 REGION_KINDS = (PLAIN, COND, JUMP)
-SLOW_PATHS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe", "strata_slow_loadv", "strata_slow_storev")
+SLOW_PATHS = ("strata_slow_load", "strata_slow_store", "strata_slow_probe", "strata_slow_track",
+              "strata_slow_loadv", "strata_slow_storev")
 PURE = "strata_pure_"                               # runtime functions that never see the plane's state
 PREFIX = "strata_"                                  # of the symbols of runtime functions
 INLINED = ("jump_cached", "fall_through")           # runtime functions that every wrapper inlines

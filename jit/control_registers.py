@@ -6,6 +6,7 @@ ARG[0]: register number; ARG[1]: value. CPL was checked.
 from numba import types
 
 from jit import exits
+from jit.cet import CR4_CET
 from jit.exits import OK
 from jit.fault import DB, debug_status, fault, general_protection, undefined_opcode
 from jit.guards import CR0_WRITE, CR4_WRITE, DR7_WRITE
@@ -51,6 +52,7 @@ from jit.paging import (
 )
 from jit.protection_keys import CR4_PKE, CR4_PKS
 from jit.second_stage import denied_status
+from jit.slow import CR3_LAM_U48, CR3_LAM_U57, CR4_LAM_SUP
 from jit.traps import trap, trap_control
 from jit.watch import CR4_DE, ENABLED, enabled
 
@@ -96,6 +98,8 @@ def write_cr0(st: State, value: int) -> int:
     value = (value & CR0_BITS) | CR0_ET
     if value & (CR0_PG | CR0_PE) == CR0_PG or value & (CR0_NW | CR0_CD) == CR0_NW:
         return general_protection(st, 0)
+    if cr4 & CR4_CET and value & CR0_WP == 0:
+        return general_protection(st, 0)
     if value & ~old & CR0_PG and efer & EFER_LME:
         tss16 = rd64(st, seg(TR, SEG_ATTR)) & 0x1D == 1
         if cr4 & CR4_PAE == 0 or rd64(st, seg(CS, SEG_ATTR)) & LONG or tss16:
@@ -126,7 +130,8 @@ def write_cr3(st: State, value: int) -> int:
     cr4 = rd64(st, CR4)
     if cr4 & CR4_PCIDE:
         value &= ~NO_FLUSH
-    if rd64(st, EFER) & EFER_LMA and value & ~(rd64(st, PHYS_MASK) | rd64(st, C_BIT)):
+    tags = CR3_LAM_U48 | CR3_LAM_U57 if rd64(st, CR4_VALID) & CR4_LAM_SUP else 0
+    if rd64(st, EFER) & EFER_LMA and value & ~(rd64(st, PHYS_MASK) | rd64(st, C_BIT) | tags):
         return general_protection(st, 0)
     if uses_pdptes(rd64(st, CR0), cr4, rd64(st, EFER)):
         status = load_pdptes(st, value)
@@ -143,6 +148,8 @@ def write_cr4(st: State, value: int) -> int:
     if value & ~rd64(st, CR4_VALID) or (efer & EFER_LMA and value & CR4_PAE == 0):
         return general_protection(st, 0)
     if (value ^ old) & CR4_LA57 and efer & EFER_LMA:
+        return general_protection(st, 0)
+    if value & CR4_CET and cr0 & CR0_WP == 0:
         return general_protection(st, 0)
     if value & ~old & CR4_PCIDE and (efer & EFER_LMA == 0 or rd64(st, CR3) & 0xFFF):
         return general_protection(st, 0)

@@ -5,9 +5,10 @@ that the first event found.
 """
 
 from jit import exits
+from jit.branch_trace import end_tracing
 from jit.enter import ENTER_ERROR, ENTER_RESUME, enter
 from jit.exits import FAULT, KIND_FAULT, KIND_INTERRUPT, KIND_NMI, OK
-from jit.fault import DB, DE, DF, PF, TS, VC, fault_with_code
+from jit.fault import CP, DB, DE, DF, PF, TS, VC, fault_with_code
 from jit.fault import GP as GENERAL
 from jit.layout import (
     ACTIVITY,
@@ -35,7 +36,7 @@ BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE = 0, 1, 2, 3
 @inline
 def fault_class(vector: int) -> int:
     """SDM Vol. 3A table 6-4; APM Vol. 2 15.35.5 for #VC."""
-    if vector == DE or TS <= vector <= GENERAL or vector == VC:
+    if vector == DE or TS <= vector <= GENERAL or vector == CP or vector == VC:
         return CONTRIBUTORY
     if vector == PF:
         return PAGE_FAULT
@@ -67,6 +68,7 @@ def deliver(st: State) -> int:
                 wr64(st, NMI_BLOCKED, 1)
             if vector == DB and kind != KIND_INTERRUPT:
                 wr64(st, DR7, rd64(st, DR7) & ~DR7_GD)
+                end_tracing(st)
             return OK
         wr64(st, FAULT_PENDING, 1)
         if status != FAULT:

@@ -6,6 +6,7 @@ the status is OK.
 
 from jit import run_slots
 from jit.access import slow_load
+from jit.cet import far_track
 from jit.descriptor import (
     BIG,
     CONFORMING,
@@ -73,6 +74,7 @@ from jit.layout import (
 from jit.mode import CR0_PE, refresh
 from jit.native import State, inline, rd64, shr, ult, wr64
 from jit.paging import EFER_LMA
+from jit.shadow_stack import choose_shadow_stack, enter_shadow, linear_ip
 from jit.slots import call_slot
 from jit.slow import SUPERVISOR, is_canonical
 
@@ -229,11 +231,20 @@ def enter_legacy(st: State) -> int:
     else:
         use_current_stack(st)
     count = return_words(st, count, rd64(st, ARG + 8))
+    lip = linear_ip(st)
     enter_privilege(st, new_level)
+    if virtual:
+        clear_flags(st, VM)
     status = push_words(st, count, size)
+    if status == OK:
+        stack, status = choose_shadow_stack(st, 0, level)
+        if status == OK:
+            status = enter_shadow(st, level, False, stack, rd64(st, seg(CS, SEG_SELECTOR)), lip)
     if status != OK:
+        wr64(st, RFL, rd64(st, RFL) | virtual)
         enter_privilege(st, level)
         return status
+    far_track(st, new_level)
     set_segment(st, CS, (selector & 0xFFFC) | new_level, code)
     if new_level < level:
         load_stack_segment(st)
@@ -303,7 +314,8 @@ def enter_long(st: State) -> int:
         return general_protection(st, rd64(st, FAULT_EXT))
     level = rd64(st, CPL)
     new_level = level if attr & CONFORMING else privilege(attr)
-    status = choose_long_stack(st, shr(gate, 32) & 7, level, new_level)
+    ist = shr(gate, 32) & 7
+    status = choose_long_stack(st, ist, level, new_level)
     if status != OK:
         return status
     wr64(st, STK_SP, rd64(st, STK_SP) & -16)
@@ -311,12 +323,18 @@ def enter_long(st: State) -> int:
     count = frame_word(st, count, rd64(st, RSP))
     count = return_words(st, count, rd64(st, ARG + 8))
     enter_privilege(st, new_level)
+    lip = linear_ip(st)
     wr64(st, MODE, MODE_64)
     status = push_words(st, count, 8)
+    if status == OK:
+        stack, status = choose_shadow_stack(st, ist, level)
+        if status == OK:
+            status = enter_shadow(st, level, True, stack, rd64(st, seg(CS, SEG_SELECTOR)), lip)
     if status != OK:
         wr64(st, CPL, level)
         refresh(st)
         return status
+    far_track(st, new_level)
     set_segment(st, CS, (selector & 0xFFFC) | new_level, code)
     if new_level < level:
         set_null(st, SS, new_level)

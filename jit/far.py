@@ -5,6 +5,7 @@ gates and TSSs are in jit/gate.py and jit/task.py.
 """
 
 from jit import run_slots
+from jit.cet import far_track
 from jit.descriptor import (
     BIG,
     CODE,
@@ -60,6 +61,7 @@ from jit.layout import (
 )
 from jit.mode import long_mode_active, protected, refresh
 from jit.native import State, inline, rd64, ult, wr64
+from jit.shadow_stack import NO_STACK, check_jump, enter_shadow, leave_shadow, linear_ip, target_ip
 from jit.slots import call_slot
 from jit.slow import is_canonical
 
@@ -76,6 +78,12 @@ def check_target(st: State, desc: int, offset: int) -> int:
     elif ult(limit_of(desc), offset):
         return general_protection(st, 0)
     return OK
+
+
+@inline
+def is_long(st: State, desc: int) -> bool:
+    """Whether a code segment is a 64-bit one."""
+    return long_mode_active(st) and attributes(desc) & LONG != 0
 
 
 @inline
@@ -143,8 +151,11 @@ def far_jump(st: State) -> int:
     if not is_code(attr):
         return selector_fault(st, GP, selector)
     status = check_direct(st, selector, offset)
+    if status == OK:
+        status = check_jump(st, is_long(st, rd64(st, DESC)))
     if status != OK:
         return status
+    far_track(st, rd64(st, CPL))
     set_segment(st, CS, (selector & 0xFFFC) | rd64(st, CPL), rd64(st, DESC))
     wr64(st, RIP, offset)
     refresh(st)
@@ -172,11 +183,15 @@ def far_call(st: State) -> int:
     wr64(st, FRAME + 8, rd64(st, RIP))
     use_current_stack(st)
     status = push_words(st, 2, rd64(st, ARG + 16))
+    if status == OK and protected(st):
+        level, old = rd64(st, CPL), rd64(st, seg(CS, SEG_SELECTOR))
+        status = enter_shadow(st, level, is_long(st, rd64(st, DESC)), NO_STACK, old, linear_ip(st))
     if status != OK:
         return status
     load_stack_pointer(st)
     if not protected(st):
         return enter_unprotected(st, selector, offset)
+    far_track(st, rd64(st, CPL))
     set_segment(st, CS, (selector & 0xFFFC) | rd64(st, CPL), rd64(st, DESC))
     wr64(st, RIP, offset)
     refresh(st)
@@ -269,7 +284,12 @@ def far_return(st: State) -> int:
     if status != OK:
         return status
     level, code = selector & 3, rd64(st, DESC)
+    to_long = is_long(st, code)
+    lip = target_ip(code, offset, to_long)
     if level == rd64(st, CPL):
+        status = leave_shadow(st, level, selector, lip, to_long, False)
+        if status != OK:
+            return status
         load_stack_pointer(st)
         set_segment(st, CS, selector, code)
         wr64(st, RIP, offset)
@@ -278,8 +298,9 @@ def far_return(st: State) -> int:
     status = pop_words(st, 2, 2, size)
     if status != OK:
         return status
-    to_long = long_mode_active(st) and attributes(code) & LONG != 0
     status = choose_return_stack(st, rd64(st, FRAME + 24) & 0xFFFF, rd64(st, FRAME + 16), level, to_long)
+    if status == OK:
+        status = leave_shadow(st, level, selector, lip, to_long, False)
     if status != OK:
         return status
     wr64(st, STK_SP, moved(st, rd64(st, STK_SP), release))

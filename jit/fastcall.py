@@ -3,6 +3,7 @@
 ARG[0]: 0 for SYSCALL and SYSRET, 1 for SYSENTER and SYSEXIT; ARG[2]: operand size in bytes of a return.
 """
 
+from jit.cet import far_track
 from jit.eflags import get_flags, put_flags
 from jit.exits import OK
 from jit.fault import DB, DR6_BS, debug_status, general_protection, pend_trap, undefined_opcode
@@ -38,6 +39,7 @@ from jit.layout import (
 )
 from jit.mode import CR0_PE, long_mode_active, refresh
 from jit.native import State, inline, rd64, shr, wr64
+from jit.shadow_stack import enter_user_stack, leave_user
 from jit.slow import is_canonical
 
 EFER_SCE = 1
@@ -63,6 +65,8 @@ def enter_kernel(st: State, selector: int, code: int) -> None:
     set_flat(st, CS, selector & 0xFFFC, code)
     set_flat(st, SS, (selector & 0xFFFC) + 8, DATA)
     wr64(st, CPL, 0)
+    leave_user(st)
+    far_track(st, 0)
     if rd64(st, RFL) & TF == 0:
         wr64(st, NO_TRAP, 1)            # TF counts as it is after SYSCALL, so that FMASK can mask the trap
     refresh(st)
@@ -74,6 +78,7 @@ def enter_user(st: State, code: int, stack: int, attr: int) -> None:
     set_flat(st, CS, code | 3, attr | DPL3)
     set_flat(st, SS, stack | 3, DATA | DPL3)
     wr64(st, CPL, 3)
+    enter_user_stack(st)
     refresh(st)
 
 

@@ -4,8 +4,8 @@ from jit.exits import FAULT, KIND_TRAP
 from jit.layout import DR6, FAULT_ERROR, FAULT_EXT, FAULT_HAS_ERROR, FAULT_KIND, FAULT_PENDING, FAULT_VECTOR
 from jit.native import State, inline, rd64, wr64
 
-DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM, HV, VC = (
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19, 28, 29)
+DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM, CP, HV, VC = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21, 28, 29)
 
 DR6_HITS, DR6_BS = 0xF, 1 << 14         # SDM Vol. 3B 17.2.3
 

@@ -4,6 +4,7 @@ ARG[0] is the gate's selector, whose descriptor is in DESC; ARG[3] is 1 for CALL
 """
 
 from jit import run_slots
+from jit.cet import far_track
 from jit.descriptor import (
     BIG,
     CALL16,
@@ -54,6 +55,7 @@ from jit.layout import (
 )
 from jit.mode import long_mode_active, refresh
 from jit.native import State, inline, rd64, shr, wr64
+from jit.shadow_stack import choose_shadow_stack, enter_shadow, linear_ip
 from jit.slots import call_slot
 
 
@@ -130,11 +132,16 @@ def gather_frame(st: State, gate: int, size: int, inner: int, level: int) -> tup
 @inline
 def push_call(st: State, count: int, size: int, level: int) -> int:
     """Push the frame with the rights of the new level; on failure everything is as before."""
-    old = rd64(st, CPL)
+    old, lip = rd64(st, CPL), linear_ip(st)
     enter_privilege(st, level)
     if long_mode_active(st):
         wr64(st, MODE, MODE_64)
     status = push_words(st, count, size)
+    if status == OK:
+        stack, status = choose_shadow_stack(st, 0, old)
+        if status == OK:
+            selector = rd64(st, seg(CS, SEG_SELECTOR))
+            status = enter_shadow(st, old, long_mode_active(st), stack, selector, lip)
     if status != OK:
         wr64(st, CPL, old)
         refresh(st)
@@ -188,6 +195,7 @@ def gate_call(st: State) -> int:
             else:
                 load_stack_segment(st)
         load_stack_pointer(st)
+    far_track(st, new_level)
     set_segment(st, CS, (target & 0xFFFC) | new_level, code)
     wr64(st, RIP, offset)
     refresh(st)

@@ -8,7 +8,6 @@ is flushed. Switches happen between instructions only.
 from numba import types
 
 from jit import exits, plane_call, run_slots, vsm_call
-from jit.exits import OK
 from jit.flags import IF
 from jit.group_layout import (
     ACTIVE,
@@ -23,9 +22,10 @@ from jit.group_layout import (
     NOTIFY,
     SNP,
 )
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, NMI, NMI_BLOCKED, PROBES, RESUME, RFL, SHADOW
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, PROBES, RESUME, RFL
 from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
 from jit.probe import SWITCH_BIT, SWITCHES, hit
+from jit.selector import above, rank
 from jit.slots import call_slot
 from jit.switch import DONE, REFUSED, refuse
 
@@ -34,33 +34,12 @@ _run = types.ExternalFunction("strata_run", types.int64(types.voidptr))
 
 
 @inline
-def event_waits(st: State) -> bool:
-    """Whether a plane that does not run has an event for which it preempts lower ones (TLFS, Virtual Secure Mode,
-    "VTL interrupts"): an interrupt that its APIC's priorities let through, or an NMI, whatever its RFLAGS.IF."""
-    if rd64(st, SHADOW) != 0:
-        return False
-    return rd64(st, INTERRUPT) != 0 or (rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0)
-
-
-@inline
-def preempting(group: State, active: int) -> int:
-    """The highest enabled plane above the active one for which an event waits, or -1."""
-    plane = rd64(group, COUNT) - 1
-    enabled = rd64(group, ENABLED)
-    while plane > active:
-        if shr(enabled, plane) & 1 and event_waits(state_at(rd64(group, FILES + (plane << 3)))):
-            return plane
-        plane -= 1
-    return -1
-
-
-@inline
 def lower_waits(group: State, active: int) -> bool:
     """Whether a plane below the active one would take an interrupt at once if it ran (TLFS, Virtual Secure Mode,
     "Virtual interrupt notification assist")."""
-    enabled = rd64(group, ENABLED)
-    for plane in range(active):
-        if shr(enabled, plane) & 1:
+    lower = rd64(group, ENABLED) & ~above(group, active) & ~(1 << active)
+    for plane in range(rd64(group, COUNT)):
+        if shr(lower, plane) & 1:
             st = state_at(rd64(group, FILES + (plane << 3)))
             if rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0:
                 return True
@@ -70,7 +49,9 @@ def lower_waits(group: State, active: int) -> bool:
 @inline
 def notifies(group: State, active: int, before: int) -> bool:
     """Whether a plane above `before` was entered that is to be told of interrupts for lower ones."""
-    return active > before and shr(rd64(group, NOTIFY), active) & 1 != 0 and lower_waits(group, active)
+    if shr(rd64(group, NOTIFY), active) & 1 == 0 or rank(group, active) >= rank(group, before):
+        return False
+    return lower_waits(group, active)
 
 
 @inline
@@ -117,8 +98,17 @@ def follow_policy(group: State, st: State, active: int, chosen: int) -> int:
         return DONE if status == exits.EVENT else status
     if chosen < 0 or rd64(group, SNP) != 0:
         return exits.PLANE_EVENT
-    plane_call.enter(group, st, active, chosen)
-    return DONE
+    if rd64(group, INTERFACE) == INTERFACE_POLICY:
+        status = plane_call.enter(group, st, active, chosen)
+    elif rd64(group, FORCED) != 0:
+        status = vsm_call.enter_forced(group, st, active, chosen)
+    else:
+        status = vsm_call.preempt(group, st, active, chosen)
+    if status == DONE:
+        note_switch(group)
+        if notifies(group, chosen, active):
+            return exits.NOTIFY
+    return status
 
 
 def run_group(group: State) -> int:
@@ -129,33 +119,14 @@ def run_group(group: State) -> int:
     while True:
         active = rd64(group, ACTIVE)
         st = state_at(rd64(group, FILES + (active << 3)))
-        if rd64(group, INTERFACE) == INTERFACE_POLICY:
+        interface = rd64(group, INTERFACE)
+        if interface == INTERFACE_POLICY or interface == INTERFACE_VSM:
             chosen = _select(group)
-            if chosen != active:
+            if chosen != active or rd64(group, FORCED) != 0:
                 status = follow_policy(group, st, active, chosen)
                 if status != DONE:
                     return status
                 continue
-        forced = rd64(group, FORCED) - 1
-        above = forced
-        if forced < 0 and rd64(group, INTERFACE) != INTERFACE_POLICY:
-            above = preempting(group, active)
-        if above >= 0:
-            if rd64(st, RESUME) == 0:
-                if forced >= 0:
-                    status = vsm_call.enter_forced(group, st, active, above)
-                else:
-                    status = vsm_call.preempt(group, st, active, above)
-                if status != OK:
-                    return status
-                note_switch(group)
-                if notifies(group, above, active):
-                    return exits.NOTIFY
-                continue
-            status = finish_instruction(st)
-            if status != exits.EVENT:
-                return status
-            continue
         if rd64(st, ACTIVITY) != 0:
             return exits.EVENT
         status = _run(st)

@@ -7,6 +7,7 @@ set of planes is a bitmap by that number.
 from collections.abc import Sequence
 
 MAX_PLANES = 16
+ALL_PLANES = (1 << MAX_PLANES) - 1
 MAX_SHARED = 32         # pieces of the register file that a policy's planes share
 _end = 0
 
@@ -34,7 +35,7 @@ FORCED_RIP = _words()           # RIP of the instruction that caused it, where t
 NOTIFY = _words()               # set of planes that want to know, when entered, of interrupts waiting for lower ones
 NOTIFY_RESET = _words()         # VSM: those of them whose notification is forgotten when they return
 LOCKING = _words()              # VSM: set of planes whose return Python prepares, because they hold TLB locks
-# --- which plane runs, where INTERFACE is INTERFACE_POLICY (jit/selector.py) ------------------------------------------
+# --- which plane runs, where INTERFACE is INTERFACE_POLICY or INTERFACE_VSM (jit/selector.py) ------------------------
 MODE = _words()                 # MODE_*
 RANK = _words(MAX_PLANES)       # privilege of each plane: smaller is more privileged
 MPP = _words()                  # 1 + the most privileged plane, where the policy has such a marker; 0: none
@@ -51,6 +52,12 @@ PENDING = _words()              # ... and those of them that had some (KVM: pend
 NOTICES = _words()              # MODE_MPP: set of planes of whose events the most privileged one has not asked yet
 NOTICED = _words()              # ... and of those that it has been entered for
 CAUSE = _words()                # why the next switch happens
+SCRIPT_CHOOSE = _words()        # MODE_SCRIPT: addresses of the two functions (jit/script.py) ...
+SCRIPT_REQUEST = _words()
+SCRIPT_FAULT = _words()         # ... SCRIPT_FAULT_*: what was wrong with an answer ...
+SCRIPT_ANSWER = _words()        # ... and which it was
+SCRIPT_ICOUNT = _words()        # instruction count at the last switch, and switches since then
+SCRIPT_IDLE = _words()
 # --- SEV-SNP (jit/vmgexit.py) ----------------------------------------------------------------------------------------
 SNP = _words()                  # 1: planes are VMPLs, whose registers are in VMSAs; entering one by policy is Python's
 SNP_DIRECT = _words()           # 1: compiled code serves requests to run another VMPL that need no hypervisor's thought
@@ -63,9 +70,11 @@ GROUP_BYTES = (_end + 63) // 64 * 64
 
 INTERFACE_NONE, INTERFACE_VSM, INTERFACE_OTHER, INTERFACE_POLICY = 0, 1, 2, 3     # OTHER: whatever Python says
 RETURN_ACTIONS = 0x170          # VSM: offset in a VP assist page of its list of return actions; 0 there if it is empty
-MODE_USER, MODE_RUNNABLE, MODE_EVENT, MODE_MPP = 0, 1, 2, 3
+MODE_USER, MODE_RUNNABLE, MODE_EVENT, MODE_MPP, MODE_SCRIPT = 0, 1, 2, 3, 4
 FILTER_INJECTABLE, FILTER_PRIORITY, FILTER_ANY = 0, 1, 2     # that can be taken; that TPR and PPR let through; in IRR
 RETURN_LAST, RETURN_NEXT_LOWER, RETURN_EXPLICIT = 0, 1, 2
+SCRIPT_FAULT_CHOOSE, SCRIPT_FAULT_REQUEST, SCRIPT_FAULT_STALLED = 1, 2, 3
+SCRIPT_IDLE_LIMIT = 4 * MAX_PLANES
 PLANE_CALL, PLANE_RETURN, RUN_PLANE, PLANE_NOTICES = 0x11, 0x12, 0x80000018, 0x80005001     # RAX of a hypercall
 
 # --- a switch record -------------------------------------------------------------------------------------------------

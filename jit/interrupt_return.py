@@ -3,7 +3,10 @@
 ARG[2]: operand size in bytes.
 """
 
+from numba import types
+
 from jit import run_slots
+from jit.cet import ENDBR_EN, SH_STK_EN, enabled
 from jit.descriptor import LONG, attributes, set_segment, set_virtual
 from jit.eflags import LOW_WORD, io_privilege, loadable_flags, put_flags
 from jit.exits import OK
@@ -11,6 +14,7 @@ from jit.far import (
     check_return_code,
     choose_return_stack,
     enter_unprotected,
+    is_long,
     return_outer,
 )
 from jit.fault import general_protection
@@ -20,6 +24,7 @@ from jit.layout import (
     ARG,
     CPL,
     CR0,
+    CR4,
     CS,
     DESC,
     DS,
@@ -36,9 +41,12 @@ from jit.layout import (
 )
 from jit.mode import CR0_PE, long_mode_active, refresh
 from jit.native import State, inline, rd64, ult, wr64
+from jit.shadow_stack import leave_shadow, target_ip
 from jit.slots import call_slot
+from jit.virtual_interrupts import CR4_VME
 
 LOW = 0xFFFFFFFF
+_virtual_return = types.ExternalFunction("strata_virtual_return", types.int64(types.voidptr))
 
 
 @inline
@@ -52,6 +60,8 @@ def iret_unprotected(st: State, size: int) -> int:
     """Real mode, and virtual-8086 mode without VME."""
     virtual = rd64(st, RFL) & VM != 0
     if virtual and io_privilege(st) < 3:
+        if size == 2 and rd64(st, CR4) & CR4_VME:
+            return _virtual_return(st)
         return general_protection(st, 0)
     use_current_stack(st)
     status = pop_words(st, 0, 3, size)
@@ -90,17 +100,23 @@ def iret(st: State) -> int:
         return status
     level, code = selector & 3, rd64(st, DESC)
     mask = sized(loadable_flags(st), size)
+    to_long = is_long(st, code)
+    lip = target_ip(code, offset, to_long)
     if level != rd64(st, CPL):
         status = pop_words(st, 3, 2, size)
         if status != OK:
             return status
-        to_long = long_mode_active(st) and attributes(code) & LONG != 0
         status = choose_return_stack(st, rd64(st, FRAME + 32) & 0xFFFF, rd64(st, FRAME + 24), level, to_long)
+        if status == OK:
+            status = leave_shadow(st, level, selector, lip, to_long, True)
         if status != OK:
             return status
         put_flags(st, flags, mask)
         return_outer(st, code, selector, offset, level)
     else:
+        status = leave_shadow(st, level, selector, lip, to_long, True)
+        if status != OK:
+            return status
         load_stack_pointer(st)
         put_flags(st, flags, mask)
         set_segment(st, CS, selector, code)
@@ -126,6 +142,8 @@ def iret_long(st: State) -> int:
     level, code = selector & 3, rd64(st, DESC)
     to_long = attributes(code) & LONG != 0
     status = choose_return_stack(st, rd64(st, FRAME + 32) & 0xFFFF, rd64(st, FRAME + 24), level, to_long)
+    if status == OK:
+        status = leave_shadow(st, level, selector, target_ip(code, offset, to_long), to_long, True)
     if status != OK:
         return status
     put_flags(st, flags, sized(loadable_flags(st), size))
@@ -147,8 +165,11 @@ def iret_vm86(st: State) -> int:
     status = pop_words(st, 3, 6, 4)
     if status != OK:
         return status
-    if ult(0xFFFF, rd64(st, FRAME)):
+    if ult(0xFFFF, rd64(st, FRAME)) or enabled(st, 3, SH_STK_EN | ENDBR_EN):
         return general_protection(st, 0)
+    status = leave_shadow(st, 3, 0, 0, False, True)
+    if status != OK:
+        return status
     put_flags(st, rd64(st, FRAME + 16), loadable_flags(st) | VM)
     wr64(st, RSP, rd64(st, FRAME + 24))
     set_virtual(st, CS, rd64(st, FRAME + 8) & 0xFFFF)

@@ -41,12 +41,16 @@ PAGE_RIP = _at("page_rip")          # RIP of byte 0 of the code page being execu
 RIP = _at("rip")                    # valid at exits and after a dynamic jump
 CS_BASE = _at("code_base")          # CS.base, but 0 in 64-bit mode: what turns RIP into a linear address
 SLOW_VALUE = _at("slow_value")      # what a slow load read
+SSP = _at("ssp")                    # shadow-stack pointer
 SELF = _at("self")                  # address of this block (a compiled region works on a copy)
 TLB = _at("tlb")                    # address of the TLB set in force (by CPL and SMAP)
 JUMPS = _at("jumps")                # address of the jump cache in force
+SHADOW_TLB = _at("shadow_tlb")      # address of the TLB set of shadow-stack accesses at this CPL
 FPU = _at("fpu")                    # address of the FPU file (jit/fpu_layout.py)
 VECTOR_GATE = _at("vector_gate")    # why x87, SSE or AVX instructions fault now: bits of jit/vector_gate.py
 HOT_END = _end                      # a region copies [0, HOT_END) in and out
+PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
+PMAP_PAGES = _at("pmap_pages")
 
 # --- segments: selector, base, limit, attributes (descriptor bytes 5 and 6: P DPL S type | G D L AVL in bits 15-12) --
 SEG_BYTES, SEG_SELECTOR, SEG_BASE, SEG_LIMIT, SEG_ATTR = 32, 0, 8, 16, 24
@@ -82,6 +86,15 @@ PAT = _at("pat")
 TSC_AUX = _at("tsc_aux")
 TSC_OFFSET = _at("tsc_offset")
 APIC_BASE = _at("apic_base")
+XSS = _at("xss")
+U_CET = _at("u_cet")                # the words of CET's XSAVE components follow each other (jit/xsave_layout.py):
+PL3_SSP = _at("pl3_ssp")            # user state ...
+PL0_SSP = _at("pl0_ssp", 8, 3)      # ... and supervisor state, PL0_SSP to PL2_SSP
+S_CET = _at("s_cet")
+ISST = _at("isst")                  # IA32_INTERRUPT_SSP_TABLE_ADDR
+DEBUGCTL = _at("debugctl")
+LAST_BRANCH = _at("last_branch", 8, 2)          # LastBranchFromIP, LastBranchToIP ...
+LAST_EXCEPTION = _at("last_exception", 8, 2)    # ... and LastIntFromIP, LastIntToIP
 PKRS = _at("pkrs")                  # IA32_PKRS: rights of supervisor pages by protection key
 PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
 
@@ -94,6 +107,8 @@ PHYS_MASK = _at("phys_mask")        # physical address bits that exist
 CR4_VALID = _at("cr4_valid")        # CR4 bits that the CPU model has
 EFER_VALID = _at("efer_valid")      # EFER bits that software may set
 XCR0_VALID = _at("xcr0_valid")      # XCR0 bits that software may set
+XSS_VALID = _at("xss_valid")        # IA32_XSS bits likewise; -1: there is none
+CET_VALID = _at("cet_valid")        # bits of IA32_U_CET and IA32_S_CET below the bitmap's address, likewise
 VENDOR = _at("vendor")              # VENDOR_INTEL or VENDOR_AMD, where their manuals differ
 A20_MASK = _at("a20_mask")
 
@@ -144,6 +159,9 @@ ACTIVITY = _at("activity")          # a name of emu/waiting.py; 0: running
 INTERRUPT = _at("interrupt")        # 1: the interrupt controller asserts INTR; UNMASKABLE: an event whatever RFLAGS.IF
 NMI = _at("nmi")                    # 1: NMI latched
 NMI_BLOCKED = _at("nmi_blocked")    # until IRET (SDM 3A 6.7.1)
+SMI = _at("smi")                    # 1: SMI pending (emu/smm.py) ...
+SMM = _at("smm")                    # ... 1: in system-management mode, where SMIs wait
+SMBASE = _at("smbase")
 SHADOW = _at("shadow")              # STI (1) or MOV SS (2) blocks events for one instruction (SDM 3A 6.8.3)
 NO_TRAP = _at("no_trap")            # 1: the instruction that just ended is not followed by a single-step trap
 BUDGET = _at("budget")              # instructions left in this slice
@@ -177,14 +195,13 @@ TRAPS = _at("traps")                # set of intercepted register accesses (jit/
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
+NPIEP = _at("npiep")                # Hyper-V: NPIEP_* of instructions that are #GP above CPL 0
 
 # --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
 KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
 KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
-PMAP = _at("pmap")                  # address of the physical map: one word a page, see jit/pmap.py
-PMAP_PAGES = _at("pmap_pages")
 MONITORS = _at("monitors")          # address of the table of monitored lines, see jit/monitor.py
 CODE = _at("code")                  # address of the code directory: one word a page, see jit/uops.py
 CODE_MAP = _at("code_map")          # address of the map of decoded bytes: a bit for 64 bytes, one word a page
@@ -200,17 +217,20 @@ STATE_BYTES = (_end + 63) // 64 * 64
 # --- WAIT_RULES bits -------------------------------------------------------------------------------------------------
 WAIT_DISABLED, WAIT_BY_USERS, PAUSE_LEAVES = 1, 2, 4     # MONITOR and MWAIT: #UD; not #UD above CPL 0. PAUSE: to Python
 
+# --- NPIEP bits (TLFS, HV_X64_MSR_NPIEP_CONFIG) ----------------------------------------------------------------------
+NPIEP_SGDT, NPIEP_SIDT, NPIEP_SLDT, NPIEP_STR = 1, 2, 4, 8
+
 # --- MODE bits -------------------------------------------------------------------------------------------------------
 MODE_16, MODE_32, MODE_64 = 0, 1, 2     # bits 1:0, size of code
 MODE_STACK32 = 4                        # SS.B (outside 64-bit mode)
 MODE_FLAT_CODE = 8                      # CS.limit cannot be exceeded, no check needed
-MODE_COUNT = 16
+MODE_SHADOW, MODE_TRACK, MODE_WAIT = 16, 32, 64     # CET, jit/cet.py
 VENDOR_INTEL, VENDOR_AMD = 0, 1
 UNMASKABLE = 2
 
 # --- TLB set: data entries, code entries, jump cache, watched lines ---------------------------------------------------
-TLB_SETS = 4                            # supervisor, user, supervisor under SMAP, user with alignment checking
-SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN = 0, 1, 2, 3
+TLB_SETS = 6            # supervisor, user, supervisor under SMAP, user with alignment checking, shadow stacks of users
+SET_SUPERVISOR, SET_USER, SET_SMAP, SET_ALIGN, SET_SHADOW_USER, SET_SHADOW = range(TLB_SETS)     # and of supervisors
 DATA_ENTRIES, DATA_SHIFT = 512, 5       # tag for reads, tag for writes, host minus linear address, GPA of the page
 CODE_ENTRIES, CODE_SHIFT = 256, 4       # tag, GPA of the page
 JUMP_ENTRIES, JUMP_SHIFT = 2048, 4      # linear address mixed with MODE, micro-op

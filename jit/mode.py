@@ -1,8 +1,10 @@
-"""What follows from CR0, CR4, EFER, RFLAGS, CPL and the cached CS and SS descriptors: how code is decoded, where it
-lies, and which TLB set serves it. Everything that changes one of those calls `update_mode` afterwards."""
+"""What follows from CR0, CR4, EFER, RFLAGS, CPL, CET's MSRs and the cached CS and SS descriptors: how code is
+decoded, where it lies, and which TLB set serves it. Everything that changes one of those calls `update_mode`
+afterwards."""
 
 from numba import types
 
+from jit.cet import KEY_SHIFT, cet_mode
 from jit.exits import OK
 from jit.layout import (
     CR0,
@@ -33,7 +35,6 @@ from jit.vector_gate import update_gate
 CR0_PE, CR0_AM = 1, 1 << 18
 VM = 1 << 17                            # RFLAGS
 BIG, LONG = 0x4000, 0x2000              # D/B and L of a segment's attributes
-KEY_SHIFT = 57                          # MODE in a jump-cache tag
 DIGEST_BASE, DIGEST_LIMIT = 0x1E3779B97F4A7C15, 0x51ED270B9F652295
 HASHED = 1 << 56                        # the tag's bits 55:32 hold a digest instead of a real-mode base
 
@@ -84,6 +85,7 @@ def update_mode(st: State) -> int:
         if rd64(st, seg(SS, SEG_ATTR)) & BIG:
             mode |= MODE_STACK32
         base = rd64(st, seg(CS, SEG_BASE))
+    mode |= cet_mode(st)
     wr64(st, MODE, mode)
     wr64(st, CS_BASE, base)
     wr64(st, LINEAR_SHIFT, 7 if rd64(st, CR4) & CR4_LA57 else 16)

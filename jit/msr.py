@@ -6,10 +6,12 @@ Everything else goes to Python as RDMSR or WRMSR. ECX names the register; CPL wa
 from numba import types
 
 from jit import exits, guards, traps
+from jit.cet import CR4_CET, ENDBR_EN, SH_STK_EN, SUPPRESS, TRACKER
 from jit.control_registers import EFER_LME, UPPER
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.layout import (
+    CET_VALID,
     CR0,
     CR4_VALID,
     CSTAR,
@@ -18,10 +20,14 @@ from jit.layout import (
     FS,
     GHCB,
     GS,
+    ISST,
     KERNEL_GS_BASE,
     LSTAR,
     PAT,
     PKRS,
+    PL0_SSP,
+    PL3_SSP,
+    S_CET,
     SEG_BASE,
     SFMASK,
     SNP_ACTIVE,
@@ -30,9 +36,13 @@ from jit.layout import (
     SYSENTER_EIP,
     SYSENTER_ESP,
     TSC_AUX,
+    U_CET,
+    XSS,
+    XSS_VALID,
     gpr,
     seg,
 )
+from jit.mode import refresh
 from jit.native import State, inline, rd32, rd64, shr, wr64
 from jit.paging import CR0_PG, EFER_LMA, EFER_NXE
 from jit.protection_keys import CR4_PKS
@@ -43,6 +53,35 @@ PAT_TYPES = 0b11110011                  # memory types that a PAT entry may hold
 
 _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 _flush_data = types.ExternalFunction("strata_flush_data", types.int64(types.voidptr))
+
+
+@inline
+def cet_slot(st: State, index: int) -> int:
+    """State field of an MSR of CET, or 0: the shadow-stack ones exist with shadow stacks only."""
+    if rd64(st, CR4_VALID) & CR4_CET == 0:
+        return 0
+    if index == guards.IA32_U_CET:
+        return U_CET
+    if index == guards.IA32_S_CET:
+        return S_CET
+    if rd64(st, CET_VALID) & SH_STK_EN == 0:
+        return 0
+    if index == guards.IA32_PL3_SSP:
+        return PL3_SSP
+    if index == guards.IA32_INTERRUPT_SSP_TABLE_ADDR:
+        return ISST
+    return PL0_SSP + 8 * (index - guards.IA32_PL0_SSP) if index >= guards.IA32_PL0_SSP else 0
+
+
+@inline
+def cet_valid(st: State, slot: int, value: int) -> bool:
+    """Whether an MSR of CET takes a value (SDM Vol. 4 table 2-2)."""
+    if not is_loadable(st, value):
+        return False
+    if slot == U_CET or slot == S_CET:
+        return value & 0xFFF & ~rd64(st, CET_VALID) == 0 and value & (SUPPRESS | TRACKER) != SUPPRESS | TRACKER and (
+            value & ~0xFFF == 0 or rd64(st, CET_VALID) & ENDBR_EN != 0)
+    return slot == ISST or value & 3 == 0
 
 
 @inline
@@ -77,6 +116,10 @@ def slot_of(st: State, index: int) -> int:
         slot = TSC_AUX
     elif index == guards.IA32_PKRS and rd64(st, CR4_VALID) & CR4_PKS:
         slot = PKRS
+    elif index == guards.IA32_XSS and rd64(st, XSS_VALID) >= 0:
+        slot = XSS
+    elif index >= guards.IA32_U_CET and index <= guards.IA32_INTERRUPT_SSP_TABLE_ADDR:
+        slot = cet_slot(st, index)
     elif index == guards.MSR_GHCB and rd64(st, SNP_ACTIVE) != 0:
         slot = GHCB
     return slot
@@ -168,6 +211,10 @@ def write_msr(st: State) -> int:
         good = value & UPPER == 0
     elif index == guards.IA32_STAR or index == guards.IA32_SYSENTER_CS:
         good = True
+    elif index == guards.IA32_XSS:
+        good = value & ~rd64(st, XSS_VALID) == 0
+    elif index >= guards.IA32_U_CET and index <= guards.IA32_INTERRUPT_SSP_TABLE_ADDR:
+        good = cet_valid(st, slot, value)
     else:
         good = is_loadable(st, value)
     if not good:
@@ -178,4 +225,6 @@ def write_msr(st: State) -> int:
     wr64(st, slot, value)
     if slot == PKRS:
         _flush_data(st)
+    if slot == U_CET or slot == S_CET:
+        refresh(st)
     return OK

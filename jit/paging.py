@@ -23,6 +23,7 @@ from jit.layout import (
     PMAP,
     PMAP_PAGES,
     SET_ALIGN,
+    SET_SHADOW_USER,
     SET_SMAP,
     SET_USER,
     VIRTUAL_TOM,
@@ -41,7 +42,8 @@ CR4_PSE, CR4_PAE, CR4_PGE, CR4_LA57, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 7
 EFER_LMA, EFER_NXE = 1 << 10, 1 << 11
 P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NX = -(1 << 63)
-ERROR_P, ERROR_W, ERROR_U, ERROR_RSVD, ERROR_I, ERROR_PK = 1, 2, 4, 8, 16, 32
+SHADOW_PAGE = 1 << 8            # in rights: the page is a shadow-stack page
+ERROR_P, ERROR_W, ERROR_U, ERROR_RSVD, ERROR_I, ERROR_PK, ERROR_SS = 1, 2, 4, 8, 16, 32, 64
 FRAME = 0x000F_FFFF_FFFF_F000                       # bits 51:12 of a 64-bit entry
 
 
@@ -106,15 +108,17 @@ def mark_entry(st: State, gpa: int, entry: int, bits: int, wide: int) -> None:
 
 
 @inline
-def page_fault(st: State, linear: int, access: int, user: int, error: int) -> int:
+def page_fault(st: State, linear: int, access: int, tlb_set: int, error: int) -> int:
     """Record a #PF (SDM Vol. 3A 4.7)."""
     if access == WRITE:
         error |= ERROR_W
     elif access == EXECUTE and ((rd64(st, EFER) & EFER_NXE and rd64(st, CR4) & CR4_PAE)
                                 or rd64(st, CR4) & CR4_SMEP):
         error |= ERROR_I
-    if user:
+    if is_user(tlb_set):
         error |= ERROR_U
+    if is_shadow(tlb_set):
+        error |= ERROR_SS
     wr64(st, FAULT_VECTOR, 14)
     wr64(st, FAULT_ERROR, error)
     wr64(st, FAULT_HAS_ERROR, 1)
@@ -125,13 +129,21 @@ def page_fault(st: State, linear: int, access: int, user: int, error: int) -> in
 @inline
 def is_user(tlb_set: int) -> bool:
     """Whether a TLB set serves user-mode accesses."""
-    return tlb_set == SET_USER or tlb_set == SET_ALIGN
+    return tlb_set == SET_USER or tlb_set == SET_ALIGN or tlb_set == SET_SHADOW_USER
+
+
+@inline
+def is_shadow(tlb_set: int) -> bool:
+    """Whether a TLB set serves shadow-stack accesses."""
+    return tlb_set >= SET_SHADOW_USER
 
 
 @inline
 def permitted(st: State, rights: int, access: int, tlb_set: int, nx: int) -> bool:
     """Whether accumulated R/W and U/S rights allow the access (SDM Vol. 3A 4.6.1)."""
     user_page = rights & US
+    if is_shadow(tlb_set):
+        return rights & SHADOW_PAGE != 0 and (user_page != 0) == is_user(tlb_set)
     if access == EXECUTE and nx:
         return False
     if is_user(tlb_set):
@@ -164,6 +176,13 @@ def grant(st: State, gpa: int, rights: int, tlb_set: int, nx: int, dirty: int, i
 
 
 @inline
+def shadow_page(above: int, leaf: int) -> int:
+    """SHADOW_PAGE where the leaf is dirty without being writable, and every entry above it is writable (SDM Vol. 3A
+    4.6)."""
+    return SHADOW_PAGE if above & RW and leaf & (RW | D) == D else 0
+
+
+@inline
 def is_shared(st: State, entry: int, gpa: int) -> bool:
     """Whether data of the page that an entry maps is shared with the hypervisor: by the C-bit (APM Vol. 2 15.34.5), or
     where vTOM is active by the address (15.36.8)."""
@@ -183,34 +202,34 @@ def how_of(st: State, access: int) -> int:
 @inline
 def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
     """32-bit paging, with 4 MiB pages and PSE-36 where CR4.PSE is set (SDM Vol. 3A 4.3)."""
-    user = is_user(tlb_set)
     pde_at = (rd64(st, CR3) & 0xFFFFF000) | (shr(linear, 20) & 0xFFC)
     if denied_status(st, pde_at, READ) != OK:
         return exits.DENIED
     pde = read_entry(st, pde_at, False)
     if not pde & P:
-        return page_fault(st, linear, access, user, 0)
+        return page_fault(st, linear, access, tlb_set, 0)
     if pde & PS and rd64(st, CR4) & CR4_PSE:
         if pde & (1 << 21):
-            return page_fault(st, linear, access, user, ERROR_P | ERROR_RSVD)
-        if not permitted(st, pde, access, tlb_set, False):
-            return page_fault(st, linear, access, user, ERROR_P)
+            return page_fault(st, linear, access, tlb_set, ERROR_P | ERROR_RSVD)
+        rights = pde & (RW | US) | shadow_page(RW, pde)
+        if not permitted(st, rights, access, tlb_set, False):
+            return page_fault(st, linear, access, tlb_set, ERROR_P)
         dirty = access == WRITE or pde & D != 0
         mark = A | D if access == WRITE else A
         if not may_mark(st, pde_at, pde, mark):
             return exits.DENIED
         mark_entry(st, pde_at, pde, mark, False)
         gpa = ((pde & 0xFFC00000) | ((pde & 0x1FE000) << 19) | (linear & 0x3FF000)) & rd64(st, PHYS_MASK)
-        return grant(st, gpa, pde, tlb_set, False, dirty, pde & G != 0, 0)
+        return grant(st, gpa, rights, tlb_set, False, dirty, pde & G != 0, 0)
     pte_at = (pde & 0xFFFFF000) | (shr(linear, 10) & 0xFFC)
     if denied_status(st, pte_at, READ) != OK:
         return exits.DENIED
     pte = read_entry(st, pte_at, False)
     if not pte & P:
-        return page_fault(st, linear, access, user, 0)
-    rights = pde & pte
+        return page_fault(st, linear, access, tlb_set, 0)
+    rights = pde & pte & (RW | US) | shadow_page(pde, pte)
     if not permitted(st, rights, access, tlb_set, False):
-        return page_fault(st, linear, access, user, ERROR_P)
+        return page_fault(st, linear, access, tlb_set, ERROR_P)
     dirty = access == WRITE or pte & D != 0
     mark = A | D if access == WRITE else A
     if not (may_mark(st, pde_at, pde, A) and may_mark(st, pte_at, pte, mark)):
@@ -223,7 +242,6 @@ def walk32(st: State, linear: int, access: int, tlb_set: int) -> int:
 @inline
 def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) -> int:
     """4- and 5-level paging, and PAE paging as two levels under the PDPTE registers (SDM Vol. 3A 4.4, 4.5)."""
-    user = is_user(tlb_set)
     encrypted = rd64(st, C_BIT)
     reserved = ~rd64(st, PHYS_MASK) & ~encrypted & FRAME
     if not rd64(st, EFER) & EFER_NXE:
@@ -236,7 +254,7 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
     else:
         pdpte = rd64(st, PDPTE + ((shr(linear, 30) & 3) << 3))
         if not pdpte & P:
-            return page_fault(st, linear, access, user, 0)
+            return page_fault(st, linear, access, tlb_set, 0)
         table = pdpte & FRAME & ~encrypted
         shift = 21
         reserved |= 0x7FF0_0000_0000_0000
@@ -248,7 +266,7 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
             return exits.DENIED
         entry = read_entry(st, at, True)
         if not entry & P:
-            return page_fault(st, linear, access, user, 0)
+            return page_fault(st, linear, access, tlb_set, 0)
         bad = entry & reserved
         leaf = shift == 12 or (entry & PS != 0 and shift <= 30)
         if shift >= 39:
@@ -256,7 +274,8 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         elif leaf and shift != 12:
             bad |= entry & ((1 << shift) - 1) & ~0x1FFF     # bit 12 is PAT
         if bad:
-            return page_fault(st, linear, access, user, ERROR_P | ERROR_RSVD)
+            return page_fault(st, linear, access, tlb_set, ERROR_P | ERROR_RSVD)
+        above = rights
         rights &= entry
         nx = nx or entry & NX != 0
         if leaf:
@@ -265,10 +284,11 @@ def walk64(st: State, linear: int, access: int, tlb_set: int, long_mode: int) ->
         entry0, entry1, entry2, entry3 = entry1, entry2, entry3, entry
         table = entry & FRAME & ~encrypted
         shift -= 9
+    rights |= shadow_page(above, entry)
     keys = key_rights(st, entry, rights) if long_mode else 0
-    locked = access != EXECUTE and forbids(st, keys, access == WRITE, user)
+    locked = access != EXECUTE and forbids(st, keys, access == WRITE, is_user(tlb_set))
     if locked or not permitted(st, rights, access, tlb_set, nx):
-        return page_fault(st, linear, access, user, ERROR_P | ERROR_PK if locked else ERROR_P)
+        return page_fault(st, linear, access, tlb_set, ERROR_P | ERROR_PK if locked else ERROR_P)
     mark = A | D if access == WRITE else A
     if not (may_mark(st, at, entry, mark) and (at0 == 0 or may_mark(st, at0, entry0, A))
             and (at1 == 0 or may_mark(st, at1, entry1, A)) and (at2 == 0 or may_mark(st, at2, entry2, A))

@@ -7,7 +7,7 @@ Python's.
 
 from numba import types
 
-from jit import exits
+from jit import exits, script
 from jit.group_layout import (
     CAUSE,
     CAUSE_CALL,
@@ -25,6 +25,7 @@ from jit.group_layout import (
     MODE_EVENT,
     MODE_MPP,
     MODE_RUNNABLE,
+    MODE_SCRIPT,
     MPP,
     NOTICED,
     NOTICES,
@@ -55,8 +56,8 @@ def suspend(group: State, active: int, target: int) -> None:
 
 
 @inline
-def enter(group: State, st: State, active: int, target: int) -> None:
-    """Enter the plane that the selector chose."""
+def enter(group: State, st: State, active: int, target: int) -> int:
+    """Enter the plane that the selector chose: DONE, or PLANE_EVENT if a script gets nowhere."""
     cause, mode, rip = rd64(group, CAUSE), rd64(group, MODE), rd64(st, RIP)
     if cause == 0:
         cause = CAUSE_INTERRUPT
@@ -67,11 +68,16 @@ def enter(group: State, st: State, active: int, target: int) -> None:
         wr64(group, FORCED, 0)
     elif mode == MODE_EVENT:
         suspend(group, active, target)
+    elif mode == MODE_SCRIPT:
+        wr64(group, RUNNABLE, rd64(group, RUNNABLE) | (1 << target))
+        if script.stalls(group, st):
+            return exits.PLANE_EVENT
     elif mode == MODE_MPP:
         waiting = events(group)
         wr64(group, NOTICES, rd64(group, NOTICES) | (waiting & ~rd64(group, NOTICED)))
         wr64(group, NOTICED, waiting)
     go(group, st, active, target, cause, rip)
+    return DONE
 
 
 @inline
@@ -159,8 +165,29 @@ def run_plane(group: State, st: State, active: int, target: int) -> int:
 
 
 @inline
+def request(group: State, st: State, active: int, target: int) -> int:
+    """RUN_PLANE under MODE_SCRIPT."""
+    planes, status, chosen = present(group), 0, active
+    if target < 0 or target >= rd64(group, COUNT) or shr(planes, target & 63) & 1 == 0:
+        status = EINVAL
+    else:
+        chosen = script.request(group, active, target, planes, rd64(group, RUNNABLE) & planes, events(group) & planes)
+        if chosen == script.REFUSED:
+            status = EPERM
+        elif chosen < 0:
+            return exits.PLANE_EVENT
+    rip = rd64(st, RIP)
+    wr64(st, RAX, status)
+    retire(st)
+    if status == 0 and chosen != active:
+        wr64(group, RUNNABLE, (rd64(group, RUNNABLE) | (1 << chosen)) & ~(1 << active))
+        go(group, st, active, chosen, CAUSE_RUN, rip)
+    return DONE
+
+
+@inline
 def notices(group: State, st: State, active: int) -> int:
-    """PLANE_NOTICES: the planes of whose events the marked plane was not told before; none under MODE_RUNNABLE."""
+    """PLANE_NOTICES: the planes of whose events the marked plane was not told before; none but under MODE_MPP."""
     found = EPERM
     if active == rd64(group, MPP) - 1:
         found = rd64(group, NOTICES)
@@ -180,6 +207,8 @@ def hypercall(group: State, st: State, active: int) -> int:
         return call_or_return(group, st, active, code)
     if (mode == MODE_RUNNABLE or mode == MODE_MPP) and code == RUN_PLANE:
         return run_plane(group, st, active, rd64(st, RBX))
-    if (mode == MODE_RUNNABLE or mode == MODE_MPP) and code == PLANE_NOTICES:
+    if mode == MODE_SCRIPT and code == RUN_PLANE:
+        return request(group, st, active, rd64(st, RBX))
+    if (mode == MODE_RUNNABLE or mode == MODE_MPP or mode == MODE_SCRIPT) and code == PLANE_NOTICES:
         return notices(group, st, active)
     return exits.HYPERCALL

@@ -220,6 +220,9 @@ class RegionBuilder(Wrapper):
             if access == "load":
                 inner.store(inner.load(actual), copied)
             inner.ret(status)
+        kind = ir.FunctionType(I64, [PTR, I64, I64])
+        track = ir.Function(self.module, kind, name="strata_slow_track")   # the interpreter looks
+        ir.IRBuilder(track.append_basic_block()).ret(I64(exits.AGAIN))
 
     def _before_fill(self, b: ir.IRBuilder, function: ir.Function, access: str) -> None:
         """What there is to try inline before that."""

@@ -25,7 +25,7 @@ from jit.layout import (
 from jit.native import State, inline, ld64, rd64, wr64
 from jit.paging import READ, WRITE, host_page
 from jit.probe import READ_BIT, WRITE_BIT, matching
-from jit.slow import is_canonical
+from jit.slow import SHADOW, is_canonical
 from jit.watch import enabled
 
 translate = types.ExternalFunction(
@@ -75,7 +75,7 @@ def resolve(st: State, linear: int, size: int, access: int, tag: int) -> int:
 
 def region_load(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    host = resolve(st, linear, size, READ, TLB_READ)
+    host = 0 if size_and_flags & SHADOW else resolve(st, linear, size, READ, TLB_READ)
     if host == 0:
         return AGAIN
     wr64(st, SLOW_VALUE, load_host(host, size))
@@ -84,7 +84,7 @@ def region_load(st: State, linear: int, size_and_flags: int) -> int:
 
 def region_store(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
-    host = resolve(st, linear, size, WRITE, TLB_WRITE)
+    host = 0 if size_and_flags & SHADOW else resolve(st, linear, size, WRITE, TLB_WRITE)
     if host == 0:
         return AGAIN
     store_host(host, size, rd64(st, SLOW_VALUE))
@@ -93,6 +93,8 @@ def region_store(st: State, linear: int, size_and_flags: int) -> int:
 
 def region_probe(st: State, linear: int, size_and_flags: int) -> int:
     size = size_and_flags & 0xFF
+    if size_and_flags & SHADOW:
+        return AGAIN
     if size > 1 << LINE_SHIFT:
         return AGAIN if fill(st, linear, WRITE) != OK or ld64(data_entry(st, linear) + TLB_WRITE) != (
             linear + (size - 1)) & PAGE_MASK else OK

@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
+from jit.branch_trace import branched, record_branch, record_exception, records_branches, steps_branches
 from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, DR6_BS, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
@@ -61,6 +62,8 @@ from jit.layout import (
     SEG_LIMIT,
     SHADOW,
     SMC_PASS,
+    SMI,
+    SMM,
     TLB_SET,
     TSC_BASE,
     TSC_OFFSET,
@@ -227,9 +230,12 @@ def deliver_pending(st: State) -> int:
     wr64(st, FAULT_PENDING, 1)
     wr64(st, IO_NEXT, 0)
     wr64(st, ALONE, 1)
-    vector = rd64(st, FAULT_VECTOR)
+    vector, rip = rd64(st, FAULT_VECTOR), rd64(st, RIP)
+    traced = records_branches(st)
     status = call_slot(st, run_slots.DELIVER)
     if status == OK:
+        if traced:
+            record_exception(st, rip, rd64(st, RIP))
         note_vector(st, vector)
         if rd64(st, DEBUG_HITS) != 0 and rd64(st, FAULT_PENDING) == 0:
             report_hits(st, 0)
@@ -295,6 +301,8 @@ def run(st: State) -> int:
             if shadow != 0:
                 wr64(st, SHADOW, 0)
                 single = True
+            elif rd64(st, SMI) != 0 and rd64(st, SMM) == 0:
+                return exits.SMI
             elif rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0:
                 wr64(st, NMI, 0)
                 fault(st, NMI_VECTOR)
@@ -327,7 +335,9 @@ def run(st: State) -> int:
         wr64(st, NO_TRAP, 0)
         budget = rd64(st, BUDGET)
         rem = ld32(uop + uops.REM)
-        alone = single or trap
+        traced = records_branches(st)
+        alone = single or trap or traced
+        length = ld8(uop + uops.LENGTH)
         count = 1 if alone else slice_length(st, budget, rem)
         wr64(st, ALONE, 1 if count == 1 else 0)
         rip = rd64(st, RIP)
@@ -364,6 +374,11 @@ def run(st: State) -> int:
             if left != budget:
                 if (trap or stepping) and rd64(st, REP_LEFT) != -1 and rd64(st, RIP) == rip:
                     wr64(st, RFL, rd64(st, RFL) | RF)       # between two iterations (SDM Vol. 3B 17.3.1.1)
+                if trap or traced:
+                    jumped = branched(st, rip, length, rd64(st, RIP))
+                    if jumped and traced:
+                        record_branch(st, rip, rd64(st, RIP))
+                    trap = trap and (jumped or not steps_branches(st))
                 trap_after(st, trap)
             if hot:
                 return exits.HOT

@@ -5,6 +5,7 @@ from typing import Any
 from numba import types
 
 from jit import (
+    cet,
     control_registers,
     deliver,
     descriptor,
@@ -24,6 +25,7 @@ from jit import (
     run,
     segload,
     selector,
+    shadow_stack,
     simd_convert,
     simd_estimates,
     simd_float,
@@ -36,6 +38,7 @@ from jit import (
     task,
     tlb,
     vector_access,
+    virtual_interrupts,
     vmgexit,
     vmsa,
     watch,
@@ -60,6 +63,9 @@ FUNCTIONS = {
     "slow_load": (slow.slow_load, _ACCESS),
     "slow_store": (slow.slow_store, _ACCESS),
     "slow_probe": (slow.slow_probe, _ACCESS),
+    "slow_track": (cet.wait_for_endbranch, _ACCESS),
+    "shadow_enter": (shadow_stack.shadow_enter, types.int64(types.voidptr, *[types.int64] * 4)),
+    "shadow_leave": (shadow_stack.shadow_leave, types.int64(types.voidptr, *[types.int64] * 4)),
     "jump_cached": (run.jump_cached, _STATE),
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),
@@ -117,6 +123,8 @@ FUNCTIONS = {
     "iret": (interrupt_return.iret, _STATE),
     "iret_long": (interrupt_return.iret_long, _STATE),
     "iret_vm86": (interrupt_return.iret_vm86, _STATE),
+    "redirect": (virtual_interrupts.redirect, _ACCESS),
+    "virtual_return": (virtual_interrupts.virtual_return, _STATE),
     "write_cr": (control_registers.write_cr, _STATE),
     "write_dr": (control_registers.write_dr, _STATE),
     "read_msr": (msr.read_msr, _STATE),

@@ -3,7 +3,8 @@
 MODE_USER: the one that userspace named; leave when another has an event that userspace asked for. MODE_RUNNABLE: the
 most privileged runnable one, which an event makes the marked plane. MODE_EVENT: the active one, until one that is more
 privileged has an event. MODE_MPP: the active one, until there is an event for any other: then the marked plane, which
-names the next itself. The direction of privilege (RANK) and the marker (MPP) are independent of each other.
+names the next itself. MODE_SCRIPT: what the user's function says. The direction of privilege (RANK) and the marker
+(MPP) are independent of each other.
 """
 
 from jit.flags import IF
@@ -24,6 +25,7 @@ from jit.group_layout import (
     MODE_EVENT,
     MODE_MPP,
     MODE_RUNNABLE,
+    MODE_SCRIPT,
     MODE_USER,
     MPP,
     NOTICED,
@@ -36,6 +38,7 @@ from jit.group_layout import (
 )
 from jit.layout import INTERRUPT, NMI, NMI_BLOCKED, RFL, SHADOW
 from jit.native import State, inline, rd64, shr, state_at, wr64
+from jit.script import choose
 
 LEAVE = -1                      # no plane: userspace decides
 
@@ -44,15 +47,15 @@ LEAVE = -1                      # no plane: userspace decides
 def has_event(group: State, plane: int, which: int) -> bool:
     """Whether a plane has an NMI, or an interrupt that the filter `which` lets count."""
     st = state_at(rd64(group, FILES + (plane << 3)))
+    if rd64(st, SHADOW) != 0 and rd64(group, STRICT_SHADOW) != 0:
+        return False
     if rd64(st, NMI) != 0 and rd64(st, NMI_BLOCKED) == 0:
         return True
     if which == FILTER_ANY:
         return shr(rd64(group, WAITING), plane) & 1 != 0
     if rd64(st, INTERRUPT) == 0:
         return False
-    if rd64(st, SHADOW) != 0 and (which == FILTER_INJECTABLE or rd64(group, STRICT_SHADOW) != 0):
-        return False
-    return which != FILTER_INJECTABLE or rd64(st, RFL) & IF != 0
+    return which != FILTER_INJECTABLE or (rd64(st, SHADOW) == 0 and rd64(st, RFL) & IF != 0)
 
 
 @inline
@@ -129,6 +132,9 @@ def select(group: State) -> int:
     if forced >= 0:
         return forced
     active, mode, marked = rd64(group, ACTIVE), rd64(group, MODE), rd64(group, MPP) - 1
+    if mode == MODE_SCRIPT:
+        there = present(group)
+        return choose(group, active, there, rd64(group, RUNNABLE) & there, events(group) & there)
     if quiet(group) and mode != MODE_RUNNABLE:
         wr64(group, PENDING, 0)
         wr64(group, NOTICED, 0)

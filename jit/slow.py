@@ -10,6 +10,8 @@ from jit.exits import IO_MMIO_READ, IO_MMIO_WRITE, OK
 from jit.fault import AC, fault_with_code, general_protection, stack_fault
 from jit.layout import (
     CODE_MAP,
+    CPL,
+    CR3,
     CR4,
     CR4_VALID,
     EFER,
@@ -27,6 +29,8 @@ from jit.layout import (
     MODE_64,
     PROBES,
     SET_ALIGN,
+    SET_SHADOW,
+    SET_SHADOW_USER,
     SET_SMAP,
     SET_SUPERVISOR,
     SLOW_VALUE,
@@ -44,7 +48,9 @@ from jit.probe import look, note
 from jit.watch import ON_ACCESS, ON_WRITE, may_hit, note_hits
 
 STACK = 0x100           # added to a size: the access is through SS, so a non-canonical address is #SS
+CR3_LAM_U57, CR3_LAM_U48, CR4_LAM_SUP, EFER_UAIE, SIGN = 1 << 61, 1 << 62, 1 << 28, 1 << 20, -(1 << 63)
 ALIGNED = 0x400         # added to a size: part of a larger operand, whose alignment has been checked
+SHADOW = 0x800          # added to a size: a shadow-stack access; with SUPERVISOR, of users by the kernel (WRUSS)
 SUPERVISOR = 0x200      # added to a size: an implicit supervisor access (descriptor tables, TSS; SDM Vol. 3A 4.6)
 
 
@@ -141,14 +147,40 @@ def check_address(st: State, linear: int, size: int, flags: int) -> int:
 
 
 @inline
+def untagged(st: State, linear: int) -> int:
+    """A pointer without the upper bits that software may use: linear-address masking (LAM, "Intel Architecture
+    Instruction Set Extensions" chapter 6), which keeps bit 63, and AMD's upper-address ignore (APM Vol. 2 5.10)."""
+    kept = 0                                # bits of the address, from bit 0; bit 63 besides with LAM
+    if linear < 0:
+        if rd64(st, CR4) & CR4_LAM_SUP:
+            kept = 57 if rd64(st, CR4) & CR4_LA57 else 48
+    else:
+        cr3 = rd64(st, CR3)
+        if cr3 & CR3_LAM_U57:
+            kept = 57
+        elif cr3 & CR3_LAM_U48:
+            kept = 48
+    if kept != 0:
+        extended = (linear << (64 - kept)) >> (64 - kept)
+        linear = (extended & ~SIGN) | (linear & SIGN)
+    if rd64(st, EFER) & EFER_UAIE:
+        linear = (linear << 7) >> 7
+    return linear
+
+
+@inline
 def wrap(st: State, linear: int, flags: int) -> int:
-    """Linear addresses are 32 bits wide outside 64-bit mode."""
-    return linear if wide(st, flags) else linear & 0xFFFFFFFF
+    """The linear address of an access: 32 bits wide outside 64-bit mode, in it without a pointer's tag."""
+    if not wide(st, flags):
+        return linear & 0xFFFFFFFF
+    return linear if flags & (SUPERVISOR | SHADOW) else untagged(st, linear)
 
 
 @inline
 def tlb_set_for(st: State, flags: int) -> int:
     """The rights that apply; implicit supervisor accesses obey SMAP whatever EFLAGS.AC is (SDM Vol. 3A 4.6.1)."""
+    if flags & SHADOW:
+        return SET_SHADOW_USER if rd64(st, CPL) == 3 or flags & SUPERVISOR else SET_SHADOW
     if flags & SUPERVISOR:
         return SET_SMAP if rd64(st, CR4) & CR4_SMAP else SET_SUPERVISOR
     return rd64(st, TLB_SET)

@@ -1,6 +1,7 @@
 """The plane switch itself, and what it does to the instruction that caused it."""
 
 from jit import watch
+from jit.branch_trace import steps_branches
 from jit.exits import KIND_FAULT
 from jit.fault import DB, DR6_BS, debug_status, pend_trap, undefined_opcode
 from jit.flags import TF
@@ -92,7 +93,7 @@ def retire(st: State) -> None:
     wr64(st, RIP, rd64(st, NEXT_RIP))
     wr64(st, BUDGET, rd64(st, BUDGET) - 1)
     wr64(st, IDLE_FAULTS, 0)
-    if rd64(st, RFL) & TF:
+    if rd64(st, RFL) & TF and not steps_branches(st):
         debug_status(st, DR6_BS)
         pend_trap(st, DB)
 

@@ -3,7 +3,7 @@
 A set holds data entries, code entries and the jump cache (jit/layout.py). A plane has one set for each way in which
 the same page tables grant different rights: supervisor, user, and supervisor under SMAP with EFLAGS.AC = 0, so that a
 change of CPL changes a pointer and flushes nothing. A fourth set is the user's while alignment is checked (SDM Vol. 3A
-6.15, #AC): it has no data entries, so that the check is only on the slow path.
+6.15, #AC): it has no data entries, so that the check is only on the slow path. Two more serve shadow-stack accesses.
 """
 
 from jit import exits, pmap
@@ -33,11 +33,14 @@ from jit.layout import (
     RFL,
     SET_ALIGN,
     SET_BYTES,
+    SET_SHADOW,
+    SET_SHADOW_USER,
     SET_SMAP,
     SET_SUPERVISOR,
     SET_USED,
     SET_USER,
     SETS,
+    SHADOW_TLB,
     TLB,
     TLB_ADDEND,
     TLB_GPA,
@@ -165,6 +168,8 @@ def flush_page(st: State, linear: int) -> None:
     page = linear & PAGE_MASK
     for i in range(TLB_SETS):
         base = set_address(st, i)
+        if ld64(base + SET_USED) == 0:
+            continue
         data = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
         if ld64(data + TLB_READ) & ~TLB_WATCHED == page:
             st64(data + TLB_READ, TLB_INVALID)
@@ -178,10 +183,11 @@ def withdraw_writes(st: State, gpa: int) -> int:
     that is monitored."""
     for i in range(TLB_SETS):
         base = set_address(st, i)
-        for j in range(DATA_ENTRIES):
-            entry = base + (j << DATA_SHIFT)
-            if ld64(entry + TLB_GPA) == gpa:
-                st64(entry + TLB_WRITE, TLB_INVALID)
+        if ld64(base + SET_USED) != 0:
+            for j in range(DATA_ENTRIES):
+                entry = base + (j << DATA_SHIFT)
+                if ld64(entry + TLB_GPA) == gpa:
+                    st64(entry + TLB_WRITE, TLB_INVALID)
     return OK
 
 
@@ -212,3 +218,4 @@ def select_set(st: State) -> None:
         wr64(st, TLB_SET, number)
         wr64(st, TLB, base)
         wr64(st, JUMPS, base + JUMP_CACHE)
+        wr64(st, SHADOW_TLB, set_address(st, SET_SHADOW_USER if rd64(st, CPL) == 3 else SET_SHADOW))

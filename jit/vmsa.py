@@ -45,7 +45,10 @@ from jit.layout import (
     GDTR_LIMIT,
     IDTR_BASE,
     IDTR_LIMIT,
+    INTERRUPT,
     LDTR,
+    NMI,
+    NMI_BLOCKED,
     PAT,
     PDPTE,
     RFL,
@@ -144,6 +147,28 @@ def load_fpu(st: State, page: int) -> None:
 
 
 @inline
+def save_events(st: State, page: int) -> None:
+    """VINTR_CTRL. A request that waits is still in the page; under alternate injection NMIs are there too."""
+    control = ld64(page + v.VINTR_CTRL) & ~(v.INT_SHADOW | 0xFF)
+    if rd64(st, SHADOW) != 0:
+        control |= v.INT_SHADOW
+    if ld64(page + v.SEV_FEATURES) & v.FEATURE_ALTERNATE:
+        control &= ~(v.V_NMI | v.V_NMI_MASK)
+        control |= v.V_NMI if rd64(st, NMI) != 0 else 0
+        control |= v.V_NMI_MASK if rd64(st, NMI_BLOCKED) != 0 else 0
+    st64(page + v.VINTR_CTRL, control | (rd64(st, CR8) & 0xF))
+
+
+@inline
+def load_events(st: State, control: int) -> None:
+    """The requests in VINTR_CTRL, which are a more privileged VMPL's (APM Vol. 2 15.36.16)."""
+    above = shr(control, v.PRIORITY_SHIFT) & 0xF > control & 0xF or control & v.IGNORE_TPR != 0
+    wr64(st, INTERRUPT, 1 if control & v.V_IRQ and above else 0)
+    wr64(st, NMI, 1 if control & v.V_NMI else 0)
+    wr64(st, NMI_BLOCKED, 1 if control & v.V_NMI_MASK else 0)
+
+
+@inline
 def save_page(st: State, page: int) -> None:
     """Write a VMSA's register fields. What describes the exit is the caller's."""
     for number in range(6):
@@ -179,10 +204,7 @@ def save_page(st: State, page: int) -> None:
     st32(page + v.TSC_AUX, rd64(st, TSC_AUX))
     st64(page + v.XCR0, rd64(st, XCR0))
     st64(page + v.VIRTUAL_TOM, rd64(st, VIRTUAL_TOM))
-    control = ld64(page + v.VINTR_CTRL) & ~(v.INT_SHADOW | 0xFF)
-    if rd64(st, SHADOW) != 0:
-        control |= v.INT_SHADOW
-    st64(page + v.VINTR_CTRL, control | (rd64(st, CR8) & 0xF))
+    save_events(st, page)
     save_fpu(st, page)
 
 
@@ -228,6 +250,8 @@ def load_page(st: State, page: int) -> None:
     control = ld64(page + v.VINTR_CTRL)
     wr64(st, SHADOW, SHADOW_STI if control & v.INT_SHADOW else 0)
     wr64(st, CR8, control & 0xF)
+    if ld64(page + v.SEV_FEATURES) & v.FEATURE_ALTERNATE:
+        load_events(st, control)
     load_fpu(st, page)
     follow_pkru(st)
     changed = (rd64(st, CR4) ^ old_cr4) & CR4_FLUSHING | (cr0 ^ old_cr0) & (CR0_PG | CR0_WP | CR0_PE)

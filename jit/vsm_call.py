@@ -93,24 +93,26 @@ def enter(group: State, st: State, active: int, target: int, cause: int, rip: in
 
 @inline
 def preempt(group: State, st: State, active: int, target: int) -> int:
-    """Enter a higher VTL because an event waits for it: OK or CODE_WRITE."""
+    """Enter a higher VTL because an event waits for it: DONE or CODE_WRITE."""
     status = note_entry(group, st, target, REASON_INTERRUPT)
-    if status == OK:
-        enter(group, st, active, target, CAUSE_INTERRUPT, rd64(st, RIP))
-    return status
+    if status != OK:
+        return status
+    enter(group, st, active, target, CAUSE_INTERRUPT, rd64(st, RIP))
+    return DONE
 
 
 @inline
 def enter_forced(group: State, st: State, active: int, target: int) -> int:
-    """Enter the VTL that the hypervisor chose: OK or CODE_WRITE. A start has no EntryReason."""
+    """Enter the VTL that the hypervisor chose: DONE or CODE_WRITE. A start has no EntryReason."""
     cause = rd64(group, FORCED_CAUSE)
     status = OK
     if cause == CAUSE_INTERCEPT:
         status = note_entry(group, st, target, REASON_INTERCEPT)
-    if status == OK:
-        wr64(group, FORCED, 0)
-        enter(group, st, active, target, cause, rd64(st, RIP))
-    return status
+    if status != OK:
+        return status
+    wr64(group, FORCED, 0)
+    enter(group, st, active, target, cause, rd64(st, RIP))
+    return DONE
 
 
 @inline

@@ -1,7 +1,7 @@
 """XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR and XRSTORS (SDM Vol. 1 13.7 to 13.12; Vol. 2 of each).
 
 ARG[0]: linear address; ARG[1]: XSAVE_* bits of jit/semantics/wiring.py; ARG[2]: the access hint. That the instruction
-may run was checked. EDX:EAX AND XCR0 is the requested-feature bitmap; IA32_XSS has no bit that can be set.
+may run was checked. EDX:EAX AND XCR0 is the requested-feature bitmap, with XCR0 OR IA32_XSS in XSAVES and XRSTORS.
 
 XINUSE is exact: a component is in use when its registers differ from their initial configuration, which is what makes
 an image a function of the registers alone. The modified optimization, which a processor may use in XSAVEOPT and XSAVES
@@ -22,7 +22,9 @@ from jit.fxsave import (
     initialise_x87,
     restore_x87,
 )
-from jit.layout import ARG, FPU, XCR0, gpr
+from jit.layout import ARG, FPU, SELF, XCR0, XSS, gpr
+from jit.mode import refresh
+from jit.msr import cet_valid
 from jit.native import State, inline, ld32, ld64, memmove, memset, rd32, rd64, shr, st64, table
 from jit.protection_keys import follow_pkru
 from jit.semantics.wiring import (
@@ -39,10 +41,12 @@ from jit.slow import check_address, wrap
 from jit.xsave_layout import AVX, COMPONENTS, HEADER, LEGACY_AND_HEADER, SSE, X87, XCOMP_BV
 
 # COMPONENTS by row and field; rows FIRST to LAST - 1 are all but x87's
-NUMBER, OFFSET, SIZE, ALIGNED, FILE, EACH, STRIDE, COUNT, COUNT32, FIELDS = range(10)
+NUMBER, OFFSET, SIZE, ALIGNED, FILE, EACH, STRIDE, COUNT, COUNT32, IN_PLANE, FIELDS = range(11)
 FIRST, LAST = 1, len(COMPONENTS)
 cell = table(tuple(int(value) for c in COMPONENTS for value in (
-    c.number, c.offset, c.size, c.aligned, c.file, c.each, c.stride, c.count, c.count32)))
+    c.number, c.offset, c.size, c.aligned, c.file, c.each, c.stride, c.count, c.count32,
+    c.supervisor)))
+CET_U = 1 << 11
 COMPACTED = -1 << 63                # bit 63 of XCOMP_BV
 
 
@@ -53,23 +57,36 @@ def registers(row: int, wide: int) -> int:
 
 
 @inline
-def in_use(fpu: int, wide: int) -> int:
+def home(st: State, row: int) -> int:
+    """Host address of a component's first register."""
+    base = rd64(st, SELF) if cell(row * FIELDS + IN_PLANE) else rd64(st, FPU)
+    return base + cell(row * FIELDS + FILE)
+
+
+@inline
+def in_use(st: State, wide: int) -> int:
     """XINUSE (SDM Vol. 1 13.6). MXCSR does not count."""
-    found = 0 if initial_x87(fpu) else X87
+    found = 0 if initial_x87(rd64(st, FPU)) else X87
     for row in range(FIRST, LAST):
         odd = 0
         for n in range(registers(row, wide)):
             for at in range(0, cell(row * FIELDS + EACH), 8):
-                odd |= ld64(fpu + cell(row * FIELDS + FILE) + n * cell(row * FIELDS + STRIDE) + at)
+                odd |= ld64(home(st, row) + n * cell(row * FIELDS + STRIDE) + at)
         if odd != 0:
             found |= 1 << cell(row * FIELDS + NUMBER)
     return found
 
 
 @inline
-def requested(st: State) -> int:
+def offered(st: State, form: int) -> int:
+    """The components that are enabled for a form of the instructions."""
+    return rd64(st, XCR0) | rd64(st, XSS) if form == SUPERVISOR else rd64(st, XCR0)
+
+
+@inline
+def requested(st: State, form: int) -> int:
     """RFBM, the requested-feature bitmap."""
-    return rd64(st, XCR0) & (rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32))
+    return offered(st, form) & (rd32(st, gpr(0)) | (rd32(st, gpr(2)) << 32))
 
 
 @inline
@@ -141,8 +158,8 @@ def xsave(st: State) -> int:
     status = may_start(st, linear, hint)
     if status != OK:
         return status
-    wanted = requested(st)
-    used = in_use(fpu, wide) & wanted
+    wanted = requested(st, form)
+    used = in_use(st, wide) & wanted
     if compact and wanted & SSE and ld32(fpu + MXCSR) != MXCSR_INIT:
         used |= SSE                                 # the compacted forms save MXCSR as SSE state
     saved = wanted if form == PLAIN_FORM else used
@@ -184,7 +201,7 @@ def xsave(st: State) -> int:
             for n in range(registers(row, wide)):
                 for at in range(0, cell(row * FIELDS + EACH), 8):
                     if status == OK:
-                        word = ld64(fpu + cell(row * FIELDS + FILE) + n * cell(row * FIELDS + STRIDE) + at)
+                        word = ld64(home(st, row) + n * cell(row * FIELDS + STRIDE) + at)
                         status = store(st, to, 8, hint, word)
                     to += 8
     if status == OK:
@@ -221,6 +238,18 @@ def header_is_valid(area: int, xcr0: int, code: int) -> bool:
     return layout & ~xcr0 == 0 and present & ~layout == 0 and reserved == 0
 
 
+@inline
+def cet_words_valid(st: State, area: int, taken: int) -> bool:
+    """Whether XRSTORS may load what it has read of CET's components, by the rules for WRMSR (SDM Vol. 2 XRSTORS)."""
+    for row in range(FIRST, LAST):
+        if cell(row * FIELDS + IN_PLANE) and shr(taken, cell(row * FIELDS + NUMBER)) & 1:
+            for n in range(cell(row * FIELDS + COUNT)):
+                word = ld64(area + cell(row * FIELDS + OFFSET) + 8 * n)
+                if not cet_valid(st, cell(row * FIELDS + FILE) + 8 * n, word):
+                    return False
+    return True
+
+
 def xrstor(st: State) -> int:
     linear, code, hint = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16)
     wide, long = code & XSAVE_WIDE, code & XSAVE_LONG
@@ -232,14 +261,16 @@ def xrstor(st: State) -> int:
     status = fetch(st, linear, HEADER, LEGACY_AND_HEADER - HEADER, HEADER, hint)
     if status != OK:
         return status
-    wanted, present, layout = requested(st), ld64(area + HEADER), ld64(area + XCOMP_BV)
+    form = code & XSAVE_FORM
+    wanted, present, layout = requested(st, form), ld64(area + HEADER), ld64(area + XCOMP_BV)
     compact = layout < 0
-    _, status = load(st, linear + area_end(wanted & layout if compact else wanted, layout, compact) - 1, 1, hint)
+    asked = wanted & layout if compact else wanted
+    _, status = load(st, linear + area_end(asked, layout, compact) - 1, 1, hint)
     if status == OK:
-        _, status = load(st, linear + legacy_start(wanted, compact), 8, hint)
+        _, status = load(st, linear + legacy_start(asked, compact), 8, hint)
     if status != OK:
         return status
-    if not header_is_valid(area, rd64(st, XCR0), code):
+    if not header_is_valid(area, offered(st, form), code):
         return general_protection(st, 0)
     taken = wanted & present
     mxcsr = taken & SSE if compact else wanted & (SSE | AVX)
@@ -256,7 +287,7 @@ def xrstor(st: State) -> int:
             status = fetch(st, linear, component_at(row, layout, compact), size, cell(row * FIELDS + OFFSET), hint)
     if status != OK:
         return status
-    if mxcsr and ld32(area + FX_MXCSR) & ~MXCSR_MASK:
+    if mxcsr and ld32(area + FX_MXCSR) & ~MXCSR_MASK or not cet_words_valid(st, area, taken):
         return general_protection(st, 0)
 
     if taken & X87:
@@ -271,12 +302,14 @@ def xrstor(st: State) -> int:
         number, each = cell(row * FIELDS + NUMBER), cell(row * FIELDS + EACH)
         if shr(wanted, number) & 1:
             for n in range(registers(row, wide)):
-                to = fpu + cell(row * FIELDS + FILE) + n * cell(row * FIELDS + STRIDE)
+                to = home(st, row) + n * cell(row * FIELDS + STRIDE)
                 if shr(taken, number) & 1:
                     memmove(to, area + cell(row * FIELDS + OFFSET) + n * each, each)
                 else:
                     memset(to, 0, each)
     follow_pkru(st)
+    if wanted & CET_U:
+        refresh(st)
     return OK
 
 

@@ -9,10 +9,13 @@ Vol. 1 13.5). Component 0, x87 state, has a layout of its own, that of FXSAVE (j
 from typing import NamedTuple
 
 from jit.fpu_layout import OPMASK, PKRU, VECTOR_BYTES, ZMM, xmm
+from jit.layout import PL0_SSP, U_CET
 
 
 class Component(NamedTuple):
-    """`number`: its bit in XCR0; `aligned`: in the compacted form it starts at a multiple of 64."""
+    """`number`: its bit in XCR0, or IA32_XSS where it is `supervisor` state: that is in the compacted form only, and
+    `file` an offset in the plane's register file (jit/layout.py), `offset` one in what XRSTORS has read. `aligned`: in
+    the compacted form it starts at a multiple of 64."""
 
     name: str
     number: int
@@ -24,6 +27,7 @@ class Component(NamedTuple):
     stride: int
     count: int          # type: ignore[assignment]  # hides a tuple method that nobody needs here
     count32: int
+    supervisor: bool = False
 
 
 X87, SSE, AVX = 1, 2, 4                         # bits of XCR0 that instructions treat apart
@@ -35,11 +39,13 @@ COMPONENTS = (
     Component("ZMM_Hi256", 6, 1152, 512, False, ZMM + 32, 32, VECTOR_BYTES, 16, 8),
     Component("Hi16_ZMM", 7, 1664, 1024, False, xmm(16), 64, VECTOR_BYTES, 16, 0),
     Component("PKRU", 9, 2688, 8, False, PKRU, 8, 8, 1, 1),
+    Component("CET_U", 11, 2696, 16, False, U_CET, 8, 8, 2, 2, True),
+    Component("CET_S", 12, 2712, 24, False, PL0_SSP, 8, 8, 3, 3, True),
 )
 HEADER, HEADER_BYTES = 512, 64                  # XSTATE_BV, XCOMP_BV, and 48 bytes that are 0 (SDM Vol. 1 13.4.2)
 XCOMP_BV, COMPACTED = HEADER + 8, 1 << 63
 LEGACY_AND_HEADER = HEADER + HEADER_BYTES
-AREA_BYTES = 2752                               # of the standard form with every component, in whole lines of 64
+AREA_BYTES = 2752                               # of the standard form with every user component, in whole lines of 64
 
 
 def align(offset: int) -> int:

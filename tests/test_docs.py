@@ -21,7 +21,7 @@ PASSED_ON = {"fetch"}               # commands whose arguments another program p
 def code_lines(text):
     """Lines of fenced and indented blocks, and everything between backquotes."""
     fenced = False
-    for line in text.splitlines():
+    for line in text.replace("\\\n", " ").splitlines():
         if line.startswith("```"):
             fenced = not fenced
         elif fenced or line.startswith("    "):

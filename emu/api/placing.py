@@ -161,15 +161,17 @@ class Placing:
         """Stop when a plane's access to memory is denied by the protections that a more privileged one has set."""
         return self._debugger().probes.add_violations(self._make(kinds.VIOLATION, "permission violation", **filters))
 
-    def last(self, *, write: int | str, size: int = 8) -> int:
-        """The instruction count before the last write of `size` bytes at an address, where the writing instruction is
-        next; the machine stays where it is. LookupError: there was none since the history's start."""
+    def last(self, *, write: int | str | None = None, size: int = 8, physical: int | None = None) -> int:
+        """The instruction count before the last write of `size` bytes at a linear address or symbol, or at a
+        guest-physical one, where the writing instruction is next; the machine stays where it is. LookupError: there
+        was none since the history's start."""
         here = self._machine().icount
-        with self.watch(write, size) as found:
+        with self.watch(write, size, physical=physical) as found:
             stop = self._debugger().reverse_continue([found])
             self._debugger().goto(here)
         if not stop.events:
-            raise LookupError(f"no write of {write!r} since the start of the history")
+            what = f"{write!r}" if physical is None else f"guest-physical {physical:#x}"
+            raise LookupError(f"no write of {what} since the start of the history")
         return stop.icount
 
     # --- making them -------------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """Near control transfer."""
 
-from iced_x86 import Instruction, Mnemonic, OpKind
+from iced_x86 import Instruction, Mnemonic, OpKind, Register
 
 from emu.decode.emitter import Emitter
 from emu.decode.lower_move import _CONDITIONS
 from emu.decode.lowering import lowers
 from emu.decode.names import code_name
 from emu.decode.operands import operand_width
+from jit.layout import MODE_SHADOW, MODE_TRACK
 
 JCC = {getattr(Mnemonic, "J" + c): n for n, c in enumerate(_CONDITIONS)}
 _NEAR = {OpKind.NEAR_BRANCH16: 16, OpKind.NEAR_BRANCH32: 32, OpKind.NEAR_BRANCH64: 64}
@@ -27,6 +28,11 @@ def _next(e: Emitter, insn: Instruction) -> int | None:
     return insn.next_ip if insn.next_ip < 4096 else None
 
 
+def _notrack(insn: Instruction) -> bool:
+    """Whether an indirect branch has the prefix NOTRACK, which is DS's."""
+    return insn.segment_prefix == Register.DS
+
+
 @lowers(Mnemonic.JMP)
 def jmp(e: Emitter, insn: Instruction) -> None:
     e.end()
@@ -36,7 +42,12 @@ def jmp(e: Emitter, insn: Instruction) -> None:
     else:
         width = operand_width(insn, 0)
         slot, _ = e.source(insn, 0, width)
-        e.op(f"jmp_reg.{width}", a=slot)
+        if not e.mode & MODE_TRACK:
+            e.op(f"jmp_reg.{width}", a=slot)
+        elif _notrack(insn):
+            e.op(f"check_notrack.{width}.0.0", a=slot)
+        else:
+            e.op(f"jmp_reg_track.{width}", a=slot)
 
 
 @lowers(*JCC)
@@ -67,11 +78,19 @@ def call(e: Emitter, insn: Instruction) -> None:
     e.end()
     if insn.op0_kind in _NEAR:
         width, target, link = _target(e, insn)
-        e.op(f"call.{width}.{e.stack}", a=insn.next_ip, imm=target, target=link)
+        # A call of the next instruction reads RIP, and leaves no return address on a shadow stack (SDM Vol. 2A CALL).
+        name = "call_shadow" if e.mode & MODE_SHADOW and target != insn.next_ip else "call"
+        e.op(f"{name}.{width}.{e.stack}", a=insn.next_ip, imm=target, target=link)
     else:
         width = operand_width(insn, 0)
         slot, _ = e.source(insn, 0, width)
-        e.op(f"call_reg.{width}.{e.stack}", a=slot, imm=insn.next_ip)
+        shadow, tracks = int(bool(e.mode & MODE_SHADOW)), int(bool(e.mode & MODE_TRACK))
+        name = f"call_reg.{width}.{e.stack}"
+        if tracks and _notrack(insn):
+            name = f"check_notrack.{width}.{e.stack}.{shadow}"
+        elif shadow or tracks:
+            name = f"call_reg_cet.{width}.{e.stack}.{shadow}.{tracks}"
+        e.op(name, a=slot, imm=insn.next_ip)
 
 
 @lowers(Mnemonic.RET)
@@ -79,6 +98,6 @@ def ret(e: Emitter, insn: Instruction) -> None:
     e.end()
     width = {"W": 16, "D": 32, "Q": 64}[code_name(insn.code)[4]]
     release = insn.immediate(0) if insn.op_count else 0
-    e.op(f"ret.{width}.{e.stack}", imm=release)
+    e.op(f"{'ret_shadow' if e.mode & MODE_SHADOW else 'ret'}.{width}.{e.stack}", imm=release)
 
 

@@ -104,10 +104,10 @@ def movbe(e: Emitter, insn: Instruction) -> None:
         e.assign(insn, width, TMP[0])
 
 
-@lowers(Mnemonic.NOP, Mnemonic.ENDBR64, Mnemonic.ENDBR32, Mnemonic.LFENCE, Mnemonic.SFENCE,
+@lowers(Mnemonic.NOP, Mnemonic.LFENCE, Mnemonic.SFENCE,
         Mnemonic.MFENCE, Mnemonic.PREFETCHT0, Mnemonic.PREFETCHT1, Mnemonic.PREFETCHT2, Mnemonic.PREFETCHNTA,
         Mnemonic.PREFETCHW, Mnemonic.PREFETCHWT1, Mnemonic.PREFETCH, Mnemonic.PREFETCHIT0, Mnemonic.PREFETCHIT1,
-        Mnemonic.CLDEMOTE, Mnemonic.SERIALIZE, Mnemonic.RESERVEDNOP, Mnemonic.RDSSPD, Mnemonic.RDSSPQ)
+        Mnemonic.CLDEMOTE, Mnemonic.SERIALIZE, Mnemonic.RESERVEDNOP)
 def nop(e: Emitter, insn: Instruction) -> None:
     e.op("nop")
 

@@ -14,7 +14,7 @@ _TABLES = {"GDT": layout.GDTR_BASE, "IDT": layout.IDTR_BASE}
 _PRIVILEGED = {Mnemonic.CLTS: "clts", Mnemonic.RDMSR: "rdmsr", Mnemonic.WRMSR: "wrmsr"}
 _CACHES = (Mnemonic.INVD, Mnemonic.WBINVD, Mnemonic.WBNOINVD)
 _ENDING = {Mnemonic.HLT: "hlt", Mnemonic.CPUID: "cpuid", Mnemonic.RDTSC: "rdtsc", Mnemonic.RDTSCP: "rdtscp",
-           Mnemonic.RDPMC: "rdpmc", Mnemonic.XSETBV: "xsetbv"}
+           Mnemonic.RDPMC: "rdpmc", Mnemonic.XSETBV: "xsetbv", Mnemonic.RSM: "rsm"}
 _INSPECT = (Mnemonic.VERR, Mnemonic.VERW, Mnemonic.LAR, Mnemonic.LSL)
 _BASES = {"FS": layout.FS, "GS": layout.GS}
 
@@ -109,16 +109,17 @@ def load_table(e: Emitter, insn: Instruction) -> None:
 @lowers(Mnemonic.SGDT, Mnemonic.SIDT)
 def store_table(e: Emitter, insn: Instruction) -> None:
     wide = e.bits == 64
-    e.op("umip")
+    e.op("umip", imm=layout.NPIEP_SGDT if insn.mnemonic == Mnemonic.SGDT else layout.NPIEP_SIDT)
     address = e.address(insn, 10 if wide else 6, write=True)
     e.op(f"store_table.{64 if wide else 32}", _TABLES[mnemonic_name(insn.mnemonic)[1:]], *address)
 
 
 @lowers(Mnemonic.SLDT, Mnemonic.STR)
 def store_system(e: Emitter, insn: Instruction) -> None:
+    local = insn.mnemonic == Mnemonic.SLDT
     e.op("protected_only")
-    e.op("umip")
-    store_word(e, insn, selector_slot(layout.LDTR if insn.mnemonic == Mnemonic.SLDT else layout.TR))
+    e.op("umip", imm=layout.NPIEP_SLDT if local else layout.NPIEP_STR)
+    store_word(e, insn, selector_slot(layout.LDTR if local else layout.TR))
 
 
 @lowers(Mnemonic.LLDT, Mnemonic.LTR)

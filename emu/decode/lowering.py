@@ -13,7 +13,7 @@ CODES: dict[int, Lowering] = {}         # iced code -> function, where one form 
 FAMILIES = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flags", "control", "stack", "string",
             "segment", "snp", "far", "io", "system", "translation", "hypercall", "sse_move", "sse_integer",
             "sse_shuffle", "sse_float", "sse_convert", "opmask", "evex", "sse_state", "sse_string", "avx", "fma",
-            "avx512_float", "crypto", "avx_masked", "xsave", "random", "direct_store", "sse4a", "wait", "x87")
+            "avx512_float", "crypto", "avx_masked", "xsave", "random", "direct_store", "cet", "sse4a", "wait", "x87")
 
 
 class NotImplementedInstruction(Exception):

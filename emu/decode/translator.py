@@ -16,6 +16,7 @@ from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, 
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter, Uop
+from emu.decode.lower_cet import lower_waiting
 from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
@@ -213,6 +214,8 @@ class Translator:
             # VEX and EVEX are #UD in real and virtual-8086 mode (SDM Vol. 2A tables 2-18 ff.).
             emitter.op("protected_only")
         emitter.data = data
+        if lower_waiting(emitter, insn):
+            return
         try:
             if function is None or not self.cpu.allows(insn.code):
                 raise lowering.NotImplementedInstruction

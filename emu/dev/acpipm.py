@@ -128,14 +128,16 @@ class AcpiPm:
 
 
 class ApmControl:
-    """Ports 0xB2 and 0xB3: a write to the first would raise an SMI. `acpi_enable` gets the two commands that
-    the ACPI tables of PC firmware name (0xF1 enables, 0xF0 disables); any other is reported, as there is no SMM."""
+    """Ports 0xB2 and 0xB3: a write to the first raises an SMI by `smi`, which says whether it is enabled. `acpi_enable`
+    gets the two commands that the ACPI tables of PC firmware name (0xF1 enables, 0xF0 disables), whoever handles them
+    besides; any other that no SMI reports to firmware is reported."""
 
     COMMAND_PORT, STATUS_PORT = 0xB2, 0xB3
     ACPI_ENABLE, ACPI_DISABLE = 0xF1, 0xF0
 
-    def __init__(self, acpi_enable: Callable[[bool], None], report: Callable[[str], None]) -> None:
-        self._acpi_enable, self._report = acpi_enable, report
+    def __init__(self, acpi_enable: Callable[[bool], None], smi: Callable[[], bool],
+                 report: Callable[[str], None]) -> None:
+        self._acpi_enable, self._smi, self._report = acpi_enable, smi, report
         self._reported: set[int] = set()
         self.reset()
 
@@ -151,9 +153,10 @@ class ApmControl:
             return
         if value in (self.ACPI_ENABLE, self.ACPI_DISABLE):
             self._acpi_enable(value == self.ACPI_ENABLE)
-        elif value not in self._reported:
+            self._smi()
+        elif not self._smi() and value not in self._reported:
             self._reported.add(value)
-            self._report(f"APM control (port 0xb2): SMI command {value:#x}, but there is no system-management mode")
+            self._report(f"APM control (port 0xb2): SMI command {value:#x}, but no firmware has enabled SMIs")
 
     def save(self) -> dict[str, Any]:
         return {"registers": list(self._registers)}

@@ -40,11 +40,7 @@ class IsaBridge(PciFunction):
 
 
 class PowerManagement(PciFunction):
-    """PCI 00:01.3. `pm_moved` and `smbus_moved` get the I/O base of their block, or None while it is not decoded.
-
-    The chipset's SMI is not connected, so DEVACTB says from reset on that the firmware has set it up: it then leaves
-    system-management mode alone (QEMU does the same where SMM is off).
-    """
+    """PCI 00:01.3. `pm_moved` and `smbus_moved` get the I/O base of their block, or None while it is not decoded."""
 
     def __init__(self, pm_moved: Callable[[int | None], None], smbus_moved: Callable[[int | None], None]) -> None:
         super().__init__(0x8086, 0x7113, 0x068000, 3)
@@ -58,12 +54,17 @@ class PowerManagement(PciFunction):
         self.set_register(0x4C, 4, 0, 0xFFFFFFFF)
         self.set_register(0x50, 4, 0, 0xFFFFFFFF)
         self.set_register(0x54, 4, 0, 0xFFFFFFFF)
-        self.set_register(0x58, 4, APMC_ENABLED << 24, 0xFFFFFFFF)
+        self.set_register(0x58, 4, 0, 0xFFFFFFFF)
         self.set_register(0x5C, 4, 0, 0xFFFFFFFF)
         self.set_register(0x60, 4, 0x90000000, 0xFFFFFFFF)
         self.set_register(PM_REG_MISC, 1, 0, 0x01)
         self.set_register(SMBUS_BASE, 4, 0x00000001, 0x0000FFF0)
         self.set_register(SMBUS_CONFIG, 4, 0, 0xFFFFFF0F)
+
+    @property
+    def smi_enabled(self) -> bool:
+        """DEVACTB.APMC_EN: writes to port 0xB2 raise an SMI."""
+        return bool(self.config[DEVACTB_APMC] & APMC_ENABLED)
 
     def changed(self, offset: int, size: int) -> None:
         end = offset + size

@@ -10,6 +10,7 @@ from emu.isa.models import AMD, INTEL, MODELS, Model
 
 # CR4 bits of every processor with 64-bit mode, whatever it offers: MCE, PCE, OSXMMEXCPT (SDM Vol. 3A 2.5)
 CR4_ALWAYS = 1 << 6 | 1 << 8
+NO_XSS = (1 << 64) - 1              # of Cpu.xss_valid: there is no IA32_XSS
 # Where the absence of an extension gives its encoding another meaning (SDM Vol. 2 LZCNT, TZCNT, WBINVD, LAHF)
 DECODED_OTHERWISE = {"abm": DecoderOptions.NO_MPFX_0FBD, "bmi1": DecoderOptions.NO_MPFX_0FBC,
                      "wbnoinvd": DecoderOptions.NO_WBNOINVD, "lahf_lm": DecoderOptions.NO_LAHF_SAHF_64}
@@ -22,10 +23,13 @@ class Cpu:
         self.model, self.wanted, self.offered = model, wanted, offered
         self._allowed: dict[int, bool] = {}
         known = [BY_NAME[name] for name in offered if BY_NAME[name].done]
-        self.cr4_valid, self.efer_valid, self.xcr0_valid = CR4_ALWAYS, 0, 1
+        self.cr4_valid, self.efer_valid, self.xcr0_valid, self.cet_valid = CR4_ALWAYS, 0, 1, 0
+        self.xss_valid = 0 if "xsaves" in offered else NO_XSS
         for extension in known:
             self.cr4_valid |= extension.cr4
             self.efer_valid |= extension.efer
+            self.cet_valid |= extension.cet
+            self.xss_valid |= extension.xss
             if "xsave" in offered:
                 self.xcr0_valid |= extension.xcr0
         self.decoder_options = sum(option for name, option in DECODED_OTHERWISE.items() if name not in offered)

@@ -33,7 +33,8 @@ class Cpuid:
     def __init__(self, cpu: Cpu, apic_id: int, vcpus: int) -> None:
         self.cpu, self.apic_id, self.vcpus = cpu, apic_id, vcpus
         self.overlay: Callable[[int, int], Registers | None] = lambda leaf, subleaf: None
-        self.os_view: Callable[[], tuple[int, int]] = lambda: (0, 1)        # CR4 and XCR0 of the plane that runs
+        # CR4, XCR0 and IA32_XSS of the plane that runs
+        self.os_view: Callable[[], tuple[int, int, int]] = lambda: (0, 1, 0)
         self.apic_enabled: Callable[[], bool] = lambda: True
         self.monitor_enabled: Callable[[], bool] = lambda: True
         self._bits: dict[Place, int] = {}
@@ -130,10 +131,14 @@ class Cpuid:
             return valid & 0xFFFFFFFF, _standard(xcr0), _standard(valid), valid >> 32
         if subleaf == 1:
             eax = self._place(0xD, 1)[0]
-            return eax, _compacted(xcr0) if eax & 0b1010 else 0, 0, 0
+            xss = self.cpu.xss_valid if eax & 0b1000 else 0
+            return eax, _compacted(xcr0 | self.os_view()[2]) if eax & 0b1010 else 0, xss, 0
         for part in COMPONENTS:
-            if part.number == subleaf > 1 and valid >> subleaf & 1:
-                return part.size, part.offset, part.aligned << 1, 0
+            if part.number == subleaf > 1:
+                if part.supervisor and "xsaves" in self.cpu.offered and self.cpu.xss_valid >> subleaf & 1:
+                    return part.size, 0, part.aligned << 1 | 1, 0
+                if not part.supervisor and valid >> subleaf & 1:
+                    return part.size, part.offset, part.aligned << 1, 0
         return ZERO
 
     # --- caches and topology -----------------------------------------------------------------------------------------

@@ -21,10 +21,12 @@ E7D, E21A, E21C = (0x80000007, 0, EDX), (0x80000021, 0, EAX), (0x80000021, 0, EC
 
 # State components that an extension needs enabled in XCR0 (SDM Vol. 1 13.1)
 YMM, ZMM, PKRU = 1 << 2, 0b111 << 5, 1 << 9
+CET = 0b11 << 11                        # of IA32_XSS
 
 
 class Extension(NamedTuple):
-    """`iced`: CpuidFeature names of its instructions; the last three: bits that software may set thanks to it."""
+    """`iced`: CpuidFeature names of its instructions; the others: bits that software may set thanks to it in XCR0, CR4,
+    EFER, IA32_XSS, and in IA32_U_CET and IA32_S_CET."""
 
     name: str
     place: Place
@@ -34,11 +36,13 @@ class Extension(NamedTuple):
     xcr0: int = 0
     cr4: int = 0
     efer: int = 0
+    xss: int = 0
+    cet: int = 0
 
 
 TABLE = (
     Extension("fpu", L1D, 0, DONE, ("FPU", "FPU287", "FPU387")),
-    Extension("vme", L1D, 1, NOT_YET, cr4=0b11),
+    Extension("vme", L1D, 1, DONE, cr4=0b11),
     Extension("de", L1D, 2, DONE, cr4=1 << 3),
     Extension("pse", L1D, 3, DONE, cr4=1 << 4),
     Extension("tsc", L1D, 4, DONE, ("TSC",), cr4=1 << 2),
@@ -105,7 +109,7 @@ TABLE = (
     Extension("pku", L7C, 3, DONE, ("PKU",), PKRU, cr4=1 << 22),
     Extension("waitpkg", L7C, 5, DONE, ("WAITPKG",)),
     Extension("avx512_vbmi2", L7C, 6, DONE, ("AVX512_VBMI2",), ZMM),
-    Extension("cet_ss", L7C, 7, NOT_YET, ("CET_SS",), cr4=1 << 23),
+    Extension("cet_ss", L7C, 7, DONE, ("CET_SS",), cr4=1 << 23, xss=CET, cet=0b11),
     Extension("gfni", L7C, 8, DONE, ("GFNI",)),
     Extension("vaes", L7C, 9, DONE, ("VAES",), YMM),
     Extension("vpclmulqdq", L7C, 10, DONE, ("VPCLMULQDQ",), YMM),
@@ -120,11 +124,12 @@ TABLE = (
     Extension("fsrm", L7D, 4, DONE),
     Extension("avx512_vp2intersect", L7D, 8, NOT_YET, ("AVX512_VP2INTERSECT",), ZMM),
     Extension("serialize", L7D, 14, DONE, ("SERIALIZE",)),
-    Extension("ibt", L7D, 20, NOT_YET, cr4=1 << 23),
+    Extension("ibt", L7D, 20, DONE, ("CET_IBT",), cr4=1 << 23, xss=CET, cet=0xC3C),
     Extension("avx512_fp16", L7D, 23, NOT_YET, ("AVX512_FP16",), ZMM),
     Extension("pks", L7C, 31, DONE, cr4=1 << 24),
     Extension("avx_vnni", L71A, 4, DONE, ("AVX_VNNI",), YMM),
     Extension("avx512_bf16", L71A, 5, DONE, ("AVX512_BF16",), ZMM),
+    Extension("lam", L71A, 26, DONE, cr4=1 << 28),
     Extension("avx_ifma", L71A, 23, DONE, ("AVX_IFMA",), YMM),
     Extension("xsaveopt", XSTATE, 0, DONE, ("XSAVEOPT",)),
     Extension("xsavec", XSTATE, 1, DONE, ("XSAVEC",)),
@@ -150,6 +155,7 @@ TABLE = (
     # What a processor without speculation has by itself.
     Extension("lfence_always_serializing", E21A, 2, DONE),
     Extension("null_sel_clr_base", E21A, 6, DONE),
+    Extension("uai", E21A, 7, DONE, efer=1 << 20),
     Extension("srso_no", E21A, 29, DONE),
     Extension("tsa_sq_no", E21C, 1, DONE),
     Extension("tsa_l1_no", E21C, 2, DONE),

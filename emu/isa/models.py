@@ -23,7 +23,7 @@ MODERN = V3 + (" pclmulqdq aes rdrand rdseed adx fsgsbase smep smap erms invpcid
 MILAN = MODERN + (" cr8legacy sse4a misalignsse topoext clzero wbnoinvd rdpid umip sha_ni vaes vpclmulqdq fsrm svm "
                   "mwaitx perfctr_core ibpb ibrs stibp ssbd cet_ss lfence_always_serializing null_sel_clr_base")
 GENOA = MILAN + (" avx512f avx512dq avx512ifma avx512cd avx512bw avx512vl avx512_bf16 avx512vbmi avx512_vbmi2 gfni "
-                 "avx512_vnni avx512_bitalg avx512_vpopcntdq la57")
+                 "avx512_vnni avx512_bitalg avx512_vpopcntdq la57 uai")
 SKYLAKE = MODERN + (" avx512f avx512dq avx512cd avx512bw avx512vl fdp_excptn_only zero_fcs_fds monitor mpx hle rtm "
                     "tsc_adjust")
 SAPPHIRE = SKYLAKE.replace(" mpx", "").replace(" hle", "") + (

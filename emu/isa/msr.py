@@ -10,7 +10,9 @@ from emu.isa.msr_table import PERF_COUNTERS, PERF_CTR0, PLAIN, allowed
 
 IN_REGISTER_FILE = ("IA32_EFER", "IA32_STAR", "IA32_LSTAR", "IA32_CSTAR", "IA32_FMASK", "IA32_FS_BASE", "IA32_GS_BASE",
                     "IA32_KERNEL_GS_BASE", "IA32_TSC_AUX", "IA32_SYSENTER_CS", "IA32_SYSENTER_ESP", "IA32_SYSENTER_EIP",
-                    "IA32_PAT", "IA32_PKRS", "IA32_TIME_STAMP_COUNTER")         # served by compiled code
+                    "IA32_PAT", "IA32_PKRS", "IA32_XSS", "IA32_U_CET", "IA32_S_CET",
+                    "IA32_PL0_SSP", "IA32_PL1_SSP", "IA32_PL2_SSP", "IA32_PL3_SSP", "IA32_INTERRUPT_SSP_TABLE_ADDR",
+                    "IA32_TIME_STAMP_COUNTER")         # served by compiled code
 IMPLEMENTED = (*IN_REGISTER_FILE, *(plain.name for plain in PLAIN.values()), "IA32_TSC_ADJUST", "IA32_DEBUGCTL",
                "IA32_APIC_BASE", "IA32_X2APIC", "IA32_TSC_DEADLINE")
 
@@ -46,10 +48,10 @@ class Msrs:
         raise self._unknown("RDMSR", index)
 
     def read_counter(self, number: int) -> int:
-        """RDPMC of a performance counter, which is state: nothing counts (APM Vol. 3 RDPMC)."""
+        """RDPMC of a performance counter (APM Vol. 3 RDPMC)."""
         if number >= PERF_COUNTERS:
             raise GeneralProtection
-        return self.values[PERF_CTR0 + number]
+        return self.read(PERF_CTR0 + number)
 
     def write(self, index: int, value: int) -> None:
         """WRMSR, likewise."""

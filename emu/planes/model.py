@@ -29,6 +29,9 @@ class PlaneModel:
     launches: bool = False
     """Whether the machine can start with an image in a higher plane than the lowest."""
 
+    resets: bool = False
+    """Whether `reset` leaves the planes as they were before anything was loaded."""
+
     def launch(self, image: Image) -> None:
         """Start the first vCPU in a higher plane, at the entry of an image that is in memory."""
         raise NotImplementedError("this design starts in its lowest plane")
@@ -99,6 +102,10 @@ class PlaneModel:
 
     def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
         """HLT, MWAIT (and its variants) or PAUSE was executed, and the plane may be asleep now."""
+
+    def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
+        """Whether userspace takes it from here when a plane could take an interrupt."""
+        return False
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed."""

@@ -14,12 +14,15 @@ from jit import group_layout as g
 
 if TYPE_CHECKING:
     from emu.group import Group
+    from emu.planes.script import Script
 
 
 class Policy(NamedTuple):
     """One configuration. `marker`: the most privileged plane, or None; `mediated`: it is told of events of the plane
     that it runs, too; `strict_shadow`: the STI shadow of a plane that does not run holds its interrupts back; `shares`:
-    names from SHARES of what planes have in common; `upward_ipis`: planes may interrupt more privileged ones."""
+    names from SHARES of what planes have in common; `upward_ipis`: planes may interrupt more privileged ones; `script`:
+    the user's functions, for MODE_SCRIPT; `drops_lower_init`: INIT and SIPI to plane 0 are lost once a vCPU has a plane
+    above it (TLFS, "VTL interrupts")."""
 
     name: str
     mode: int
@@ -32,6 +35,8 @@ class Policy(NamedTuple):
     strict_shadow: bool = False
     shares: tuple[str, ...] = ()
     upward_ipis: bool = False
+    script: Script | None = None
+    drops_lower_init: bool = False
 
     def rank(self, plane: int) -> int:
         """Privilege of a plane: smaller is more."""
@@ -46,12 +51,17 @@ class Policy(NamedTuple):
                 (g.FILTER, self.irq_filter), (g.RETURN_RULE, self.return_rule), (g.FALLBACK, self.fallback),
                 (g.MEDIATED, self.mediated), (g.STRICT_SHADOW, self.strict_shadow)):
             group.set(offset, int(value))
+        if self.script is not None:
+            for offset, value in ((g.SCRIPT_CHOOSE, self.script.choose), (g.SCRIPT_REQUEST, self.script.request),
+                                  (g.SCRIPT_FAULT, 0)):
+                group.set(offset, value)
 
 
 USER = Policy("USER", g.MODE_USER, return_rule=g.RETURN_EXPLICIT)
 LOWEST_RUNNABLE = Policy("LOWEST_RUNNABLE", g.MODE_RUNNABLE, marker=0, irq_filter=g.FILTER_INJECTABLE,
                          return_rule=g.RETURN_EXPLICIT)
-HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True)
+HIGHEST_RUNNABLE = Policy("HIGHEST_RUNNABLE", g.MODE_EVENT, descending=True, drops_lower_init=True)
+VSM = HIGHEST_RUNNABLE._replace(name="VSM", strict_shadow=True)
 HV_TLFS_LITERAL = HIGHEST_RUNNABLE._replace(name="HV_TLFS_LITERAL", return_rule=g.RETURN_NEXT_LOWER)
 TDX = Policy("TDX", g.MODE_MPP, marker=0, return_rule=g.RETURN_EXPLICIT, mediated=True)
 CCA = Policy("CCA", g.MODE_MPP, marker=0, irq_filter=g.FILTER_ANY, return_rule=g.RETURN_EXPLICIT)
@@ -68,17 +78,26 @@ def mpp(plane: int) -> Policy:
     return Policy(f"MPP({plane})", g.MODE_MPP, marker=plane, return_rule=g.RETURN_EXPLICIT, fallback=plane)
 
 
+def _preset(name: str) -> Policy | None:
+    """A preset in any spelling."""
+    marked = re.fullmatch(r"MPP[-_(]?(\d{1,9})\)?", name.upper())
+    return mpp(int(marked[1])) if marked else PRESETS.get(name.upper().replace("-", "_"))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names a preset, whatever it adds."""
+    return _preset(text.partition("+")[0]) is not None
+
+
 def parse(name: str) -> Policy:
     """A preset by its name, in any case and with - for _; MPP(1) may also be written mpp-1, which shells leave alone.
     What planes share is added: user+fpu+gpr+dr; +ipi lets them interrupt more privileged ones. ValueError: one line
     that lists all names."""
     base, *extras = name.split("+")
-    marked = re.fullmatch(r"MPP[-_(]?(\d{1,9})\)?", base.upper())
-    known = PRESETS.get(base.upper().replace("-", "_"))
-    policy = mpp(int(marked[1])) if marked else known
+    policy = _preset(base)
     if policy is None or not {*extras} <= {*SHARES, UPWARD_IPIS}:
         raise ValueError(f"policy {name!r}: not one of {', '.join(NAMES)}, with "
-                         f"{', '.join('+' + extra for extra in (*SHARES, UPWARD_IPIS))} added as wanted")
+                         f"{', '.join('+' + extra for extra in (*SHARES, UPWARD_IPIS))} added as wanted, and no file")
     if not extras:
         return policy
     return policy._replace(name="+".join((policy.name, *extras)), upward_ipis=UPWARD_IPIS in extras,

@@ -15,7 +15,8 @@ from jit.group_layout import SharedSet
 RSP = 4
 PRIVATE = ("rip", "rsp", "rflags", "es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr", "gdtr", "idtr",
            "cr0", "cr3", "cr4", "cr8", "dr6", "dr7", "efer", "star", "lstar", "cstar", "sfmask", "kernel_gs_base",
-           "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat", "tsc_aux", "tsc_offset", "pkrs")
+           "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat", "tsc_aux", "tsc_offset", "pkrs", "ssp",
+           "u_cet", "s_cet", "pl0_ssp", "pl3_ssp", "isst", "xss", "debugctl")
 
 
 class Share(NamedTuple):

@@ -15,8 +15,9 @@ from emu.group import Group
 from emu.plane import Plane
 from jit import fpu_layout, group_layout, layout
 
-HOST = ("self", "tlb", "jumps", "fpu", "tlb_sets", "pmap", "pmap_pages", "code", "code_map", "runtime", "handlers",
-        "probes", "vcpu", "plane", "denials", "monitors", "nested", "nested_pages", "group")
+HOST = ("self", "tlb", "shadow_tlb", "jumps", "fpu", "tlb_sets", "pmap", "pmap_pages", "code", "code_map", "runtime",
+        "handlers", "probes", "vcpu", "plane", "denials", "monitors", "nested", "nested_pages",
+        "group")
 INSIDE = ("tmp", "page_rip", "slow_value", "exit", "exit_uop", "next_rip", "resume", "alone", "probe_hits", "walk_gpa",
           "walk_rights", "io_kind", "io_address", "io_size", "io_value", "io_done", "io_next", "io_log", "smc_pass",
           "smc_gpa", "smc_second", "arg", "desc", "desc_at", "frame", "stk_sp", "stk_width", "stk_selector", "stk_base",
@@ -28,6 +29,7 @@ FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_
 FAULT = ("fault_vector", "fault_error", "fault_has_error", "fault_address", "fault_kind")    # only while one is pending
 GROUP_HOST = (group_layout.COUNT, group_layout.INTERFACE, group_layout.SHARED_COUNT,
               *range(group_layout.SHARED, group_layout.SHARED + 16 * group_layout.MAX_SHARED, 8),
+              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST,
               group_layout.RING, group_layout.RING_RECORDS, group_layout.SLICE_END,
               *range(group_layout.VMSAS, group_layout.VMSAS + 8 * group_layout.MAX_PLANES, 8),
               *range(group_layout.FILES, group_layout.FILES + 8 * group_layout.MAX_PLANES, 8))
@@ -94,6 +96,8 @@ def load_plane(plane: Plane, planes: list[Plane], state: dict[str, Any]) -> None
     base = plane.get(layout.SETS) + plane.get(layout.TLB_SET) * layout.SET_BYTES
     plane.set(layout.TLB, base)
     plane.set(layout.JUMPS, base + layout.JUMP_CACHE)
+    shadow = layout.SET_SHADOW_USER if plane.get(layout.CPL) == 3 else layout.SET_SHADOW
+    plane.set(layout.SHADOW_TLB, plane.get(layout.SETS) + shadow * layout.SET_BYTES)
 
 
 def save_group(group: Group) -> bytes:

@@ -40,7 +40,8 @@ def save(machine: Machine) -> dict[str, Any]:
         "pc": machine.pc.save(), "vcpus": [_save_vcpu(vcpu) for vcpu in machine.vcpus],
         "model": None if machine.plane_model is None else _objects(machine).save(),
         "machine": {"turn": machine.turn, "turn_left": machine.turn_left, "patience": machine.patience,
-                    "input": machine.input.save(), "monitors": machine.engine.monitors.save()},
+                    "input": machine.input.save(), "monitors": machine.engine.monitors.save(),
+                    "smm": machine.smm.save()},
         "events": machine.clock.order(),
     }
 
@@ -76,6 +77,7 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
     for gpa in machine.engine.monitors.load(state["machine"]["monitors"]):
         machine.memory.map[gpa // PAGE] |= pmap.WATCHED
     machine.input.load(state["machine"]["input"])
+    machine.smm.load(state["machine"]["smm"])
     machine.clock.reorder(state["events"])
 
 

@@ -24,7 +24,7 @@ static const u8 sbox[256] = {
 
 struct cipher {
     u8 round[ROUNDS + 1][16];
-    u8 hash[16]; /* H: what GHASH multiplies by */
+    u64 hash[2]; /* H: what GHASH multiplies by */
 };
 
 static u8 twice(u8 x) { return (u8)(x << 1 ^ (x & 0x80 ? 0x1B : 0)); }
@@ -79,27 +79,34 @@ static void encrypt(const struct cipher *c, const u8 in[16], u8 out[16])
 }
 
 /* y = y * H in GF(2^128), most significant bit first */
-static void multiply(u8 y[16], const u8 h[16])
+static void multiply(u64 y[2], const u64 h[2])
 {
-    u8 z[16] = {0}, v[16];
-    memcpy(v, h, 16);
+    u64 high = h[0], low = h[1], sum[2] = {0, 0};
     for (unsigned bit = 0; bit < 128; bit++) {
-        if (y[bit / 8] >> (7 - bit % 8) & 1)
-            add(z, v);
-        u8 carry = v[15] & 1;
-        for (unsigned i = 15; i; i--)
-            v[i] = (u8)(v[i] >> 1 | v[i - 1] << 7);
-        v[0] = (u8)(v[0] >> 1 ^ (carry ? 0xE1 : 0));
+        u64 take = -(y[bit / 64] >> (63 - bit % 64) & 1), carry = -(low & 1);
+        sum[0] ^= high & take;
+        sum[1] ^= low & take;
+        low = low >> 1 | high << 63;
+        high = high >> 1 ^ (carry & 0xE100000000000000ull);
     }
-    memcpy(y, z, 16);
+    y[0] = sum[0];
+    y[1] = sum[1];
 }
 
-static void hash_blocks(const struct cipher *c, u8 y[16], const u8 *data, u64 bytes)
+static u64 big_endian(const u8 *at)
+{
+    u64 value;
+    memcpy(&value, at, 8);
+    return __builtin_bswap64(value);
+}
+
+static void hash_blocks(const struct cipher *c, u64 y[2], const u8 *data, u64 bytes)
 {
     for (u64 at = 0; at < bytes; at += 16) {
-        u64 n = bytes - at < 16 ? bytes - at : 16;
-        for (unsigned i = 0; i < n; i++)
-            y[i] ^= data[at + i];
+        u8 block[16] = {0};
+        memcpy(block, data + at, bytes - at < 16 ? bytes - at : 16);
+        y[0] ^= big_endian(block);
+        y[1] ^= big_endian(block + 8);
         multiply(y, c->hash);
     }
 }
@@ -107,7 +114,8 @@ static void hash_blocks(const struct cipher *c, u8 y[16], const u8 *data, u64 by
 static void tag_of(const struct cipher *c, const u8 iv[12], const u8 *aad, u64 aad_bytes, const u8 *data, u64 bytes,
                    u8 tag[16])
 {
-    u8 y[16] = {0}, lengths[16], counter[16];
+    u64 y[2] = {0, 0};
+    u8 lengths[16], counter[16];
     hash_blocks(c, y, aad, aad_bytes);
     hash_blocks(c, y, data, bytes);
     for (unsigned i = 0; i < 8; i++) {
@@ -119,7 +127,8 @@ static void tag_of(const struct cipher *c, const u8 iv[12], const u8 *aad, u64 a
     counter[12] = counter[13] = counter[14] = 0;
     counter[15] = 1;
     encrypt(c, counter, tag);
-    add(tag, y);
+    for (unsigned i = 0; i < 16; i++)
+        tag[i] ^= (u8)(y[i / 8] >> (56 - i % 8 * 8));
 }
 
 static void stream(const struct cipher *c, const u8 iv[12], u8 *data, u64 bytes)
@@ -138,9 +147,11 @@ static void stream(const struct cipher *c, const u8 iv[12], u8 *data, u64 bytes)
 
 static void start(struct cipher *c, const u8 key[32])
 {
-    const u8 zero[16] = {0};
+    u8 block[16] = {0};
     expand(c, key);
-    encrypt(c, zero, c->hash);
+    encrypt(c, block, block);
+    c->hash[0] = big_endian(block);
+    c->hash[1] = big_endian(block + 8);
 }
 
 void aes_gcm_seal(const u8 key[32], const u8 iv[12], const u8 *aad, u64 aad_bytes, u8 *data, u64 bytes, u8 tag[16])

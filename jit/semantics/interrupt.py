@@ -1,24 +1,34 @@
 """Software interrupts, IRET, and the interrupt flag (SDM Vol. 2: INT n, INTO, INT3, INT1, IRET, CLI, STI)."""
 
+from numba import types
+
 from jit import run_slots
 from jit.eflags import io_privilege
 from jit.enter import ENTER_SOFTWARE, enter
 from jit.exits import OK
 from jit.fault import general_protection
-from jit.flags import IF, VM, get_of
-from jit.layout import CPL, DEBUG_HITS, FAULT_EXT, RFL, SHADOW
+from jit.flags import IF, VIF, VIP, VM, get_of
+from jit.layout import CPL, CR4, DEBUG_HITS, FAULT_EXT, RFL, SHADOW
 from jit.native import Handler, State, rd64, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STI
 from jit.slots import call_with
+from jit.virtual_interrupts import CR4_VME, REFUSED, virtual_if
 from jit.watch import report_hits
+
+_redirect = types.ExternalFunction("strata_redirect", types.int64(types.voidptr, types.int64, types.int64))
 
 
 @op("int", kind=END)
 def int_n(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """INT n: in virtual-8086 mode it needs IOPL 3 (SDM Vol. 3A 20.2.6)."""
-    if rd64(st, RFL) & VM and io_privilege(st) < 3:
-        return general_protection(st, 0)
+    """INT n: in virtual-8086 mode it needs IOPL 3 or CR4.VME (SDM Vol. 3A 20.2.6, 20.3.3)."""
+    if rd64(st, RFL) & VM:
+        if rd64(st, CR4) & CR4_VME:
+            status = _redirect(st, imm, 0)
+            if status != REFUSED:
+                return status
+        elif io_privilege(st) < 3:
+            return general_protection(st, 0)
     return enter(st, imm, ENTER_SOFTWARE, 0)
 
 
@@ -59,7 +69,10 @@ def iret(mode: int) -> Handler:
 @op("cli", kind=END)
 def cli(st: State, d: int, a: int, b: int, imm: int) -> int:
     if rd64(st, CPL) > io_privilege(st):
-        return general_protection(st, 0)
+        if not virtual_if(st):
+            return general_protection(st, 0)
+        wr64(st, RFL, rd64(st, RFL) & ~VIF)
+        return OK
     wr64(st, RFL, rd64(st, RFL) & ~IF)
     return OK
 
@@ -69,7 +82,10 @@ def sti(st: State, d: int, a: int, b: int, imm: int) -> int:
     """Interrupts stay blocked until the next instruction has ended, where IF was clear."""
     flags = rd64(st, RFL)
     if rd64(st, CPL) > io_privilege(st):
-        return general_protection(st, 0)
+        if not virtual_if(st) or flags & VIP:
+            return general_protection(st, 0)
+        wr64(st, RFL, flags | VIF)
+        return OK
     if flags & IF == 0:
         wr64(st, SHADOW, SHADOW_STI)
     wr64(st, RFL, flags | IF)

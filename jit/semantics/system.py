@@ -19,12 +19,14 @@ from jit.layout import (
     GDTR_BASE,
     GS,
     KERNEL_GS_BASE,
+    NPIEP,
     PAGE_RIP,
     RFL,
     SEG,
     SEG_ATTR,
     SEG_BASE,
     SEG_BYTES,
+    SMM,
     TLB_SET,
     TMP,
     TSC_AUX,
@@ -91,8 +93,8 @@ def protected_only(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("umip")
 def umip(st: State, d: int, a: int, b: int, imm: int) -> int:
-    """SGDT, SIDT, SLDT, SMSW, STR above CPL 0 need CR4.UMIP = 0."""
-    if rd64(st, CPL) != 0 and rd64(st, CR4) & CR4_UMIP:
+    """SGDT, SIDT, SLDT, SMSW, STR above CPL 0 need CR4.UMIP = 0, and bit `imm` of NPIEP clear."""
+    if rd64(st, CPL) != 0 and (rd64(st, CR4) & CR4_UMIP or rd64(st, NPIEP) & imm):
         return general_protection(st, 0)
     return OK
 
@@ -268,6 +270,12 @@ def wrmsr(st: State, d: int, a: int, b: int, imm: int) -> int:
 @op("cpuid", kind=END)
 def cpuid(st: State, d: int, a: int, b: int, imm: int) -> int:
     return exits.CPUID
+
+
+@op("rsm", kind=END)
+def rsm(st: State, d: int, a: int, b: int, imm: int) -> int:
+    """#UD outside system-management mode."""
+    return exits.RSM if rd64(st, SMM) else undefined_opcode(st)
 
 
 @op("rdtsc", kind=END)

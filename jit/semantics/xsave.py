@@ -3,7 +3,7 @@
 from jit import guards, run_slots, traps
 from jit.exits import OK
 from jit.fault import NM, fault, general_protection, undefined_opcode
-from jit.layout import CPL, CR4, FPU, VECTOR_GATE, XCR0, XCR0_VALID, gpr
+from jit.layout import CPL, CR4, VECTOR_GATE, XCR0, XCR0_VALID, gpr
 from jit.mode import refresh
 from jit.native import State, rd32, rd64, shr, wr64
 from jit.registry import END, op
@@ -50,7 +50,7 @@ def xgetbv(st: State, d: int, a: int, b: int, imm: int) -> int:
     if which > imm:
         return general_protection(st, 0)
     if which == 1:
-        value &= in_use(rd64(st, FPU), d)
+        value &= in_use(st, d)
     wr64(st, gpr(0), value & 0xFFFFFFFF)
     wr64(st, gpr(2), shr(value, 32))
     return OK

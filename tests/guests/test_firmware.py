@@ -1,16 +1,12 @@
 """Every guest of firmware/build passes its own checks in every engine mode."""
 
-from pathlib import Path
-
 import pytest
 
 from emu.machine import ENGINES, Machine
 from jit import layout
+from tests.firmware.plane_guests import BUILD, PLANE_GUESTS
 
-BUILD = Path(__file__).resolve().parents[2] / "firmware" / "build"
-PLANES = {path.stem for design in ("vsm", "planes", "bench") for path in (BUILD.parent / design).glob("*.c")}
-PLANES |= {path.stem for path in BUILD.glob("snp_*.elf")}
-NEEDS_MORE = {"smp", "vsm_call"} | PLANES       # several vCPUs, or planes
+NEEDS_MORE = {"smp"} | PLANE_GUESTS              # several vCPUs, or planes
 LONG = {"integer"}                              # 400 M instructions: not once more with everything compiled
 PASS, SECONDS = 1, 60                           # (0 << 1) | 1 written to port 0xf4
 

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any
 
+from tools.cli.guest import load_guest, machine_options
 from tools.cli.options import Parser
 from tools.cli.run import BAD_INPUT, guest_options, say, unusable
 
@@ -64,12 +65,9 @@ def debug(args: Any) -> int:
         progress("loading the engine")
         from emu import ImageError, Machine
         try:
-            machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
-                              engine=args.engine, seed=args.seed, quantum=args.quantum, test_device=args.test_device,
-                              paravirt=args.paravirt, serial_out=wires.serial, report=wires.report,
+            machine = Machine(**machine_options(args), serial_out=wires.serial, report=wires.report,
                               progress=wires.progress)
-            machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                         append=args.append, bios=args.bios)
+            load_guest(machine, args)
             machine.feed_serial(b"", more=True)
             if args.goto:
                 progress(f"going to instruction {args.goto}")

@@ -7,6 +7,7 @@ the keyboard.
 import argparse
 import sys
 
+from tools.cli.guest import load_guest, machine_options
 from tools.cli.options import Parser
 from tools.cli.run import BAD_INPUT, guest_options, unusable
 
@@ -69,11 +70,8 @@ def serve(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     try:
-        machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
-                          engine=args.engine, seed=args.seed, history=not args.no_history, serial_out=serial_out,
-                          report=say)
-        machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                     append=args.append, bios=args.bios, vtl1=args.vtl1)
+        machine = Machine(**machine_options(args), history=not args.no_history, serial_out=serial_out, report=say)
+        load_guest(machine, args)
     except (ValueError, ImageError) as error:
         say(" ".join(str(error).split()))
         return BAD_INPUT

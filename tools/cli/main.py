@@ -14,6 +14,7 @@ COMMANDS = {
     "run": ("tools.cli.run", "run a guest image: its serial port is your terminal"),
     "demo": ("tools.cli.demo", "run a guest that switches planes, and report the switches"),
     "info": ("tools.cli.info", "list what is implemented"),
+    "planes": ("tools.cli.planes", "run a guest under many scheduling policies and compare"),
     "debug": ("tools.cli.debug", "step through a guest in the terminal, forwards and backwards"),
     "gdb": ("tools.cli.gdb", "serve a guest to GDB, forwards and backwards"),
     "oracle": ("tools.cli.oracle", "compare instructions with the host CPU"),

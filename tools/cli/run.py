@@ -28,6 +28,8 @@ examples:
   strata run firmware/build/hello.elf
   strata run firmware/build/vsm_call.elf --planes vsm --report --json result.json
   strata run firmware/build/three_levels.elf --planes kvm --policy mpp-1 --report
+  strata run firmware/build/snp_services.elf --planes snp --vcpus 2
+  strata run firmware/build/snp_hostile.elf --planes snp --hypervisor examples/hypervisors/skip_svsm.py
   strata run code.bin --load 0x7c00 --mode 16 --max-insns 1e6
   strata run --bios bios-256k.bin --max-insns 10e6
   strata run vmlinuz --initrd initrd.gz --append "console=ttyS0" --mem 512M --timeout 60
@@ -77,11 +79,14 @@ def guest_options(p: Parser) -> None:
                          help="instructions each of several vCPUs runs in turn, 1 to 1e6 (default: 10000)")
     machine.add_argument("--paravirt", choices=("none", "kvm"), default="none",
                          help="which hypervisor's hypercalls the guest finds (default: none)")
+    machine.add_argument("--reboot", action="store_true", help="a reset starts the guest again; else it ends the run")
     machine.add_argument("--disk", action="append", metavar="F",
                          help="a disk image as a virtio block device; may be given again. The file is only read: what "
                               "the guest writes is gone when the run ends")
     machine.add_argument("--virtio-console", action="store_true",
                          help="a virtio console, which shares standard output with COM1 and takes standard input")
+    machine.add_argument("--hypervisor", metavar="F", help="a Python file whose class stands in for --planes snp's own "
+                         "hypervisor, piece by piece; examples/hypervisors has some that lie")
     machine.add_argument("--test-device", action="store_true",
                          help="the ports and memory that suites for QEMU's pc-testdev use")
 
@@ -101,6 +106,8 @@ def unusable(args: argparse.Namespace) -> str | None:
             return f"{option} {path}: {why}"
     if args.vtl1 is not None and (args.planes != "vsm" or args.bios is not None):
         return f"--vtl1 {args.vtl1}: needs --planes vsm, and an IMAGE instead of --bios"
+    if args.hypervisor is not None and args.planes != "snp":
+        return f"--hypervisor {args.hypervisor}: only --planes snp has a hypervisor that can be replaced"
     if args.image is None and (args.load is not None or args.mode is not None):
         return "--load and --mode say where and how a flat IMAGE starts, and there is no IMAGE"
     if args.load is not None and args.load >= args.mem:

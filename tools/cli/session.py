@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from tools.cli.guest import load_guest, machine_options
 from tools.cli.progress import Progress
 from tools.cli.result import result_of
 from tools.cli.terminal import RawTerminal, SerialOut, feed, reads_keys
@@ -51,11 +52,8 @@ class Session:
             self._serial.write(data)
 
         try:
-            machine = Machine(memory=args.mem, vcpus=args.vcpus, cpu=args.cpu, planes=args.planes, policy=args.policy,
-                              engine=args.engine, seed=args.seed, quantum=args.quantum,
-                              test_device=args.test_device, disks=args.disk or (),
-                              virtio_console=args.virtio_console, paravirt=args.paravirt, serial_out=serial_out,
-                              debug_out=debug_out, report=self._say, progress=progress)
+            machine = Machine(**machine_options(args), serial_out=serial_out, debug_out=debug_out, report=self._say,
+                              progress=progress)
         except ValueError as error:       # a CPU model, policy, disk or combination that there is not
             raise BadInput(one_line(error)) from error
         if args.trace:
@@ -68,8 +66,7 @@ class Session:
         from emu.load.image import ImageError
         args = self._args
         try:
-            machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                         append=args.append, bios=args.bios, vtl1=args.vtl1)
+            load_guest(machine, args)
         except ImageError as error:
             raise BadInput(one_line(error)) from error
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -36,6 +37,7 @@ from tools.debug.panels.registers import RegistersPanel
 from tools.debug.panels.switch import SwitchPanel
 from tools.debug.panels.timeline import TimelinePanel
 from tools.debug.panels.walk import WalkPanel
+from tools.debug.picture import smaller
 from tools.debug.session import Session
 from tools.debug.verdict import verdict
 from tools.debug.wires import Wires
@@ -163,7 +165,7 @@ class DebugApp(App[int]):
             raise ValueError
         text = self.export_screenshot(title=f"strata debug {self._image}")
         with open(path, "w", encoding="utf-8") as out:
-            out.write(text)
+            out.write(smaller(text))
         return path
 
     # --- the guest's thread ------------------------------------------------------------------------------------------
@@ -188,8 +190,9 @@ class DebugApp(App[int]):
                 self.session.stopped(stage, result)
         except BaseException as error:      # whatever it is, the screen says it
             result = error
-            self.session.stopped()
-        if not self._exit:
+            with contextlib.suppress(Exception):
+                self.session.stopped()
+        with contextlib.suppress(RuntimeError):     # the screen has gone meanwhile
             self.call_from_thread(self._done, result)
 
     def _done(self, result: Stop | str | BaseException) -> None:

@@ -112,10 +112,10 @@ def who(front: Front, text: str) -> None:
         here, found = machine.icount, machine.last(write=address, size=width)
         machine.goto(found)
         plane = machine.current
-        text = (f"{where} was written last by {plane.name}, vCPU {plane.vcpu}, instruction {found:,} "
-                f"at {plane.rip:#x} {listing.name(plane.code_address)}").rstrip()
+        said = (f"{where}: written last by instruction {found:,}, {plane.name} of vCPU {plane.vcpu}, at "
+                f"{listing.name(plane.code_address) or f'{plane.rip:#x}'}")
         machine.goto(here)
-        return text
+        return said
     front.start(f"looking for the last write of {where}", look)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from iced_x86 import Decoder, FlowControl, Instruction
 
-from emu import Machine, Stop
+from emu import Breakpoint, Machine, Stop
 from emu.api.views import PlaneView
+from emu.stop import STEP
 
 LONGEST = 15
 RETURNS = ("ret", "retf", "iret", "iretd", "iretq")
@@ -32,6 +33,11 @@ def _returns_later(insn: Instruction) -> bool:
     return insn.flow_control in OVER or str(insn) in GATES or insn.has_rep_prefix or insn.has_repne_prefix
 
 
+def _arrived(stop: Stop, mine: Breakpoint) -> Stop:
+    """A stop that a move's own breakpoint brought about is a step's end, and no breakpoint's of the user's."""
+    return stop._replace(reason=STEP, events=()) if any(event.breakpoint is mine for event in stop.events) else stop
+
+
 def step_over(machine: Machine) -> Stop:
     """One instruction; a call, an interrupt, a repeated instruction or a way into another plane with all it does."""
     plane = machine.current
@@ -39,8 +45,8 @@ def step_over(machine: Machine) -> Stop:
     if insn is None or not _returns_later(insn):
         return machine.step()
     after = plane.code_address + insn.len
-    with machine.breakpoint(after, temporary=True, **_here(plane, f"rsp >= {plane.regs.rsp}")):
-        return machine.run()
+    with machine.breakpoint(after, temporary=True, **_here(plane, f"rsp >= {plane.regs.rsp}")) as mine:
+        return _arrived(machine.run(), mine)
 
 
 def finish(machine: Machine) -> Stop:
@@ -53,8 +59,8 @@ def finish(machine: Machine) -> Stop:
 
 def run_to(machine: Machine, where: int | str, plane: int | None = None) -> Stop:
     """To an address or symbol, in any plane unless one is given."""
-    with machine.breakpoint(where, temporary=True, plane=plane):
-        return machine.run()
+    with machine.breakpoint(where, temporary=True, plane=plane) as mine:
+        return _arrived(machine.run(), mine)
 
 
 def reverse_over(machine: Machine) -> Stop:
@@ -67,14 +73,14 @@ def reverse_over(machine: Machine) -> Stop:
     if insn is None or insn.flow_control != FlowControl.RETURN or back.number != plane.number:
         return stop
     with machine.break_instruction("call", temporary=True, **_here(plane, f"rsp == {stack}")) as calls:
-        return machine.reverse_continue(calls)
+        return _arrived(machine.reverse_continue(calls), calls)
 
 
 def reverse_finish(machine: Machine) -> Stop:
     """Back to before the call of the function that is being executed."""
     plane = machine.current
     with machine.break_instruction("call", temporary=True, **_here(plane, f"rsp > {plane.regs.rsp}")) as calls:
-        return machine.reverse_continue(calls)
+        return _arrived(machine.reverse_continue(calls), calls)
 
 
 def next_switch(machine: Machine) -> Stop:

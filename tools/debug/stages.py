@@ -3,6 +3,7 @@ it was entered with, its first instruction. For any design."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from emu.group import Switch
 from emu.mem.ram import PAGE
 from emu.state_names import REGISTERS
 from jit.guards import DENY_EXECUTE, DENY_READ, DENY_WRITE
+from tools.debug.changes import GENERAL, SYSTEM
 
 STAGES = ("cause", "saved state", "permission set", "entry context", "first instruction")
 ENTRY = ("rip", "rsp", "rflags", "cs", "ss", "cr0", "cr3", "cr4", "efer", "idtr_base", "gdtr_base")
@@ -57,9 +59,19 @@ def cause(machine: Machine, found: Crossing) -> dict[str, Any]:
 
 
 def saved(machine: Machine, found: Crossing) -> dict[str, int]:
-    """What was put aside, by name: the registers that the plane that was left has for itself."""
-    names = machine.plane_model.saved if machine.plane_model is not None else ()
-    return {name: found.source.regs[name] for name in names if name in REGISTERS}
+    """What was put aside, by name: the registers that the plane that was left has for itself. All of them, where the
+    design names only the place that they are put to."""
+    names = [name for name in _saved_names(machine) if name in REGISTERS] or (*GENERAL, *SYSTEM)
+    return {name: found.source.regs[name] for name in names}
+
+
+def saved_to(machine: Machine) -> str:
+    """The place to which registers are put aside, "" where they just stay."""
+    return ", ".join(name for name in _saved_names(machine) if name not in REGISTERS)
+
+
+def _saved_names(machine: Machine) -> Sequence[str]:
+    return machine.plane_model.saved if machine.plane_model is not None else ()
 
 
 def shared(machine: Machine, found: Crossing) -> tuple[str, ...]:
@@ -70,10 +82,11 @@ def shared(machine: Machine, found: Crossing) -> tuple[str, ...]:
 
 def pages(machine: Machine) -> int:
     """How many guest-physical pages have memory."""
-    return int(np.count_nonzero(np.frombuffer(machine.memory.map, np.uint64)))
+    return int(np.count_nonzero(np.frombuffer(machine.memory.map, np.uint64)[:machine.map.space // PAGE]))
 
 
 def permissions(machine: Machine, plane: PlaneView) -> dict[str, int]:
-    """How many pages a plane must not read, write, execute."""
-    table = np.frombuffer(plane.denials(0, machine.memory.top // PAGE), np.uint8)
+    """How many of the pages that have memory a plane must not read, write, execute."""
+    table = np.frombuffer(plane.denials(0, machine.map.space // PAGE), np.uint8)
+    table = table[np.frombuffer(machine.memory.map, np.uint64)[:len(table)] != 0]
     return {name: int(np.count_nonzero(table & bit)) for name, bit in BITS}

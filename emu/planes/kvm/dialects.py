@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 PLANE_EVENT_CREATE_VCPU = 1             # cause of a plane event, where `starts`
 KVM_CAP_PLANES, KVM_CAP_PLANES_FPU, KVM_CAP_CHECK_EXTENSION_VM = 239, 240, 105
+KVM_CAP_X86_DISABLE_EXITS = 143
 KVM_CAP_PLANE, KVM_CAP_PLANE_FPU = 239, 240             # their names in oct24
 
 
@@ -28,7 +29,9 @@ class Dialect(NamedTuple):
     plane is created from plane 0's vCPU, else by its id; `chosen`: run.plane chooses what runs; `attributes`: planes
     have memory attributes; `bitmap`: `target` of a plane event is a set, else a number; `plane_extension`: plane
     descriptors answer KVM_CHECK_EXTENSION; `starts`: KVM itself carries out a guest's request to start a plane, and
-    exits for one that is missing; `policy`: what decides where nobody else says so."""
+    exits for one that is missing; `routing`: which plane a GSI goes to, "zero" plane 0, "entry" as each entry says,
+    "owner" the plane that set the table; `vtl_interrupt`: events of planes that userspace schedules have an exit of
+    their own; `overlays`: planes have pages of their own; `policy`: what decides where nobody else says so."""
 
     name: str
     limit: int
@@ -42,20 +45,25 @@ class Dialect(NamedTuple):
     interrupt_cause: int
     fpu_capability_splits: bool
     starts: bool
+    routing: str
+    vtl_interrupt: bool
+    overlays: bool
     policy: str
 
 
 DIALECTS = {dialect.name: dialect for dialect in (
     Dialect("oct24", 16, counts=False, by_plane0=True, chosen=True, attributes=True, bitmap=False, plane_extension=True,
-            plane_event=40, interrupt_cause=0, fpu_capability_splits=True, starts=False, policy="USER"),
+            plane_event=40, interrupt_cause=0, fpu_capability_splits=True, starts=False,
+            routing="zero", vtl_interrupt=False, overlays=False, policy="USER"),
     Dialect("apr25", 16, counts=True, by_plane0=True, chosen=True, attributes=True, bitmap=True, plane_extension=True,
-            plane_event=40, interrupt_cause=1, fpu_capability_splits=False, starts=False, policy="USER"),
+            plane_event=40, interrupt_cause=1, fpu_capability_splits=False, starts=False,
+            routing="entry", vtl_interrupt=False, overlays=False, policy="USER"),
     Dialect("jun26", 4, counts=True, by_plane0=False, chosen=False, attributes=False, bitmap=True,
             plane_extension=False, plane_event=44, interrupt_cause=1, fpu_capability_splits=True,
-            starts=True, policy="LOWEST_RUNNABLE"),
+            starts=True, routing="owner", vtl_interrupt=False, overlays=False, policy="LOWEST_RUNNABLE"),
     Dialect("vsm26", 16, counts=True, by_plane0=False, chosen=False, attributes=True, bitmap=True,
             plane_extension=False, plane_event=44, interrupt_cause=1, fpu_capability_splits=True,
-            starts=True, policy="HIGHEST_RUNNABLE"))}
+            starts=True, routing="owner", vtl_interrupt=True, overlays=True, policy="HIGHEST_RUNNABLE"))}
 
 
 def dialect(name: str) -> Dialect:
@@ -65,5 +73,6 @@ def dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
-EINVAL, EEXIST, ENOTTY, EINTR, EAGAIN, EBUSY = (
-    errno.EINVAL, errno.EEXIST, errno.ENOTTY, errno.EINTR, errno.EAGAIN, errno.EBUSY)
+EINVAL, EEXIST, ENOTTY, EINTR, EAGAIN, EBUSY, ENXIO, ENOMEM = (
+    errno.EINVAL, errno.EEXIST, errno.ENOTTY, errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ENXIO,
+    errno.ENOMEM)

@@ -12,6 +12,7 @@ from emu.planes.kvm import calls, cpuid, startup
 from emu.planes.model import PlaneModel
 from emu.planes.policies import Policy
 from emu.planes.shared import saved, shared_words
+from emu.stop import POLICY
 from emu.waiting import WAIT_FOR_SIPI
 from jit import group_layout, layout
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.vcpu import VCpu
 
-MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR)
+MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID,
+         layout.XSS_VALID, layout.CET_VALID, layout.VENDOR)
 
 
 class Vmm(Protocol):
@@ -40,6 +42,9 @@ class Vmm(Protocol):
     def memory_denied(self, plane: Plane) -> None:
         """A plane's memory attributes denied an access."""
 
+    def interrupt_window(self, plane: Plane) -> bool:
+        """A plane could take an interrupt; whether that is userspace's."""
+
     def notice(self) -> None:
         """Something changed that may make the vCPU runnable."""
 
@@ -47,6 +52,8 @@ class Vmm(Protocol):
 class KvmModel(PlaneModel):
     """One for each VM. `limit`: planes that may exist. `handlers`: what userspace does, by vCPU. `twins`: (vCPU, plane)
     of planes above 0 that exist; `armed`: contexts in which INIT starts one."""
+
+    NOT_STATE = ("policy",)
 
     def __init__(self, machine: Machine, policy: Policy, limit: int = group_layout.MAX_PLANES) -> None:
         self.machine, self.policy, self.limit = machine, policy, limit
@@ -109,8 +116,8 @@ class KvmModel(PlaneModel):
         return f"plane {number}"
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
-        """Always: no series says otherwise."""
-        return True
+        """INIT and SIPI to plane 0 are dropped where a more privileged plane runs, if the policy says so."""
+        return not self.policy.drops_lower_init or vcpu.group.get(group_layout.ENTERED) == 1
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         while len(vcpu.planes) > planes:
@@ -128,6 +135,10 @@ class KvmModel(PlaneModel):
             self.handlers[vcpu.index].hypercall(plane)
 
     def plane_event(self, vcpu: VCpu) -> None:
+        if self.policy.mode == group_layout.MODE_SCRIPT:
+            from emu.planes.script import fault
+            self.machine.stop(POLICY, f"policy {self.policy.name}: {fault(vcpu.group)}", vcpu)
+            return
         self.handlers[vcpu.index].plane_event()
 
     def waits(self, vcpu: VCpu, plane: Plane, instruction: str) -> None:
@@ -136,6 +147,9 @@ class KvmModel(PlaneModel):
 
     def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
         self.handlers[vcpu.index].memory_denied(plane)
+
+    def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
+        return vcpu.index in self.handlers and self.handlers[vcpu.index].interrupt_window(plane)
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         if vcpu.index in self.handlers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-(KVM_EXIT_HYPERCALL, KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN, KVM_EXIT_INTR, KVM_EXIT_SYSTEM_EVENT, KVM_EXIT_MWAIT,
- KVM_EXIT_MEMORY_FAULT) = 3, 5, 8, 10, 24, 38, 39
-KVM_EXIT_PAUSE = 0x100              # not KVM's: no series numbers it
+(KVM_EXIT_HYPERCALL, KVM_EXIT_HLT, KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_SHUTDOWN, KVM_EXIT_INTR, KVM_EXIT_SYSTEM_EVENT,
+ KVM_EXIT_MWAIT, KVM_EXIT_MEMORY_FAULT) = 3, 5, 7, 8, 10, 24, 38, 39
+KVM_EXIT_PAUSE, KVM_EXIT_HYPERV_VTL_INTERRUPT = 0x100, 0x101       # not KVM's numbers, which are not known
 USERSPACE_EXIT_MWAIT, USERSPACE_EXIT_HLT, USERSPACE_EXIT_PAUSE = 1, 2, 4
 IDLE_HLT, IDLE_MWAIT = 1, 2
 
@@ -43,7 +43,7 @@ class Hypercall:
 
 @dataclass
 class Run:
-    """In: plane, req_exit_planes, immediate_exit, userspace_exits. Out: the rest; suspended_planes both."""
+    """In: plane, req_exit_planes, immediate_exit, userspace_exits, request_interrupt_window. Out: the rest."""
 
     plane: int = 0
     req_exit_planes: int = 0
@@ -53,6 +53,10 @@ class Run:
     exit_reason: int = 0
     idle: int = 0
     if_flag: int = 0
+    cr8: int = 0
+    apic_base: int = 0
+    request_interrupt_window: int = 0
+    ready_for_interrupt_injection: int = 0
     plane_event: PlaneEvent = field(default_factory=PlaneEvent)
     memory_fault: MemoryFault = field(default_factory=MemoryFault)
     hypercall: Hypercall = field(default_factory=Hypercall)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
-from emu.planes.kvm.dialects import EAGAIN, EINTR, EINVAL, PLANE_EVENT_CREATE_VCPU, refuse
+from emu.planes.kvm.dialects import EAGAIN, EEXIST, EINTR, EINVAL, ENXIO, PLANE_EVENT_CREATE_VCPU, refuse
 from emu.planes.kvm.notify import RunnableEvent
 from emu.planes.kvm.run import (
     IDLE_HLT,
     IDLE_MWAIT,
     KVM_EXIT_HLT,
     KVM_EXIT_HYPERCALL,
+    KVM_EXIT_HYPERV_VTL_INTERRUPT,
     KVM_EXIT_INTR,
+    KVM_EXIT_IRQ_WINDOW_OPEN,
     KVM_EXIT_MEMORY_FAULT,
     KVM_EXIT_MWAIT,
     KVM_EXIT_PAUSE,
@@ -23,75 +26,107 @@ from emu.planes.kvm.run import (
     PlaneEvent,
     Run,
 )
-from emu.waiting import FOR_LINE, HALTED, IDLE, RUNNING, TPAUSE, WAIT_FOR_SIPI, interrupt_ends
+from emu.planes.kvm.state import VcpuState
+from emu.planes.shared import shared_words
+from emu.waiting import FOR_LINE, HALTED, RUNNING, TPAUSE, UNINITIALIZED, interrupt_ends
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
     from emu.plane import Plane
     from emu.planes.kvm.vm import KvmPlane
-    from emu.vcpu import VCpu
 
-(KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_HALTED) = range(4)
-STATES = {RUNNING: KVM_MP_STATE_RUNNABLE, WAIT_FOR_SIPI: KVM_MP_STATE_INIT_RECEIVED, HALTED: KVM_MP_STATE_HALTED,
-          IDLE: KVM_MP_STATE_HALTED}
-GPRS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
 LEAVES = {"HLT": (USERSPACE_EXIT_HLT, KVM_EXIT_HLT), "MWAIT": (USERSPACE_EXIT_MWAIT, KVM_EXIT_MWAIT),
           "PAUSE": (USERSPACE_EXIT_PAUSE, KVM_EXIT_PAUSE)}
 SLICE = 1_000_000
+IF = 1 << 9
+RESPECTS = ("if", "shadow", "none")
+Watcher = tuple["weakref.ref[RunnableEvent]", "Vcpu", str]
 
 
-class Vcpu:
-    """The state of one plane of one vCPU. `run_area`, `runnable` and `completes`, whether a hypercall waits for its
+class Vcpu(VcpuState):
+    """One plane of one vCPU. `run_area`, `runnable`, `watchers` and `completes`, whether a hypercall waits for its
     answer, are plane 0's."""
 
     def __init__(self, plane: KvmPlane, number: int) -> None:
-        self.plane, self.id = plane, number
-        self.cpu: VCpu = plane.vm.machine.vcpus[number]
-        self.state: Plane = self.cpu.planes[plane.number]
+        super().__init__(plane, number)
         self.run_area = Run()
+        self.watchers: list[Watcher] = []
         self.runnable = RunnableEvent()
         self._exit = False
         self.completes = False
         self._kicked = False
         if plane.number == 0:
             plane.vm.model.handlers[number] = self
-
-    # --- state ---------------------------------------------------------------------------------------------------
-
-    def get_regs(self) -> dict[str, int]:
-        """KVM_GET_REGS."""
-        values = {name: self.state.get(layout.gpr(n)) for n, name in enumerate(GPRS)}
-        return values | {"rip": self.state.get(layout.RIP), "rflags": self.state.rflags}
-
-    def set_regs(self, **values: int) -> None:
-        """KVM_SET_REGS of those that are named."""
-        for name, value in values.items():
-            if name == "rip":
-                self.state.set(layout.RIP, value)
-            elif name == "rflags":
-                self.state.rflags = value
-                self.state.update_mode()
-            elif name in GPRS:
-                self.state.set(layout.gpr(GPRS.index(name)), value)
-            else:
-                raise refuse(EINVAL, f"no register {name}")
-        self.cpu.group.mark(group_layout.ENTERED, self.plane.number, True)
-
-    def get_mp_state(self) -> int:
-        """KVM_GET_MP_STATE; waits that may end early count as running."""
-        return STATES.get(self.state.get(layout.ACTIVITY), KVM_MP_STATE_RUNNABLE)
-
-    def set_mp_state(self, value: int) -> None:
-        """KVM_SET_MP_STATE. KvmError EINVAL: not a state of x86."""
-        activity = {KVM_MP_STATE_RUNNABLE: RUNNING, KVM_MP_STATE_UNINITIALIZED: WAIT_FOR_SIPI,
-                    KVM_MP_STATE_INIT_RECEIVED: WAIT_FOR_SIPI, KVM_MP_STATE_HALTED: HALTED}.get(value)
-        if activity is None:
-            raise refuse(EINVAL, f"MP state {value}")
-        self.state.set(layout.ACTIVITY, activity)
+            if number and plane.vm.irqchip:
+                self.state.set(layout.ACTIVITY, UNINITIALIZED)
 
     def set_run_state(self, runnable: bool) -> None:
-        """KVM_SET_PLANE_RUN_STATE: whether the plane may be chosen."""
+        """KVM_SET_PLANE_RUN_STATE: whether the plane may be chosen. Under USER, where run.plane does not choose, the
+        plane that becomes runnable is chosen."""
         self.cpu.group.mark(group_layout.RUNNABLE, self.plane.number, runnable)
+        vm = self.plane.vm
+        if runnable and vm.model.policy.mode == group_layout.MODE_USER and not vm.dialect.chosen:
+            self._activate(self.plane.number)
+
+    # --- interrupts of a VMM with local APICs of its own -----------------------------------------------------------
+
+    def interrupt(self, vector: int) -> None:
+        """KVM_INTERRUPT: inject one before the next instruction. KvmError: ENXIO with local APICs in the kernel, EINVAL
+        for no vector, EEXIST while another event is on its way."""
+        if self.plane.vm.irqchip:
+            raise refuse(ENXIO, "the local APICs are in the kernel")
+        if not 0 <= vector < 256:
+            raise refuse(EINVAL, f"vector {vector}")
+        if self.state.get(layout.FAULT_PENDING):
+            raise refuse(EEXIST, "another event is on its way")
+        self.state.inject_interrupt(vector)
+        self.notice()
+
+    def _ready(self) -> bool:
+        """Whether KVM_INTERRUPT would be taken at once."""
+        plane = self.cpu.plane
+        return bool(plane.get(layout.RFL) & IF) and not plane.get(layout.SHADOW) and not plane.get(layout.FAULT_PENDING)
+
+    def interrupt_window(self, plane: Plane) -> bool:
+        """The guest could take an interrupt, and a VMM that has them asked to know."""
+        if self.plane.vm.irqchip:
+            return False
+        plane.set(layout.INTERRUPT, 0)
+        self._leave(KVM_EXIT_IRQ_WINDOW_OPEN)
+        return True
+
+    # --- waiting ---------------------------------------------------------------------------------------------------
+
+    def wakes(self, respect: str = "if") -> bool:
+        """Whether this plane has an event that would wake it. `respect`: "if" as HLT does, "shadow" whatever RFLAGS.IF
+        says, "none" whatever the interrupt shadow says, too."""
+        if respect not in RESPECTS:
+            raise refuse(EINVAL, f"filter {respect!r}: not one of {', '.join(RESPECTS)}")
+        state = self.state
+        if respect != "none" and state.get(layout.SHADOW) and self.cpu.group.get(group_layout.STRICT_SHADOW):
+            return False
+        if state.get(layout.NMI) and not state.get(layout.NMI_BLOCKED):
+            return True
+        return bool(state.get(layout.INTERRUPT)) and (respect != "if" or bool(state.get(layout.RFL) & IF))
+
+    def wait(self, respect: str = "if") -> None:
+        """Let time pass until `wakes`, executing nothing and changing no state. KvmError EAGAIN: nothing is to come."""
+        clock = self.plane.vm.machine.clock
+        clock.run_due()
+        while not self.wakes(respect):
+            deadline = clock.next_deadline()
+            if deadline is None:
+                raise refuse(EAGAIN, "nothing is to come")
+            clock.skip_to(deadline)
+            clock.run_due()
+
+    def watch(self, respect: str = "if") -> RunnableEvent:
+        """A descriptor that is signalled whenever `wakes` becomes true; each call gives one of its own."""
+        event = RunnableEvent()
+        event.level(self.wakes(respect))
+        first = self.plane.vm.planes[0].vcpus[self.id]
+        first.watchers.append((weakref.ref(event), self, respect))
+        return event
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -115,7 +150,11 @@ class Vcpu:
         if run.immediate_exit:
             run.exit_reason = KVM_EXIT_INTR
             raise refuse(EINTR, "immediate_exit")
+        if self.state.get(layout.ACTIVITY) == UNINITIALIZED:
+            raise refuse(EAGAIN, "the vCPU waits for INIT")
         group.set(group_layout.REQUESTED, run.req_exit_planes)
+        if not vm.irqchip:
+            self.state.set(layout.INTERRUPT, int(bool(run.request_interrupt_window)))
         run.idle = 0
         return self._loop()
 
@@ -152,6 +191,10 @@ class Vcpu:
         if number != group.active:
             old, new = group.plane, group.planes[number]
             new.set(layout.SAMPLE, old.get(layout.SAMPLE))
+            for offset, words in shared_words(self.plane.vm.model.policy.shares):
+                for at in range(offset, offset + 8 * words, 8):
+                    new.set(at, old.get(at))
+            new.update_mode()
             self.cpu.engine.monitors.disarm(self.id)
             group.set(group_layout.ACTIVE, number)
             group.mark(group_layout.ENTERED, number, True)
@@ -166,6 +209,9 @@ class Vcpu:
         activity = plane.get(layout.ACTIVITY)
         run.idle = IDLE_HLT if activity == HALTED else IDLE_MWAIT if activity in FOR_LINE | {TPAUSE} else 0
         run.if_flag = plane.get(layout.RFL) >> 9 & 1
+        run.cr8 = self.cpu.lapic.tpr >> 4
+        run.apic_base = self.cpu.lapic.base
+        run.ready_for_interrupt_injection = int(self._ready())
         run.plane = group.active
         put_aside = group.get(group_layout.MODE) == group_layout.MODE_EVENT
         run.suspended_planes = group.get(group_layout.RUNNABLE) & ~(1 << group.active) if put_aside else 0
@@ -190,6 +236,12 @@ class Vcpu:
     def notice(self) -> None:
         """Something changed that may make it runnable."""
         self.runnable.level(self.is_runnable())
+        for event, vcpu, respect in list(self.watchers):
+            watched = event()
+            if watched is None:
+                self.watchers.remove((event, vcpu, respect))
+            else:
+                watched.level(vcpu.wakes(respect))
 
     def plane_event(self) -> None:
         group, dialect = self.cpu.group, self.plane.vm.dialect
@@ -198,7 +250,7 @@ class Vcpu:
         if not dialect.bitmap:
             target = (target & -target).bit_length() - 1
         self.run_area.plane_event = PlaneEvent(dialect.interrupt_cause, pending, target)
-        self._leave(dialect.plane_event)
+        self._leave(KVM_EXIT_HYPERV_VTL_INTERRUPT if dialect.vtl_interrupt else dialect.plane_event)
 
     def create_vcpu(self, plane: Plane, number: int, apic_id: int) -> None:
         """Leave for userspace to create it, where the series does; elsewhere the guest's hypercall is userspace's."""
@@ -210,7 +262,10 @@ class Vcpu:
 
     def waits(self, plane: Plane, instruction: str) -> None:
         bit, reason = LEAVES[instruction]
-        if self.run_area.userspace_exits & bit:
+        if instruction == "HLT" and not self.plane.vm.irqchip:
+            plane.set(layout.ACTIVITY, RUNNING)             # it is the VMM that waits
+            self._leave(reason)
+        elif self.run_area.userspace_exits & bit:
             self._leave(reason)
 
     def hypercall(self, plane: Plane) -> None:

@@ -7,10 +7,13 @@ from emu.mem.ram import PAGE, HostBlock
 from emu.planes.kvm import dialects
 from emu.planes.kvm.dialects import EEXIST, EINVAL, ENOTTY, refuse
 from emu.planes.kvm.model import KvmModel
+from emu.planes.kvm.overlay import OverlayPages, Overlays
+from emu.planes.kvm.routing import GsiRoute, GsiRouting
 from emu.planes.kvm.vcpu import Vcpu
 from emu.planes.policies import Policy, parse
 from jit import guards, layout
 
+DISABLE_EXITS, DISABLE_EXITS_HLT = 15, 2    # MWAIT, HLT, PAUSE, CSTATE
 NR, NW, NX, PRIVATE = 1, 2, 4, 8            # KVM_MEMORY_ATTRIBUTE_*: what a page must not be used for
 
 
@@ -22,6 +25,7 @@ class KvmPlane:
         self.bus = vm.model.bus(number)
         self.vcpus: dict[int, Vcpu] = {}
         self._denials: HostBlock | None = None
+        self.overlays = Overlays(vm.pages)
 
     def check_extension(self, capability: int) -> int:
         """KVM_CHECK_EXTENSION. KvmError ENOTTY: the series has none on planes."""
@@ -50,6 +54,7 @@ class KvmPlane:
         if self.number:
             self.vm.model.add_twin(number, self.number)
         made = self.vcpus[number] = Vcpu(self, number)
+        self.use_tables()
         return made
 
     def signal_msi(self, address: int, data: int) -> int:
@@ -70,19 +75,49 @@ class KvmPlane:
             self._denials = HostBlock(memory.top // PAGE)
         denied = attributes & (NR | NW | NX) | (guards.DENY_USER_EXECUTE if attributes & NX else 0)
         self._denials.view[address // PAGE:(address + size) // PAGE] = bytes((denied,)) * (size // PAGE)
+        self.use_tables()
+
+    def use_tables(self) -> None:
+        """Let the vCPUs of this plane work with its memory attributes and overlays."""
         for number in self.vcpus:
             plane = self.vm.machine.vcpus[number].planes[self.number]
-            plane.set(layout.DENIALS, self._denials.address)
+            plane.set(layout.DENIALS, 0 if self._denials is None else self._denials.address)
+            self.overlays.use(plane)
             plane.flush()
+
+    def set_memory_overlay(self, address: int, data: bytes | None) -> int:
+        """KVM_SET_PLANE_MEMORY_OVERLAY: a page of userspace's, with these contents, over a page of guest memory, for
+        this plane alone; None takes it away. Gives where the page is for `KvmVm.machine.memory`. KvmError: ENOTTY where
+        the series has no overlays, EINVAL for plane 0, no page of RAM, or other than 4096 bytes."""
+        if not self.vm.dialect.overlays:
+            raise refuse(ENOTTY, f"{self.vm.dialect.name} has no overlays")
+        if not self.number or address % PAGE or not self.vm.machine.memory.backed(address, PAGE) \
+                or data is not None and len(data) != PAGE:
+            raise refuse(EINVAL, f"an overlay for plane {self.number} at {address:#x}")
+        at = self.overlays.put(address, data) if data is not None else self.overlays.remove(address)
+        for plane in self.vm.planes.values():
+            plane.use_tables()
+        return at
+
+    def set_gsi_routing(self, entries: list[GsiRoute]) -> None:
+        """KVM_SET_GSI_ROUTING on a plane: one table for the VM, all of whose GSIs are this plane's from now on.
+        KvmError ENOTTY where planes do not have it."""
+        if self.number and self.vm.dialect.routing != "owner":
+            raise refuse(ENOTTY, f"KVM_SET_GSI_ROUTING is not for planes in {self.vm.dialect.name}")
+        self.vm.routing.set(entries, self.number)
 
 
 class KvmVm:
-    """A virtual machine: memory, devices, planes. `policy` replaces what the dialect's kernel would do."""
+    """A virtual machine: memory, devices, planes. `policy` replaces what the dialect's kernel would do. Without
+    `irqchip` the local APICs are the VMM's: HLT leaves, and KVM_INTERRUPT injects; there are no planes then."""
 
     def __init__(self, dialect: str = "apr25", vcpus: int = 1, memory: int = 64 << 20, policy: Policy | None = None,
-                 engine: str = "auto") -> None:
+                 engine: str = "auto", irqchip: bool = True) -> None:
         self.dialect = dialects.dialect(dialect)
+        self.irqchip, self.halts_unseen = irqchip, False
         self.machine = Machine(memory=memory, vcpus=vcpus, engine=engine)
+        self.pages = OverlayPages(self.machine)
+        self.routing = GsiRouting(self)
         self.model = KvmModel(self.machine, policy or parse(self.dialect.policy), self.dialect.limit)
         self.planes: dict[int, KvmPlane] = {}
         self.planes[0] = KvmPlane(self, 0)
@@ -93,17 +128,23 @@ class KvmVm:
             return self.dialect.limit if self.dialect.counts else self.dialect.limit - 1
         return int(capability in (dialects.KVM_CAP_PLANES_FPU, dialects.KVM_CAP_CHECK_EXTENSION_VM))
 
-    def enable_cap(self, capability: int) -> None:
-        """KVM_ENABLE_CAP: KVM_CAP_PLANES_FPU makes planes share x87 and vector state. KvmError: EINVAL where it has
-        the other meaning (a property to read), for other capabilities, and once there is a vCPU."""
+    def enable_cap(self, capability: int, argument: int = 0) -> None:
+        """KVM_ENABLE_CAP: KVM_CAP_PLANES_FPU makes planes share x87 and vector state; KVM_CAP_X86_DISABLE_EXITS with
+        HLT (2) hides in MP states that a vCPU is halted, as hardware that is left alone does. KvmError: EINVAL where a
+        capability has the other meaning (a property to read), for others and unknown bits, and once there is a vCPU."""
+        if capability == dialects.KVM_CAP_X86_DISABLE_EXITS:
+            if argument & ~DISABLE_EXITS or self.planes[0].vcpus:
+                raise refuse(EINVAL, f"exits {argument:#x} cannot be disabled now")
+            self.halts_unseen = bool(argument & DISABLE_EXITS_HLT)
+            return
         if capability != dialects.KVM_CAP_PLANES_FPU or self.dialect.fpu_capability_splits or self.planes[0].vcpus:
             raise refuse(EINVAL, f"capability {capability} cannot be enabled now")
         self.model.shares_fpu = True
 
     def create_plane(self, number: int) -> KvmPlane:
         """KVM_CREATE_PLANE. KvmError: EINVAL beyond the limit, EEXIST."""
-        if not 0 <= number < self.dialect.limit:
-            raise refuse(EINVAL, f"plane {number}: {self.dialect.name} has {self.dialect.limit}")
+        if not 0 <= number < self.dialect.limit or not self.irqchip and number:
+            raise refuse(EINVAL, f"plane {number}: {self.dialect.name} has {self.dialect.limit}, one without irqchip")
         if number in self.planes:
             raise refuse(EEXIST, f"plane {number}")
         made = self.planes[number] = KvmPlane(self, number)
@@ -116,3 +157,11 @@ class KvmVm:
     def signal_msi(self, address: int, data: int) -> int:
         """KVM_SIGNAL_MSI: to plane 0."""
         return self.planes[0].signal_msi(address, data)
+
+    def set_gsi_routing(self, entries: list[GsiRoute]) -> None:
+        """KVM_SET_GSI_ROUTING: what each GSI sends. KvmError EINVAL: a plane in an entry where the series has none."""
+        self.routing.set(entries, None)
+
+    def irq_line(self, gsi: int, level: int) -> int:
+        """KVM_IRQ_LINE: a rising edge sends the GSI's message; gives how many local APICs took it."""
+        return self.routing.line(gsi, level)

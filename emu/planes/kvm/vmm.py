@@ -45,6 +45,10 @@ class BuiltinVmm:
     def memory_denied(self, plane: Plane) -> None:
         raise AssertionError("planes of such guests have no memory attributes")
 
+    def interrupt_window(self, plane: Plane) -> bool:
+        """The local APICs are KVM's."""
+        return False
+
     def notice(self) -> None:
         """The machine looks by itself."""
 

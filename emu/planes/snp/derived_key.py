@@ -18,13 +18,16 @@ _FIELDS = 0x3F
 
 
 class Identity(NamedTuple):
-    """What of a guest a key can depend on."""
+    """What firmware knows of a guest from its launch; keys can depend on all but the digests of its owner's keys."""
 
-    policy: int
-    image_id: bytes
-    family_id: bytes
-    measurement: bytes
-    guest_svn: int
+    policy: int = 0
+    image_id: bytes = bytes(16)
+    family_id: bytes = bytes(16)
+    measurement: bytes = bytes(48)
+    guest_svn: int = 0
+    id_key: bytes = bytes(48)
+    author_key: bytes = bytes(48)
+    has_author: bool = False
 
 
 class Request(NamedTuple):

@@ -44,7 +44,7 @@ class Firmware:
         self.sequence = [0] * VMPLS     # number of the last message with each key
         self.tsc_scale = self.tsc_offset = self.tsc_factor = 0
         self._report_id = self._secret("report ID")
-        self._launch = Launch(())
+        self.identity = Identity()
 
     def _secret(self, name: str) -> bytes:
         return hashlib.sha256(f"strata snp {self._seed} {name}".encode()).digest()
@@ -57,11 +57,14 @@ class Firmware:
         fault = policy_fault(launch.policy)
         if fault is not None:
             raise FirmwareError(POLICY_FAILURE, f"guest policy {launch.policy:#x}: {fault}")
-        self._launch, self.measurement = launch, measurement.INITIAL
-        for page in launch.pages:
-            self.measurement = measurement.extend(self.measurement, page)
-        if launch.id_block is not None:
-            id_block.check(launch.id_block, self.measurement, launch.policy)
+        self.measurement = measurement.launch_digest(launch.pages)
+        block, ours = launch.id_block, Identity(policy=launch.policy, measurement=self.measurement)
+        if block is not None:
+            id_block.check(block, self.measurement, launch.policy)
+            id_key, author_key = id_block.digests(block)
+            ours = ours._replace(image_id=block.image_id, family_id=block.family_id, guest_svn=block.guest_svn,
+                                 id_key=id_key, author_key=author_key, has_author=block.author_key_enabled)
+        self.identity = ours
         return [(page, self._contents(page)) for page in launch.pages]
 
     def _contents(self, page: LaunchPage) -> bytes:
@@ -99,11 +102,6 @@ class Firmware:
         self.sequence[vmpck] = sequence + 1
         return seal(Message(message.type + 1, payload, sequence + 1, vmpck), self.keys[vmpck])
 
-    def _identity(self) -> Identity:
-        block = self._launch.id_block
-        return Identity(self._launch.policy, block.image_id if block else bytes(16),
-                        block.family_id if block else bytes(16), self.measurement, block.guest_svn if block else 0)
-
     def report(self, message: Message) -> bytes:
         """MSG_REPORT_RSP: status, size and report; a report is of the VMPL of the key or of a less privileged one."""
         if len(message.payload) != _REPORT_REQUEST.size:
@@ -117,15 +115,15 @@ class Firmware:
         return struct.pack("<II24x", MESSAGE_OK, report.SIZE) + self._report(data, vmpl)
 
     def _report(self, data: bytes, vmpl: int) -> bytes:
-        identity, block = self._identity(), self._launch.id_block
-        id_key, author_key = id_block.digests(block) if block else (bytes(48), bytes(48))
+        identity = self.identity
         family = (self._signature >> 8 & 0xF) + (self._signature >> 20 & 0xFF)
         versions = dict.fromkeys(("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb"), tcb.TCB_VERSION)
         return report.build({
             **versions, "guest_svn": identity.guest_svn, "policy": identity.policy, "family_id": identity.family_id,
             "image_id": identity.image_id, "vmpl": vmpl, "report_data": data, "measurement": self.measurement,
-            "flags": report.SIGNED_BY_VCEK | (report.AUTHOR_KEY_ENABLED if block and block.author_key_enabled else 0),
-            "host_data": self._host_data, "id_key_digest": id_key, "author_key_digest": author_key,
+            "flags": report.SIGNED_BY_VCEK | (report.AUTHOR_KEY_ENABLED if identity.has_author else 0),
+            "host_data": self._host_data, "id_key_digest": identity.id_key,
+            "author_key_digest": identity.author_key,
             "report_id": self._report_id, "report_id_ma": b"\xff" * 32,        # there is no migration agent
             "cpuid_fam_id": family, "cpuid_mod_id": self._signature >> 4 & 0xF | self._signature >> 12 & 0xF0,
             "cpuid_step": self._signature & 0xF, "chip_id": tcb.CHIP_ID, "current_version": tcb.FIRMWARE,
@@ -135,7 +133,7 @@ class Firmware:
         """MSG_KEY_RSP: status, 28 reserved bytes, the key."""
         if len(message.payload) != derived_key.REQUEST_SIZE:
             raise FirmwareError(INVALID_PARAM, "a key request has 32 bytes")
-        request, identity = derived_key.Request.unpack(message.payload), self._identity()
+        request, identity = derived_key.Request.unpack(message.payload), self.identity
         if not derived_key.allowed(request, message.vmpck, identity.guest_svn):
             return struct.pack("<I60x", MESSAGE_INVALID)
         if request.wants_vlek:

@@ -13,7 +13,9 @@ from emu.planes.policies import parse as parse_policy
 from emu.planes.snp import cipher, exits, instructions, intercepts, vc, vmsa
 from emu.planes.snp.checks import NPF_RSV, Access, NestedFault, NotValidated, check
 from emu.planes.snp.context import Context, Vp
+from emu.planes.snp.firmware import Firmware
 from emu.planes.snp.hypervisor import Hypervisor
+from emu.planes.snp.layers import layers
 from emu.planes.snp.msrs import SnpMsrs
 from emu.planes.snp.nested import NestedTable
 from emu.planes.snp.options import ASID, C_BIT, Options
@@ -26,6 +28,7 @@ from jit import group_layout, guards, layout, run_slots
 if TYPE_CHECKING:
     from emu.machine import Machine
     from emu.plane import Plane
+    from emu.planes.layers import Layer
     from emu.vcpu import VCpu
 
 WRITE, FETCH = 1, 2                     # DENIED_ACCESS
@@ -41,7 +44,7 @@ class SnpGuest(PlaneModel):
                  hypervisor: type[Hypervisor] = Hypervisor) -> None:
         self.machine, self.options, self.asid = machine, options or Options(), ASID
         frames = machine.map.space // PAGE
-        ram = np.frombuffer(machine.memory.map_block.view, np.uint64)[:frames] != 0
+        ram = np.frombuffer(machine.memory.map_block.view, np.uint64)[:frames] != 0        # a copy: launches add to it
         self.rmp = Rmp(machine.memory.top // PAGE)
         self.nested = NestedTable(frames, ram)
         unseen = cipher.view_of if self.options.ciphertext else lambda frame, page: frame + frames
@@ -61,6 +64,7 @@ class SnpGuest(PlaneModel):
             vcpu.group.set(group_layout.ENTERED, 1)
             policy.apply(vcpu.group)
             vcpu.msrs.owners.insert(0, SnpMsrs(self, vcpu))
+        self.firmware = Firmware(machine.seed, machine.vcpus[0].cpuid.signature, machine.vcpus[0].cpuid.read)
         self.hypervisor = hypervisor(self)
         for vcpu in machine.vcpus:
             vcpu.cpuid.overlay = self.hypervisor.cpuid_leaf
@@ -158,6 +162,10 @@ class SnpGuest(PlaneModel):
         refusal = check(self.rmp, self.nested, self.asid, access)
         if refusal is not None:
             self.refuse(vcpu, plane, None if isinstance(refusal, NotValidated) else refusal)
+
+    def layers(self, vcpu: VCpu, plane: Plane, gpa: int) -> list[Layer]:
+        """Nested page table and RMP."""
+        return layers(self, self.vmpl(vcpu, plane), gpa)
 
     def snp_instruction(self, vcpu: VCpu, plane: Plane) -> None:
         instructions.execute(self, vcpu, plane)

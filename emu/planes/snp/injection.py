@@ -44,19 +44,28 @@ def illegal(features: int, state: Vmsa) -> str | None:
 
 
 def enter(plane: Plane, context: Context, state: Vmsa) -> None:
-    """The event of a VMSA under alternate injection is taken, and its interrupt requests are set up."""
-    if not context.has(vmsa.ALTERNATE_INJECTION):
-        return
+    """The event of a VMSA under alternate injection is taken. Interrupt requests are loaded with the registers."""
     event = state["eventinj"]
-    if event & vmsa.EVENT_VALID:
+    if context.has(vmsa.ALTERNATE_INJECTION) and event & vmsa.EVENT_VALID:
         state["eventinj"] = event & ~vmsa.EVENT_VALID
         inject(plane, event)
+
+
+def requested(state: Vmsa, priority: int) -> int | None:
+    """The vector that VINTR_CTRL requests, if its priority is above a task's, or None."""
     control = state["vintr_ctrl"]
-    waits = control & vmsa.V_IRQ and (control & vmsa.V_IGNORE_TPR
-                                      or (control >> vmsa.V_PRIORITY_SHIFT & 0xF) > control & 0xF)
-    plane.set(layout.INTERRUPT, int(bool(waits)))
-    plane.set(layout.NMI, int(bool(control & vmsa.V_NMI)))
-    plane.set(layout.NMI_BLOCKED, int(bool(control & vmsa.V_NMI_MASK)))
+    if not control & vmsa.V_IRQ:
+        return None
+    above = (control & vmsa.V_PRIORITY) >> vmsa.V_PRIORITY_SHIFT > priority
+    return (control & vmsa.V_VECTOR) >> vmsa.V_VECTOR_SHIFT if above or control & vmsa.V_IGNORE_TPR else None
+
+
+def take(plane: Plane, state: Vmsa) -> None:
+    """Deliver the interrupt that VINTR_CTRL requests."""
+    vector = (state["vintr_ctrl"] & vmsa.V_VECTOR) >> vmsa.V_VECTOR_SHIFT
+    state["vintr_ctrl"] &= ~vmsa.V_IRQ
+    plane.set(layout.INTERRUPT, 0)
+    inject(plane, vector | vmsa.EVENT_EXTERNAL | vmsa.EVENT_VALID)
 
 
 def leave(context: Context, state: Vmsa, reflected: bool, interrupted: int) -> None:

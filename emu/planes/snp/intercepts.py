@@ -18,9 +18,10 @@ BY_TRAP = {guards.DR7_READ: exits.READ_DR7, guards.DR7_WRITE: exits.WRITE_DR7, g
            guards.RDTSCP: exits.RDTSCP, guards.INVD: exits.INVD, guards.WBINVD: exits.WBINVD,
            guards.MONITOR: exits.MONITOR, guards.MWAIT: exits.MWAIT, guards.XCR0_WRITE: exits.XSETBV}
 DEBUG = frozenset((exits.READ_DR7, exits.WRITE_DR7))
-# What KVM intercepts of SEV-ES guests. CPUID and ports always are, HLT, PAUSE and SHUTDOWN exit by themselves.
+# What KVM intercepts of SEV-ES guests; not XSETBV, since it could not carry it out. CPUID and ports always are, HLT,
+# PAUSE and SHUTDOWN exit by themselves.
 DEFAULT = frozenset((exits.READ_DR7, exits.WRITE_DR7, exits.RDPMC, exits.INVD, exits.WBINVD, exits.MSR, exits.MONITOR,
-                     exits.MWAIT, exits.XSETBV))
+                     exits.MWAIT))
 INSTRUCTION_BYTES = 15
 
 

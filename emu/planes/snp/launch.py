@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 PAGE = 4096
-C_BIT = 51                              # its position, as on EPYC 7003 and 9004
 KVM_VMSA_GPA = 0xFFFF_FFFF_F000         # where KVM has the VMSAs that it makes itself; no guest page table reaches it
 
 

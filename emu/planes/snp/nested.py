@@ -21,13 +21,14 @@ class NestedTable:
     """`page`: for each guest frame the system-physical page it is mapped to, or NONE; `large`: by a 2 MiB entry.
 
     `frames` guest frames, of which those of the set `ram` exist. System-physical page n is the private backing of
-    frame n; the shared one is `frames` further on.
+    frame n; the shared one is `frames` further on. `shared`: the frames that the hypervisor takes for shared.
     """
 
     def __init__(self, frames: int, ram: np.ndarray[Any, Any]) -> None:
         self.frames, self.ram = frames, ram
         self.page = np.full(frames, NONE, np.int64)
         self.large = np.zeros(frames, bool)
+        self.shared = np.zeros(frames, bool)
         self._strange: dict[int, set[int]] = {}     # pages that were mapped at frames which they do not back
         self.changed: Callable[[int, int], None] = lambda first, count: None
 
@@ -76,16 +77,18 @@ class NestedTable:
             runs += [(gfn, 1) for gfn in self._strange[page]]
         return runs
 
+    def _arrays(self) -> tuple[tuple[str, np.ndarray[Any, Any]], ...]:
+        return ("page", self.page), ("large", self.large), ("shared", self.shared), ("ram", self.ram)
+
     def save(self) -> dict[str, Any]:
         """State, packed."""
         return {"strange": {page: sorted(frames) for page, frames in self._strange.items()},
-                "page": zlib.compress(self.page.tobytes(), 1),
-                "large": zlib.compress(self.large.tobytes(), 1)}
+                **{name: zlib.compress(array.tobytes(), 1) for name, array in self._arrays()}}
 
     def load(self, state: dict[str, Any]) -> None:
         """Put a state back; tables made from it are the caller's."""
         self._strange = {page: set(frames) for page, frames in state["strange"].items()}
-        for name, array in (("page", self.page), ("large", self.large)):
+        for name, array in self._arrays():
             data = zlib.decompress(state[name], bufsize=array.nbytes)
             if len(data) != array.nbytes:
                 raise ValueError(name)

@@ -12,12 +12,18 @@ from dataclasses import replace
 from emu.load import ovmf, ram
 from emu.load.model import Image, ImageError
 from emu.load.vmsa_state import vmsa_page
+from emu.planes.snp import linux_boot
 from emu.planes.snp.launch import KVM_VMSA_GPA, PAGE, Launch, LaunchPage, PageType
 
-_SYMBOLS = {"snp_secrets_page": PageType.SECRETS, "snp_cpuid_page": PageType.CPUID,
-            "snp_memory_map": PageType.UNMEASURED}
+SYMBOLS = {"snp_secrets_page": PageType.SECRETS, "snp_cpuid_page": PageType.CPUID,
+           "snp_memory_map": PageType.UNMEASURED}
 _CR0_PG, _EFER_LME, _PRESENT, _LARGE = 1 << 31, 1 << 8, 1, 1 << 7
 _ADDRESS = 0xF_FFFF_FFFF_F000
+
+
+def knows_snp(image: Image) -> bool:
+    """Whether the image accepts its memory itself. Others find all of RAM accepted, as after a firmware."""
+    return image.launch is not None or bool(image.roms) or any(symbol.name in SYMBOLS for symbol in image.symbols)
 
 
 def plan(image: Image, *, memory: int, vcpus: int, signature: int, features: int, c_bit: int) -> Launch:
@@ -33,11 +39,13 @@ def plan(image: Image, *, memory: int, vcpus: int, signature: int, features: int
 
 def _direct(image: Image, memory: int, features: int, c_bit: int) -> Launch:
     contents = _pages(image)
-    special = {symbol.address: _SYMBOLS[symbol.name] for symbol in image.symbols if symbol.name in _SYMBOLS}
+    special = {symbol.address: SYMBOLS[symbol.name] for symbol in image.symbols if symbol.name in SYMBOLS}
     for gpa in special:
         if gpa % PAGE or gpa not in contents:
             raise ImageError(image.path, "snp page", f"{gpa:#x} is not the beginning of a page of the image")
     boot = image.boot
+    if image.kind == "linux":
+        special |= linux_boot.announce(image.path, contents, boot.registers["rsi"])
     if boot.registers.get("cr0", 0) & _CR0_PG and boot.registers.get("efer", 0) & _EFER_LME:
         _make_private(contents, boot.registers["cr3"], c_bit, 4)
         boot = replace(boot, registers=boot.registers | {"cr3": boot.registers["cr3"] | c_bit})

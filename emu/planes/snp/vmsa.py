@@ -85,6 +85,7 @@ FEATURE_NAMES = {
     GUEST_INTERCEPT_CTL: "GuestInterceptCtl", VMSA_REG_PROT: "VmsaRegProt", SMT_PROTECTION: "SmtProtection",
     SECURE_AVIC: "SecureAVIC", IBPB_ON_ENTRY: "IBPBOnEntry",
 }
+DEFAULT_FEATURES = SNP_ACTIVE   # of guests that do not say it themselves; not every kernel accepts DebugSwap
 STATUS_SEV, STATUS_SEV_ES, STATUS_FEATURES_SHIFT = 1, 2, 2      # SEV_STATUS
 
 EFER_SVME = 1 << 12             # a VMSA without it is not runnable (APM Vol. 2, 15.5.1)

@@ -1,5 +1,5 @@
-"""Further hypercalls: intercepts of I/O ports, messages and events within the partition, spin waits, capabilities
-(TLFS, hypercall reference)."""
+"""Further hypercalls: intercepts of I/O ports and CPUID, messages and events within the partition, spin waits,
+capabilities (TLFS, hypercall reference)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
 from emu.planes.vsm.synic import EVENT_FLAGS, PAYLOAD_BYTES, SINTS, Synic, message
 
-INTERCEPT_IO_PORT, PORTS = 0, 0x10000
-ACCESS_READ, ACCESS_WRITE = 1, 2
+INTERCEPT_IO_PORT, INTERCEPT_CPUID = 0, 2              # HV_INTERCEPT_TYPE
+ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE = 1, 2, 4
+# By type: the accesses that can be intercepted, and how many parameters there are.
+INTERCEPTED = {INTERCEPT_IO_PORT: (ACCESS_READ | ACCESS_WRITE, 1 << 16), INTERCEPT_CPUID: (ACCESS_EXECUTE, 1 << 32)}
 MESSAGE_BYTES = 16 + PAYLOAD_BYTES
 
 
 @simple_call(codes.INSTALL_INTERCEPT, 24)
 def install_intercept(caller: Caller, data: bytes) -> bytes:
-    """u64 partition, u32 access mask (1 read, 2 write; 0 removes it), u32 type, u64 parameter: an I/O port of
-    lower VTLs."""
+    """u64 partition, u32 access mask (1 read, 2 write, 4 execute; 0 removes it), u32 type, u64 parameter: an I/O port
+    or a CPUID leaf of lower VTLs."""
     partition = caller.vp.partition
-    identity, access, kind, port = struct.unpack("<QIIQ", data)
+    identity, access, kind, parameter = struct.unpack("<QIIQ", data)
     partition.check_self(identity)
     if caller.vtl == 0:
         raise HvError(codes.ACCESS_DENIED)
-    if kind != INTERCEPT_IO_PORT or access & ~(ACCESS_READ | ACCESS_WRITE) or port >= PORTS:
+    if kind not in INTERCEPTED or access & ~INTERCEPTED[kind][0] or parameter >= INTERCEPTED[kind][1]:
         raise HvError(codes.INVALID_PARAMETER)
-    installed = partition.intercepts.ports.setdefault(caller.vtl, {})
+    table = partition.intercepts.ports if kind == INTERCEPT_IO_PORT else partition.intercepts.leaves
+    installed = table.setdefault(caller.vtl, {})
     if access:
-        installed[port] = access
+        installed[parameter] = access
     else:
-        installed.pop(port, None)
+        installed.pop(parameter, None)
     return b""
 
 

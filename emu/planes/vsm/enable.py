@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FLAG_MBEC = 1
 SVR_SOFTWARE_ENABLED = 0x1FF    # how a VTL's APIC starts: some VTL1 kernels never write SVR
 # What a new plane takes from VTL0's: the processor model and the machine, not the guest's state.
-MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID, layout.VENDOR,
-         layout.TSC_SCALE, layout.TSC_OFFSET)
+MODEL = (layout.PHYS_MASK, layout.A20_MASK, layout.CR4_VALID, layout.EFER_VALID, layout.XCR0_VALID,
+         layout.XSS_VALID, layout.CET_VALID, layout.VENDOR, layout.TSC_SCALE, layout.TSC_OFFSET)
 
 
 @simple_call(codes.ENABLE_PARTITION_VTL, 16)
@@ -70,6 +70,7 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
     initial = context.parse(data[16:])
     context.check(initial, vp.vcpu.planes[0])
     create_planes(partition, vp, vtl)
+    reset_apic(vp, vtl)
     apply(initial, vp.vcpu.planes[vtl], partition.machine)
     vp.add_vtl(vtl)
     vp.vcpu.group.set(group_layout.ENABLED, vp.enabled | 1 << vtl)
@@ -109,7 +110,14 @@ def _local_apic(partition: Partition, vp: Vp, number: int) -> LocalApic:
 
     lapic = LocalApic(vp.index, machine.clock, send=bus.send, notify=changed, signal=signal, eoi=lambda vector: None,
                       extint=lambda: SVR_SOFTWARE_ENABLED & 0xFF, bsp=vcpu.lapics[0].bsp)
-    lapic.svr = SVR_SOFTWARE_ENABLED
-    lapic.timer.tsc_offset = vcpu.lapics[0].timer.tsc_offset
     bus.attach(lapic)
     return lapic
+
+
+def reset_apic(vp: Vp, vtl: int) -> None:
+    """A VTL that is being enabled finds its local APIC software-enabled, also where a partition reset took it away
+    before."""
+    lapic = vp.vcpu.lapics[vtl]
+    lapic.reset()
+    lapic.svr = SVR_SOFTWARE_ENABLED
+    lapic.timer.tsc_offset = vp.vcpu.lapics[0].timer.tsc_offset

@@ -42,6 +42,7 @@ class Intercepts:
         self.delivered = 0
         self.journal: deque[Intercept] = deque(maxlen=KEPT)
         self.ports: dict[int, dict[int, int]] = {}      # owner -> port -> accesses (1 read, 2 write)
+        self.leaves: dict[int, dict[int, int]] = {}     # owner -> CPUID leaf -> accesses (4 execute)
 
     def forget_future(self, icount: int) -> None:
         """Execution went back: later intercepts have not happened."""
@@ -187,11 +188,13 @@ class Intercepts:
         return False
 
     def cpuid(self, vp: Vp, plane: Plane, leaf: int, subleaf: int) -> bool:
-        """CPUID of a leaf that is not implemented."""
-        owner = self._owner(vp, plane.number, config.INTERCEPT_CPUID)
-        largest, *_ = vp.vcpu.cpuid.read(leaf & 0xF000_0000, 0)
-        if owner is None or leaf <= largest:
-            return False
+        """CPUID of a leaf that a VTL has asked for, or that is not implemented."""
+        owner = next((n for n in vp.higher(plane.number) if leaf in self.leaves.get(n, ())), None)
+        if owner is None:
+            owner = self._owner(vp, plane.number, config.INTERCEPT_CPUID)
+            largest, *_ = vp.vcpu.cpuid.read(leaf & 0xF000_0000, 0)
+            if owner is None or leaf <= largest:
+                return False
         length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
         default = vp.vcpu.cpuid.read(leaf, subleaf)
         self.deliver(vp, owner, messages.X64_CPUID, messages.cpuid(plane, vp.lapic(plane), length, default),

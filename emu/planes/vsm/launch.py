@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu import boot
-from emu.planes.vsm.enable import create_planes
+from emu.planes.vsm.enable import create_planes, reset_apic
 from emu.planes.vsm.trapped import arm
 from jit import group_layout
 
@@ -28,6 +28,7 @@ def start(partition: Partition, image: Image) -> None:
     vp = partition.vps[0]
     partition.enable_vtl(VTL, mbec=partition.dialect.mbec)
     create_planes(partition, vp, VTL)
+    reset_apic(vp, VTL)
     plane = vp.vcpu.planes[VTL]
     boot.start(plane, image.boot)
     vp.add_vtl(VTL)

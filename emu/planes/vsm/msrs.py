@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 (GUEST_OS_ID, HYPERCALL, VP_INDEX, RESET) = range(0x40000000, 0x40000004)
 VP_RUNTIME, TIME_REF_COUNT, REFERENCE_TSC, TSC_FREQUENCY, APIC_FREQUENCY = (
     0x40000010, 0x40000020, 0x40000021, 0x40000022, 0x40000023)
+NPIEP_CONFIG = 0x40000040
 EOI, ICR, TPR, VP_ASSIST_PAGE = range(0x40000070, 0x40000074)
 GUEST_IDLE = 0x400000F0
 CRASH_P0, CRASH_PARAMETERS, CRASH_CTL = 0x40000100, 5, 0x40000105
@@ -101,6 +102,14 @@ def write_assist_page(vp: Vp, vtl: int, value: int) -> None:
     vp.set_assist_page(vtl, value)
 
 
+def write_npiep(vp: Vp, vtl: int, value: int) -> None:
+    """Bits 3:0 take SGDT, SIDT, SLDT and STR from CPL above 0; the others are reserved (TLFS,
+    HV_X64_MSR_NPIEP_CONFIG_CONTENTS)."""
+    if value & ~(layout.NPIEP_SGDT | layout.NPIEP_SIDT | layout.NPIEP_SLDT | layout.NPIEP_STR):
+        raise GeneralProtection
+    vp.vcpu.planes[vtl].set(layout.NPIEP, value)
+
+
 def write_eoi(vp: Vp, vtl: int, value: int) -> None:
     """Bits 63:32 are ignored: guests leave garbage there."""
     vp.vcpu.lapics[vtl].write_register(lapic.EOI, 0)
@@ -132,6 +141,7 @@ REGISTERS: dict[int, tuple[str, Read, Write]] = {
     REFERENCE_TSC: ("REFERENCE_TSC", lambda vp, vtl: vp.partition.vtls[vtl].reference_tsc, write_reference_tsc),
     TSC_FREQUENCY: ("TSC_FREQUENCY", lambda vp, vtl: vp.partition.machine.clock.model.tsc_hz, read_only),
     APIC_FREQUENCY: ("APIC_FREQUENCY", lambda vp, vtl: SECOND, read_only),
+    NPIEP_CONFIG: ("NPIEP_CONFIG", lambda vp, vtl: vp.vcpu.planes[vtl].get(layout.NPIEP), write_npiep),
     EOI: ("EOI", write_only, write_eoi),
     ICR: ("ICR", lambda vp, vtl: vp.vcpu.lapics[vtl].icr, write_icr),
     TPR: ("TPR", lambda vp, vtl: vp.vcpu.lapics[vtl].tpr, write_tpr),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
 from emu.mem.ram import PAGE
+from emu.planes import policies
 from emu.planes.model import PlaneModel
 from emu.planes.vsm import (
     calls,
@@ -68,7 +69,7 @@ class Partition(PlaneModel):
     """
 
     saved = PRIVATE
-    launches = True
+    launches = resets = True
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
         assert 0 <= max_vtl < group_layout.MAX_PLANES
@@ -91,6 +92,8 @@ class Partition(PlaneModel):
         machine.pc.bus.add_ports(TEST_PORT, TEST_PORTS, self.connections, "Hyper-V test device")
         for vp in self.vps:
             vp.vcpu.group.offer(group_layout.INTERFACE_VSM, SHARED)
+            policies.VSM.apply(vp.vcpu.group)
+            vp.vcpu.group.set(group_layout.ENTERED, group_layout.ALL_PLANES)    # VTLs are enabled with a context
             vp.vcpu.msrs.owners.append(vp.msrs)
             vp.vcpu.cpuid.overlay = self._cpuid
 
@@ -186,6 +189,8 @@ class Partition(PlaneModel):
         self.protections.clear()
         self.tlb_locks.clear()
         self.intercepts.ports.clear()
+        self.intercepts.leaves.clear()
+        self.crash = [0] * len(self.crash)
         self.enabled, self.vtls = 1, {0: PartitionVtl()}
         for vp in self.vps:
             vp.reset()

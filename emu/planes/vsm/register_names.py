@@ -14,6 +14,13 @@ IDTR, GDTR = 0x70000, 0x70001
 (TSC, EFER, KERNEL_GS_BASE, APIC_BASE, PAT, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, STAR, LSTAR, CSTAR, SFMASK,
  INITIAL_APIC_ID) = range(0x80000, 0x8000D)
 TSC_AUX = 0x8007B
+# Architectural MSRs that all VTLs of a virtual processor share.
+SHARED_MSRS = {
+    0x8000D: 0xFE, 0x8000E: 0x2FF,                                                      # IA32_MTRRCAP, _DEF_TYPE
+    **{0x80010 + n: 0x200 + 2 * n for n in range(8)}, **{0x80040 + n: 0x201 + 2 * n for n in range(8)},
+    0x80070: 0x250, **{0x80071 + n: 0x258 + n for n in range(2)}, **{0x80073 + n: 0x268 + n for n in range(8)},
+    0x800A0: 0x1A0,                                                                     # IA32_MISC_ENABLE
+}
 APIC_ID, APIC_LAST = 0x84802, 0x8483F
 HYPERVISOR_VERSION, FEATURES_INFO = 0x100, 0x200
 VSM_CODE_PAGE_OFFSETS, VSM_VP_STATUS, VSM_PARTITION_STATUS, VSM_VINA, VSM_CAPABILITIES, VSM_PARTITION_CONFIG = range(

@@ -16,7 +16,7 @@ from jit import group_layout, layout
 @simple_call(codes.START_VIRTUAL_PROCESSOR, 16 + context.SIZE, may_be_fast=False)
 def start_virtual_processor(caller: Caller, data: bytes) -> bytes:
     """u64 partition, u32 VP, u8 VTL, 3 reserved bytes, initial context. The processor starts in its highest enabled
-    VTL, and goes on in lower ones as those above return."""
+    VTL, and goes on in lower ones as those above return, down to this one; those below still wait to be started."""
     partition = caller.vp.partition
     identity, index, which = struct.unpack_from("<QIB", data)
     partition.check_self(identity)
@@ -36,11 +36,12 @@ def start_virtual_processor(caller: Caller, data: bytes) -> bytes:
     context.check(initial, vp.vcpu.planes[0])
     group = vp.vcpu.group
     apply(initial, vp.vcpu.planes[vtl], partition.machine)
-    for plane in vp.vcpu.planes:
+    for plane in vp.vcpu.planes[vtl:]:
         plane.set(layout.ACTIVITY, RUNNING)
-    group.set(group_layout.RUNNABLE, vp.enabled)
-    highest = vp.enabled.bit_length() - 1
-    if highest:
+    started = vp.enabled & -(1 << vtl)
+    group.set(group_layout.RUNNABLE, group.get(group_layout.RUNNABLE) | started)
+    highest = started.bit_length() - 1
+    if highest > group.active:
         group.set(group_layout.FORCED, highest + 1)
         group.set(group_layout.FORCED_CAUSE, group_layout.CAUSE_START)
     partition.machine.reschedule = True

@@ -25,7 +25,6 @@ class VpVtl:
 
     def __init__(self, partition: Partition, lapic: LocalApic) -> None:
         self.assist_page: int = 0
-        self.npiep: int = 0
         self.synic = Synic(partition, lapic)
         self.stimers = Stimers(partition.machine.clock, self.synic, lapic)
         self.eoi_assist = EoiAssist(partition, lapic)
@@ -64,6 +63,8 @@ class Vp:
         group, active = self.vcpu.group, self.vcpu.plane
         for field in (layout.BUDGET, layout.TSC_BASE):          # the time slice that runs goes on
             self.vcpu.planes[0].set(field, active.get(field))
+        for plane in self.vcpu.planes:
+            plane.set(layout.NPIEP, 0)
         for state in self.vtls.values():
             state.stimers.stop()
         for vtl in self.vtls:

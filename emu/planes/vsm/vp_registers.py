@@ -10,7 +10,7 @@ from emu.planes.vsm import register_names as names
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call
 from emu.planes.vsm.operands import target
-from emu.planes.vsm.register_names import CPUID_LEAVES, MSRS, describe
+from emu.planes.vsm.register_names import CPUID_LEAVES, MSRS, SHARED_MSRS, describe
 from emu.planes.vsm.vp_state import STATE
 from jit import fpu_layout
 
@@ -54,6 +54,8 @@ def read(vp: Vp, vtl: int, name: int) -> int:
         return ARCHITECTURAL[name].read(vp, vtl)
     if name in CPUID_LEAVES:
         return sum(word << 32 * i for i, word in enumerate(vp.vcpu.cpuid.read(CPUID_LEAVES[name], 0)))
+    if name in SHARED_MSRS:
+        return vp.vcpu.msrs.read(SHARED_MSRS[name])
     if names.XMM <= name < names.XMM + XMM_REGISTERS:
         at = fpu_layout.xmm(name - names.XMM)
         return vp.vcpu.plane.fpu_get(at) | vp.vcpu.plane.fpu_get(at + 8) << 64
@@ -78,11 +80,14 @@ def write(vp: Vp, vtl: int, name: int, value: int) -> None:
         if change is None:
             raise HvError(codes.INVALID_PARAMETER)
         change(vp, vtl, value)
-    elif name in MSRS:
+    elif name in MSRS or name in SHARED_MSRS:
         if value >> 64:
             raise HvError(codes.INVALID_REGISTER_VALUE)
         try:
-            vp.msrs.write(vtl, MSRS[name], value)
+            if name in MSRS:
+                vp.msrs.write(vtl, MSRS[name], value)
+            else:
+                vp.vcpu.msrs.write(SHARED_MSRS[name], value)
         except GeneralProtection:
             raise HvError(codes.INVALID_REGISTER_VALUE) from None
     else:

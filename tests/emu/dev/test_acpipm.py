@@ -80,7 +80,7 @@ def test_pm_save_and_load(r: Rig) -> None:
 def test_apm_commands() -> None:
     enabled: list[bool] = []
     reports: list[str] = []
-    apm = ApmControl(enabled.append, reports.append)
+    apm = ApmControl(enabled.append, lambda: False, reports.append)
     apm.port_write(0xB3, 1, 0x01)
     apm.port_write(0xB2, 1, 0xF1)
     apm.port_write(0xB2, 1, 0xF0)

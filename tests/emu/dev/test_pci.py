@@ -128,7 +128,7 @@ def test_power_management_base(r: Rig) -> None:
     r.write(1, 3, 0x90, 4, 0x701)
     r.write(1, 3, 0xD2, 1, 0x09)
     assert r.smbus[-1] == 0x700
-    assert r.read(1, 3, 0x5B, 1) & 0x02, "firmware must not set up SMM"
+    assert not r.read(1, 3, 0x5B, 1) & 0x02, "SMIs are for firmware to enable"
 
 
 def test_reset_control_register(r: Rig) -> None:

@@ -69,7 +69,7 @@ def test_caches_have_the_sizes_of_the_model():
 
 def test_xstate_leaf_has_the_sizes_for_xcr0():
     cpuid, valid = leaves("max"), cpu.parse("max").xcr0_valid
-    cpuid.os_view = lambda: (0x40000, 3)
+    cpuid.os_view = lambda: (0x40000, 3, 0)
     assert cpuid.read(0xD, 0)[0] == valid and cpuid.read(0xD, 0)[1] == 576 <= cpuid.read(0xD, 0)[2]
     assert cpuid.read(1, 0)[2] & 1 << 27 and cpuid.read(0xD, 1)[1] == 576
     assert cpuid.read(0xD, 2) == ((256, 576, 0, 0) if valid & 4 else (0, 0, 0, 0))
@@ -145,7 +145,7 @@ def test_a_rate_that_never_changes_and_no_speculation_are_said():
     """Without them Linux distrusts the TSC of several vCPUs, and warns of what speculation could do."""
     read = leaves("max", 2).read
     assert read(0x80000007, 0)[3] == 1 << 8
-    assert read(0x80000021, 0) == (1 << 2 | 1 << 6 | 1 << 29, 0, 0b110, 0)
+    assert read(0x80000021, 0) == (1 << 2 | 1 << 6 | 1 << 7 | 1 << 29, 0, 0b110, 0)
     assert read(0x80000000, 0)[0] == 0x80000021
     assert leaves("Skylake-Server").read(0x80000021, 0) == (0, 0, 0, 0)
     assert leaves("EPYC-Milan").read(0x80000021, 0)[0] == 1 << 2 | 1 << 6

@@ -16,7 +16,7 @@ from tools.debug.stages import STAGES
 from tools.debug.wires import Wires
 
 NARROW, WIDE = (80, 24), (200, 60)
-LONG = 60                       # seconds after which a test gives up waiting
+LONG = 40                       # seconds after which a test gives up waiting
 
 
 async def settled(pilot):
@@ -315,6 +315,9 @@ def test_errors_are_lines():
             app.start("breaking", broken)
             await settled(pilot)
             await shows(pilot, "internal error: TypeError: a mistake of ours")
+            app._panels["apic"].draw = lambda width, height: 1 // 0
+            await press(pilot, "4")
+            await shows(pilot, "internal error: ZeroDivisionError")
             app.wires.report("RDMSR 0x1234 is not implemented")
             await shows(pilot, "0x1234")
         run(DebugApp(m, Wires()), NARROW, script)
@@ -331,3 +334,24 @@ def test_the_status_says_that_the_guest_has_ended(tmp_path):
             await press(pilot, "N")
             assert app.session.machine.icount == 2 and isinstance(app.query_one("#status"), StatusBar)
         run(DebugApp(m, Wires()), NARROW, script)
+
+
+# mov eax, 0x2000; mov dword ptr [rax], 0; nop; nop
+WRITE_ENTRY = b"\xb8\x00\x20\x00\x00\xc7\x00\x00\x00\x00\x00\x90\x90"
+
+
+def test_one_goes_to_what_wrote_a_page_table_entry(tmp_path):
+    with machine(WRITE_ENTRY, tmp_path / "code") as m:
+        m.physical.write(0x1000, (0x2003).to_bytes(8, "little"))
+        m.physical.write(0x2000, (0x83).to_bytes(8, "little"))
+        m.step(4)
+        plane = m.current
+        before, plane.regs.cr3 = plane.regs.cr3, 0x1000         # to look at, not to execute with
+
+        async def script(app, pilot):
+            await command(pilot, "walk 0x5000")
+            await shows(pilot, "PDPTE: not present", "wrote the PDPTE last")
+            plane.regs.cr3 = before
+            await press(pilot, "enter")
+            assert app.session.machine.icount == 1
+        run(DebugApp(m, Wires()), (100, 40), script)

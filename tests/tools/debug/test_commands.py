@@ -79,8 +79,7 @@ def test_who_wrote_memory(front):
     machine = front.session.machine
     machine.step()                      # movq %rsp, vtl1_sp_seen
     do(front, "who vtl1_sp_seen")
-    assert front.said == [f"vtl1_sp_seen was written last by VTL1, vCPU 0, instruction {ENTRY:,} at "
-                          f"{machine.address_of('vtl1_start'):#x} vtl1_start"]
+    assert front.said == [f"vtl1_sp_seen: written last by instruction {ENTRY:,}, VTL1 of vCPU 0, at vtl1_start"]
     assert machine.icount == ENTRY + 1
     do(front, "last vtl1_sp_seen")
     assert machine.icount == ENTRY
@@ -136,6 +135,7 @@ def test_completion(front):
     assert "kernel_gs_base" in commands.complete(front, "set ker")
     assert commands.complete(front, "restore firmware/build/vsm_c") == ["firmware/build/vsm_call.elf"]
     assert commands.complete(front, "nonsense x") == [] and commands.complete(front, "restore /no/such/x") == []
+    assert commands.complete(front, "restore \0/x") == []
 
 
 def test_nonsense_is_survived(front):

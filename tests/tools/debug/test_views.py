@@ -12,6 +12,7 @@ from tools.debug.verdict import verdict, verdicts
 
 PML4, PDPT, PD, PT, PAGE = 0x1000, 0x2000, 0x3000, 0x4000, 0x5000
 CR0_WP, CR4_SMEP, CR4_SMAP, EFER_NXE, AC = 1 << 16, 1 << 20, 1 << 21, 1 << 11, 1 << 18
+CR4_PKE, CR4_PKS = 1 << 22, 1 << 24
 OPEN = PRESENT | WRITABLE | USER
 
 
@@ -99,8 +100,20 @@ def test_page_tables_deny_by_the_manuals_rules(paged):
     assert why(plane, "execute", False).startswith("CR4.SMEP") and why(plane, "read", False).startswith("CR4.SMAP")
     plane.regs.rflags |= AC
     assert not why(plane, "write", False)
+    plane.regs.rflags &= ~AC
+    plane.regs.cr4 = plane.regs.cr4 & ~(CR4_SMEP | CR4_SMAP) | CR4_PKE | CR4_PKS
+    enter(PT, OPEN | 5 << 59)
+    plane.regs.pkru = 2 << 10
+    assert why(plane, "write", True) == "PKRU, key 5: WD = 1" and not why(plane, "write", False)    # CR0.WP = 0
+    assert not why(plane, "read", True)
+    plane.regs.pkru = 1 << 10
+    assert why(plane, "read", False) == "PKRU, key 5: AD = 1" and not why(plane, "execute", True)
+    enter(PT, PRESENT | WRITABLE | 5 << 59)
+    plane.regs.pkrs = 1 << 10
+    assert why(plane, "read", False) == "PKRS, key 5: AD = 1"
     enter(PD, 0)
     assert why(plane, "read", False) == "PDE: not present"
+    assert verdict(plane, plane.walk(0), "read", False).entry.gpa == PD
 
 
 def test_layers_deny_after_the_page_tables(paged, monkeypatch):

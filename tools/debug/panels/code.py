@@ -7,7 +7,7 @@ from rich.text import Text
 from tools.debug.listing import Line
 from tools.debug.panels.panel import Panel, row
 
-MASK = (1 << 64) - 1
+ROOMY = 12              # rows from which source lines stand in front of all instructions, not only the one looked at
 
 
 class CodePanel(Panel):
@@ -28,13 +28,13 @@ class CodePanel(Panel):
         rows: list[Text] = []
         focus, shown = 0, None
         for line in lines:
+            if line.label:
+                rows.append(row((f"{line.label}:", self.palette.symbol)))
             place = self.session.source.at(line.address)
-            if place is not None and place[:2] != shown:
+            if place is not None and place[:2] != shown and (height >= ROOMY or line.address == self.focus_address):
                 shown = place[:2]
                 rows.append(row((f"{place.file.rsplit('/', 1)[-1]}:{place.line} ", self.palette.dim),
                                 (place.text, f"italic {self.palette.dim}")))
-            if line.label:
-                rows.append(row((f"{line.label}:", self.palette.symbol)))
             if line.address == self.focus_address:
                 focus = len(rows)
             rows.append(self._row(line, width))

@@ -9,7 +9,7 @@ from textual.binding import Binding
 
 from emu.mem.ram import PAGE
 from jit.guards import DENY_EXECUTE, DENY_READ, DENY_WRITE
-from tools.debug.panels.panel import Panel, row
+from tools.debug.panels.panel import Panel, row, strip
 from tools.debug.panels.walk import rights, size
 from tools.debug.verdict import backing
 
@@ -35,8 +35,8 @@ class HeatPanel(Panel):
 
     @property
     def total(self) -> int:
-        """Pages of the physical map."""
-        return self.session.machine.memory.top // PAGE
+        """Pages of the guest-physical space."""
+        return self.session.machine.map.space // PAGE
 
     def draw(self, width: int, height: int) -> list[Text]:
         palette, columns = self.palette, max(1, width - NAME)
@@ -56,8 +56,8 @@ class HeatPanel(Panel):
             for letter, bit in BITS:
                 name = plane.name if letter == "r" else ""
                 text = row((f"{name:<{NAME - 2}}", palette.plane(plane.number)), f"{letter} ")
-                strip = self._strip((table & bit) != 0, backed, edges - self.first, cursor)
-                rows.append(text.append_text(strip))
+                cells = self._cells((table & bit) != 0, backed, edges - self.first, cursor)
+                rows.append(text.append_text(strip(cells)))
         gpa = self.page * PAGE
         rows.append(row((f"{gpa:#x}", "bold"), (f"  {backing(self.session.machine, gpa)}; a column is "
                          f"{size(max(1, self.pages // columns) * PAGE)}; ←→ move, + − zoom, Enter shows", palette.dim)))
@@ -70,9 +70,9 @@ class HeatPanel(Panel):
         self.border_title = f"{self.TITLE} · {ALL} allowed {SOME} in part {NONE} denied"
         return rows
 
-    def _strip(self, denied: np.ndarray, backed: np.ndarray, edges: np.ndarray, cursor: int) -> Text:
+    def _cells(self, denied: np.ndarray, backed: np.ndarray, edges: np.ndarray, cursor: int) -> list[tuple[str, str]]:
         """One row of the map."""
-        text = Text(end="")
+        cells = []
         for n, (start, end) in enumerate(zip(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1), strict=True)):
             part = denied[start:end][backed[start:end]]
             if not len(part):
@@ -83,8 +83,8 @@ class HeatPanel(Panel):
                 glyph, style = NONE, self.palette.bad
             else:
                 glyph, style = SOME, self.palette.some
-            text.append(glyph, f"{style} reverse" if n == cursor else style)
-        return text
+            cells.append((glyph, f"{style} reverse" if n == cursor else style))
+        return cells
 
     def action_cursor(self, by: int) -> None:
         """A column left or right."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.binding import Binding
 
-from tools.debug.panels.panel import Panel, row
+from tools.debug.panels.panel import Panel, strip
 
 MASK = (1 << 64) - 1
 PRINTABLE = range(0x20, 0x7F)
@@ -46,13 +46,12 @@ class MemoryPanel(Panel):
             at = self.address + n * per & MASK
             data: list[int | None] = list(memory.most(at, per))
             data += [None] * (per - len(data))
-            text = row((f"{at:0{digits}x}  ", self.palette.address))
+            cells = [(f"{at:0{digits}x}  ", self.palette.address)]
             for offset, byte in enumerate(data):
-                text.append("?? " if byte is None else f"{byte:02x} ", self._style(space, at + offset, byte))
-                if offset == 7 and per == 16:
-                    text.append(" ")
-            text.append(" " + "".join("." if byte not in PRINTABLE else chr(byte or 0) for byte in data))
-            rows.append(text)
+                gap = "  " if offset == 7 and per == 16 else " "
+                cells.append((("??" if byte is None else f"{byte:02x}") + gap, self._style(space, at + offset, byte)))
+            cells.append((" " + "".join("." if byte not in PRINTABLE else chr(byte or 0) for byte in data), ""))
+            rows.append(strip(cells))
         return rows
 
     def _style(self, space: str, at: int, byte: int | None) -> str:
@@ -65,7 +64,7 @@ class MemoryPanel(Panel):
         """What each plane may do with the page."""
         if gpa is None:
             return "not mapped"
-        found = [(plane, plane.denied(gpa)) for plane in self.session.planes]
+        found = [(plane, plane.denied(gpa) & 0b111) for plane in self.session.planes]
         return " ".join(f"{plane.name}:" + "".join(letter if not denied >> n & 1 else "-"
                                                    for n, letter in enumerate("rwx"))
                         for plane, denied in found) if any(denied for _, denied in found) else ""

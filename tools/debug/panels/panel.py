@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -62,8 +64,9 @@ class Panel(Widget, can_focus=True):
             self.shown = self.draw(width, height)
             if self.WRAP:
                 self.shown = [part for line in self.shown for part in self._wrapped(line, width)]
-        except (LookupError, ValueError) as error:      # a plane or a page that is not there at this instruction
-            self.shown = [Text(str(error.args[0] if error.args else error), self.palette.bad)]
+        except Exception as error:      # a plane that is not there at this instruction; a mistake of ours ends nothing
+            kind = "" if isinstance(error, LookupError | ValueError) else f"internal error: {type(error).__name__}: "
+            self.shown = [Text(kind + " ".join(str(error.args[0] if error.args else "").split()), self.palette.bad)]
         self.top = max(0, min(self.top, len(self.shown) - height))
         self.refresh()
 
@@ -110,6 +113,14 @@ class Panel(Widget, can_focus=True):
     def action_edge(self, which: int) -> None:
         """The start or the end."""
         self.scroll_lines(which * len(self.shown))
+
+
+def strip(cells: Iterable[tuple[str, str]]) -> Text:
+    """A line of many cells, each text and style; neighbours of one style become one piece."""
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for style, group in groupby(cells, key=lambda cell: cell[1]):
+        text.append("".join(cell[0] for cell in group), style)
+    return text
 
 
 def row(*parts: tuple[Any, str] | str) -> Text:

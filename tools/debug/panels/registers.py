@@ -45,7 +45,7 @@ class RegistersPanel(Panel):
             if name == "rflags":
                 rows.append(row((f"{'':<{NAME}}", ""), (flags(session.plane.regs.rflags), palette.dim)))
         rows += [self._vector(name) for name in FPU]
-        legend = "" if len(planes) == 1 else "  = shared" + ("  ▾ saved by the switch" if crossing is not None else "")
+        legend = "" if len(planes) == 1 else "  = shared" + ("  ▾ saved" if crossing is not None else "")
         self.border_title = f"{self.TITLE} · vCPU {session.plane.vcpu}{legend}"
         return rows
 

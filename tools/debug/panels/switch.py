@@ -67,7 +67,9 @@ class SwitchPanel(Panel):
         palette, values = self.palette, stages.saved(self.session.machine, found)
         carried = stages.shared(self.session.machine, found)
         cells = [(name, f"{value:x}") for name, value in values.items()]
-        rows = [row(("    put aside by ", palette.dim), found.source.name)] + _table(cells, width, palette.dim)
+        place = stages.saved_to(self.session.machine)
+        head = row(("    put aside by ", palette.dim), found.source.name, f", in its {place}" if place else "")
+        rows = [head, *_table(cells, width, palette.dim)]
         rows.append(row(("    carried over: ", palette.dim), " ".join(carried) if carried else "nothing"))
         return rows
 
@@ -78,7 +80,7 @@ class SwitchPanel(Panel):
         for plane in (found.source, found.target):
             denied = stages.permissions(self.session.machine, plane)
             text = ", ".join(f"no {name} {count:,}" for name, count in denied.items() if count)
-            rows.append(row("    ", (f"{plane.name:<7}", self.palette.plane(plane.number)),
+            rows.append(row("    ", (f"{plane.name:<8}", self.palette.plane(plane.number)),
                             (text or "everything allowed", self.palette.bad if text else self.palette.good),
                             (f" of {total:,} pages", self.palette.dim)))
         return rows
@@ -98,13 +100,13 @@ class SwitchPanel(Panel):
 
 def _table(cells: list[tuple[str, str]], width: int, style: str) -> list[Text]:
     """Names and values in as many columns as fit."""
-    column = 30
+    column = 32
     per = max(1, (width - 4) // column)
     rows = []
     for n in range(0, len(cells), per):
         text = row("    ")
         for name, value in cells[n:n + per]:
-            text.append(f"{name:<14}", style)
-            text.append(f"{value:<{column - 14}}")
+            text.append(f"{name:<15}", style)
+            text.append(f"{value:<{column - 15}}")
         rows.append(text)
     return rows

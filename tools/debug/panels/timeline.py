@@ -6,7 +6,7 @@ from rich.text import Text
 from textual import events
 from textual.binding import Binding
 
-from tools.debug.panels.panel import Panel, row
+from tools.debug.panels.panel import Panel, row, strip
 from tools.debug.session import Session
 
 NAME = 8
@@ -54,12 +54,12 @@ class TimelinePanel(Panel):
         rows = []
         for plane in planes:
             style = palette.plane(plane)
-            text = row((f"{session.machine.plane_name(plane):<{NAME}}", f"bold {style}"))
+            cells = []
             for column, share in enumerate(shares):
                 part = share.get(plane, 0.0)
                 level = 0 if part == 0 else max(1, round(part * (len(BLOCKS) - 1)))
-                text.append(BLOCKS[level], f"{style} reverse" if column == at else style)
-            rows.append(text)
+                cells.append((BLOCKS[level], f"{style} reverse" if column == at else style))
+            rows.append(strip([(f"{session.machine.plane_name(plane):<{NAME}}", f"bold {style}"), *cells]))
         rows.append(self._ruler(columns, now, at))
         count = len(session.residency.switches(session.plane.vcpu))
         self.border_title = f"{self.TITLE} · {count:,} switches known"

@@ -33,6 +33,7 @@ class WalkPanel(Panel):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)     # type: ignore[arg-type]
         self.origin: Origin | None = None
+        self.entry: Level | None = None
 
     def draw(self, width: int, height: int) -> list[Text]:
         session, plane = self.session, self.session.plane
@@ -99,25 +100,33 @@ class WalkPanel(Panel):
     def _verdicts(self, found: list[Verdict]) -> list[Text]:
         palette, rows = self.palette, []
         self.origin = next((each.origin for each in found if each.origin is not None), None)
+        self.entry = next((each.entry for each in found if each.entry is not None), None)
         for user in (False, True):
             parts: list[tuple[str, str] | str] = [("user        " if user else "supervisor  ", "bold")]
-            notes = []
+            reasons: dict[tuple[str, Origin | None], list[str]] = {}
             for each in found:
                 if each.user == user:
                     parts.append((f"{each.access}: {'no' if each.denied_by else 'yes'}  ",
                                   palette.bad if each.denied_by else palette.good))
                     if each.denied_by:
-                        notes.append(row(f"  no {each.access}: ", (each.denied_by, palette.bad),
-                                         (self._origin(each.origin), palette.dim)))
-            rows += [row(*parts), *notes]
+                        reasons.setdefault((each.denied_by, each.origin), []).append(each.access)
+            rows.append(row(*parts))
+            rows += [row(f"  no {', '.join(accesses)}: ", (why, palette.bad), (self._origin(origin), palette.dim))
+                     for (why, origin), accesses in reasons.items()]
         if self.origin is not None:
             rows.append(row(("Enter goes to the instruction that set it", palette.dim)))
+        elif self.entry is not None:
+            rows.append(row((f"Enter goes to the instruction that wrote the {self.entry.name} last", palette.dim)))
         return rows
 
     def action_origin(self) -> None:
         """Go to the instruction that decided against an access."""
         if self.origin is not None:
             self.debugger.go(self.origin.icount)
+        elif self.entry is not None:
+            entry = self.entry
+            self.debugger.start(f"looking for the last write of the {entry.name} at {entry.gpa:#x}",
+                                lambda m: m.goto(m.last(physical=entry.gpa)), 1)
 
 
 def size(count: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emu.mem.ram import PAGE
 from emu.planes.snp import ghcb
-from emu.planes.snp.hypervisor.base import Base
+from emu.planes.snp.hypervisor.base import INIT_HOLD, RESET_HOLD, Base
 from emu.planes.snp.hypervisor.call import Call, Malformed
 from emu.planes.snp.nested import NONE
 from emu.planes.snp.rmp import LARGE, VMPLS
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
 CREATE_ON_INIT, CREATE, DESTROY = 0, 1, 2
-RESET_HOLD, INIT_HOLD = "reset hold", "create on INIT"
 SET_TABLE, GET_TABLE = 0, 1
 
 

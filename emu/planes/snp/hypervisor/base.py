@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emu.mem.ram import PAGE
 from emu.planes.snp import exits, ghcb, ghcb_msr, intercepts, vmsa
 from emu.planes.snp.cipher import HostFault
@@ -16,6 +14,8 @@ from jit import group_layout
 if TYPE_CHECKING:
     from emu.planes.snp.guest import SnpGuest
     from emu.vcpu import VCpu
+
+RESET_HOLD, INIT_HOLD = "reset hold", "create on INIT"         # Channel.holds
 
 
 class Channel:
@@ -30,6 +30,7 @@ class Channel:
         self.features = 0
         self.notification = 0
         self.dr7 = 0x400
+        self.rings = False              # #HV is to be delivered
         self.stalled = 0, 0             # RIP and address of the #NPF that was tried last ...
         self.stalls = 0                 # ... and how often in a row
 
@@ -52,7 +53,6 @@ class Base:
         self.guest = guest
         self.machine = guest.machine
         self.channels: dict[int, Channel] = {}          # by number of the vCPU and the plane, see `channel`
-        self.shared = np.zeros(guest.nested.frames, bool)
         self.jump_table = 0
         self.terminated: tuple[int, int] | None = None  # reason set and reason
         self.exits: dict[int, int] = {}                 # requests of the guest so far, by exit code
@@ -65,6 +65,10 @@ class Base:
     def reset_ghcb(self) -> int:
         """What the GHCB MSR says before the guest has written it."""
         return ghcb_msr.sev_info(C_BIT, ghcb.MIN_PROTOCOL, ghcb.MAX_PROTOCOL)
+
+    def features_of(self, vcpu: VCpu, number: int) -> int:
+        """SEV_FEATURES of a plane: as its VMSA was created, or last run."""
+        return self.guest.vps[vcpu.index].contexts[number].features or self.channel(vcpu, number).features
 
     # --- guest memory, as far as the host can reach it ---------------------------------------------------------------
 

@@ -12,6 +12,8 @@ MEMORY_ENCRYPTION, WIDTHS, LAST_EXTENDED = 0x8000001F, 0x80000008, 0x80000000
 # 8000001F EAX: SEV, SEV-ES, SNP, VMPL, RMPQUERY, VMPL-SSS, Secure TSC, coherent caches, 64-bit host, restricted and
 # alternate injection, DebugSwap, VMGEXIT parameter, VIRTUAL_TOM MSR (APM Vol. 3 appendix E.4.17)
 FEATURES = sum(1 << bit for bit in (1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18))
+# MONITOR and MWAIT exit, so that nothing waits: like KVM, do not offer them (leaf 1 ECX)
+FEATURES_LEAF, MONITOR_LEAF, MONITOR = 1, 5, 1 << 3
 INVLPGB = 1 << 3                        # 80000008 EBX
 
 
@@ -25,6 +27,11 @@ class CpuidLeaves(Base):
         if leaf == WIDTHS:
             eax, ebx, ecx, _ = self.processor_leaf(leaf, subleaf)
             return eax, ebx | INVLPGB, ecx, INVLPGB_MAX_PAGES
+        if leaf == FEATURES_LEAF:
+            eax, ebx, ecx, edx = self.processor_leaf(leaf, subleaf)
+            return eax, ebx, ecx & ~MONITOR, edx
+        if leaf == MONITOR_LEAF:
+            return 0, 0, 0, 0
         if leaf == LAST_EXTENDED:
             eax, *names = self.processor_leaf(leaf, subleaf)
             return max(eax, MEMORY_ENCRYPTION), names[0], names[1], names[2]

@@ -20,6 +20,8 @@ NO_PAGE = (1 << 64) - 1
 # Of the page: the vector that waits, flags, and per-VMPL events
 VECTOR, FLAGS, VMPL_EVENTS = 0, 1, 3
 NMI_PENDING, NO_FURTHER_SIGNAL = 1, 1 << 7
+# A record for each of VMPL1 to VMPL3: u32 status, then IRR from vector 32 on
+RECORDS, SEVERAL, FIRST_VECTOR = 64, 1 << 14, 32
 EVENT_HV = injection.HV | vmsa.EVENT_EXCEPTION | vmsa.EVENT_VALID
 
 
@@ -54,51 +56,84 @@ class Doorbells(Base):
 
     def restricted(self, vcpu: VCpu, number: int) -> bool:
         """Whether a plane takes #HV alone."""
-        return self.guest.vps[vcpu.index].contexts[number].has(vmsa.RESTRICTED_INJECTION)
+        return bool(self.features_of(vcpu, number) & vmsa.RESTRICTED_INJECTION)
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """A plane's local APIC may have an interrupt for it."""
-        if number >= len(self.guest.vps[vcpu.index].contexts):
+        contexts, plane = self.guest.vps[vcpu.index].contexts, vcpu.planes[number]
+        if number >= len(contexts):
             return
-        context = self.guest.vps[vcpu.index].contexts[number]
         if self.restricted(vcpu, number):
-            vcpu.planes[number].set(layout.INTERRUPT, 0)
+            plane.set(layout.INTERRUPT, layout.UNMASKABLE if self.channel(vcpu, number).rings else 0)
             self.post(vcpu, number)
-        elif context.has(vmsa.ALTERNATE_INJECTION):
-            vcpu.planes[number].set(layout.INTERRUPT, 0)
+        elif self.features_of(vcpu, number) & vmsa.ALTERNATE_INJECTION:
+            page = contexts[number].page
+            wants = page is not None and injection.requested(self.guest.world.view(page), plane.get(layout.CR8))
+            plane.set(layout.INTERRUPT, int(wants not in (None, False)))
+            self.post_for(vcpu, number)
+
+    def doorbell_page(self, vcpu: VCpu, number: int) -> bytearray | None:
+        """A copy of a plane's doorbell page, if it has one and takes #HV."""
+        gpa = self.channel(vcpu, number).doorbell
+        data = self.read_shared(gpa, PAGE) if gpa and self.restricted(vcpu, number) else None
+        return None if data is None else bytearray(data)
 
     def post(self, vcpu: VCpu, number: int) -> None:
         """Write the vector that waits into the doorbell page if it is free, and ring once for as many as come."""
-        channel, lapic, plane = self.channel(vcpu, number), vcpu.lapics[number], vcpu.planes[number]
-        page = bytearray(self.read_shared(channel.doorbell, PAGE) or b"") if channel.doorbell else bytearray()
-        if not page or not self.restricted(vcpu, number):
+        lapic, plane, page = vcpu.lapics[number], vcpu.planes[number], self.doorbell_page(vcpu, number)
+        if page is None:
             return
         news = False
         if plane.get(layout.NMI):
             plane.set(layout.NMI, 0)
             page[FLAGS] |= NMI_PENDING
             news = True
-        if lapic.pending() and page[VECTOR] == 0:
+        if page[VECTOR] == 0 and lapic.pending():
             page[VECTOR] = lapic.acknowledge()
             news = True
-        if not news:
+        if news:
+            self.ring(vcpu, number, page)
+
+    def post_for(self, vcpu: VCpu, number: int) -> None:
+        """Tell the manager of a plane what its local APIC has for it, in the manager's doorbell page."""
+        manager, lapic = self.manager(vcpu, number), vcpu.lapics[number]
+        page = self.doorbell_page(vcpu, manager) if manager != number and lapic.irr else None
+        if page is None:
             return
+        record = RECORDS * number
+        irr = int.from_bytes(page[record:record + RECORDS], "little") >> 32 & (1 << 7 * 32) - 1
+        irr |= lapic.irr >> FIRST_VECTOR
+        highest = irr.bit_length() - 1 + FIRST_VECTOR
+        status = highest | (SEVERAL if irr & irr - 1 else 0)
+        page[record:record + 32] = (status | irr << 32).to_bytes(32, "little")
+        lapic.irr = 0
+        page[VMPL_EVENTS] |= 1 << number - 1
+        notification = self.channel(vcpu, manager).notification
+        if notification and page[VECTOR] == 0:
+            page[VECTOR] = notification
+        self.ring(vcpu, manager, page)
+
+    def ring(self, vcpu: VCpu, number: int, page: bytearray) -> None:
+        """Write the doorbell page back, and let the plane have #HV before its next instruction, whatever RFLAGS.IF,
+        unless it was told and has not looked yet."""
+        plane, channel = vcpu.planes[number], self.channel(vcpu, number)
         if not page[FLAGS] & NO_FURTHER_SIGNAL:
             page[FLAGS] |= NO_FURTHER_SIGNAL
-            self.ring(vcpu, number)
-        self.write_shared(channel.doorbell, bytes(page[:8]))
-
-    def ring(self, vcpu: VCpu, number: int) -> None:
-        """Let the plane have #HV before its next instruction, whatever RFLAGS.IF."""
-        plane = vcpu.planes[number]
-        plane.set(layout.INTERRUPT, layout.UNMASKABLE)
-        if plane.get(layout.ACTIVITY) == HALTED:
-            plane.set(layout.ACTIVITY, RUNNING)
+            channel.rings = True
+            plane.set(layout.INTERRUPT, layout.UNMASKABLE)
+            if plane.get(layout.ACTIVITY) == HALTED:
+                plane.set(layout.ACTIVITY, RUNNING)
+        self.write_shared(channel.doorbell, bytes(page))
 
     def injects(self, vcpu: VCpu, plane: Plane) -> bool:
         """What INTERRUPT announced is to be delivered; False: as processors without SNP do."""
+        context = self.guest.vps[vcpu.index].contexts[plane.number]
+        if context.has(vmsa.ALTERNATE_INJECTION) and context.page is not None:
+            injection.take(plane, self.guest.world.view(context.page))
+            return True
         if not self.restricted(vcpu, plane.number):
             return False
+        self.channel(vcpu, plane.number).rings = False
         plane.set(layout.INTERRUPT, 0)
         injection.inject(plane, EVENT_HV)
         return True

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from emu.mem.ram import PAGE
-from emu.planes.snp import ghcb
+from emu.planes.snp import certificates, ghcb
 from emu.planes.snp.hypervisor.base import Base
 from emu.planes.snp.hypervisor.call import Call, Malformed
-
-INVALID_COMMAND = 0x03                  # firmware status of a platform without that command (FW ABI, status codes)
 
 
 class GuestRequests(Base):
@@ -15,8 +13,8 @@ class GuestRequests(Base):
 
     def firmware_message(self, request: bytes) -> tuple[int, bytes]:
         """(firmware status, response page) for a request page."""
-        self.guest.report("the firmware's guest message interface")
-        return INVALID_COMMAND, b""
+        status, answer = self.guest.firmware.guest_request(request)
+        return status, b"" if status else answer
 
     def guest_request(self, call: Call) -> None:
         """INFO1 and INFO2: different shared pages for request and response. INFO2's answer is the firmware's status."""
@@ -31,8 +29,8 @@ class GuestRequests(Base):
             call.outside[response] = answer.ljust(PAGE, b"\0")
 
     def certificates(self) -> bytes:
-        """What an extended request gives besides: the certificates' table; none is a table that ends at once."""
-        return b""
+        """What an extended request gives besides: the certificates' table."""
+        return certificates.table()
 
     def extended_guest_request(self, call: Call) -> None:
         """The same, and certificates to RAX, RBX pages of room. Too little room: RBX says how much is needed."""

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from emu.load.model import Image, ImageError
 from emu.mem.ram import PAGE
 from emu.planes.snp import vmsa
-from emu.planes.snp.hypervisor.base import Base
+from emu.planes.snp.firmware_status import FirmwareError
+from emu.planes.snp.hypervisor.base import INIT_HOLD
+from emu.planes.snp.hypervisor.memory import PageStates
+from emu.planes.snp.launch import KVM_VMSA_GPA, LaunchPage, PageType
+from emu.planes.snp.options import C_BIT
+from emu.planes.snp.plan import knows_snp, plan
 from jit import layout
 
-VMSA_GFN = 0xFFFF_FFFF_F                # of VMSAs that the guest has not in its memory: KVM's choice
+VMSA_GFN = KVM_VMSA_GPA // PAGE         # of VMSAs that the guest has not in its memory
 
 
-class Launch(Base):
-    """A guest without an image that says what is measured: all of RAM is private and validated, as if firmware had
-    accepted it, and the boot processor starts at VMPL0 where the loader put it."""
+class Launch(PageStates):
+    """An image's pages go to the firmware, which measures them; they are private and validated, and with images that
+    know nothing of SNP all other RAM is too, as if somebody had accepted it. Without an image all RAM is, and the boot
+    processor starts with the registers that it has."""
 
-    launch_features = vmsa.SNP_ACTIVE | vmsa.DEBUG_SWAP
+    launch_features = vmsa.DEFAULT_FEATURES
 
     def launch(self) -> None:
-        """The image is in private memory, the boot processor's registers are set."""
-        self.launch_memory()
+        """Memory and VMSAs as the guest finds them. ImageError: the image cannot be launched."""
+        image = self.machine.image
+        if image is None or not knows_snp(image):
+            self.launch_memory()
         for vcpu in self.machine.vcpus:
             vcpu.plane.set(layout.GHCB, self.reset_ghcb())
-        self.launch_vmsa(0)
+        if image is None:
+            self.guest.world.initial(self.machine.vcpus[0], self.vmsa_page(0), 0, self.launch_features)
+            self.launch_vmsa(0, self.vmsa_page(0), VMSA_GFN)
+        else:
+            self.launch_image(image)
 
     def launch_memory(self) -> None:
         """Private and validated: all RAM."""
@@ -30,15 +43,45 @@ class Launch(Base):
             self.guest.rmp.launch(nested.private_backing(first), self.guest.asid, first, count=count)
             nested.map(first, nested.private_backing(first), count)
 
+    def launch_image(self, image: Image) -> None:
+        """SNP_LAUNCH_UPDATE of every page, in the plan's order."""
+        machine, firmware = self.machine, self.guest.firmware
+        launch = plan(image, memory=machine.memory_size, vcpus=machine.vcpu_count,
+                      signature=machine.vcpus[0].cpuid.signature, features=self.launch_features, c_bit=C_BIT)
+        try:
+            pages = firmware.launch(launch)
+        except FirmwareError as error:
+            raise ImageError(image.path, "launch", str(error)) from None
+        for page, contents in pages:
+            self.launch_page(page, contents)
+        for gpa, data in launch.shared:
+            for at in range(0, len(data), PAGE):
+                self.share((gpa + at) // PAGE)
+                machine.memory.write(self.guest.nested.shared_backing((gpa + at) // PAGE) * PAGE, data[at:at + PAGE])
+
+    def launch_page(self, page: LaunchPage, contents: bytes) -> None:
+        """One page, with the contents that firmware leaves in it."""
+        nested, gfn = self.guest.nested, page.gpa // PAGE
+        outside = page.type is PageType.VMSA and gfn == VMSA_GFN
+        place = self.vmsa_page(page.vcpu) if outside else nested.private_backing(gfn)
+        self.machine.memory.write(place * PAGE, contents)
+        if page.type is PageType.VMSA:
+            self.launch_vmsa(page.vcpu, place, gfn)
+        else:
+            self.guest.rmp.launch(place, self.guest.asid, gfn, page.permissions)
+        if not outside:
+            nested.ram[gfn] = True
+            nested.map(gfn, place)
+
     def vmsa_page(self, index: int) -> int:
         """System-physical page for a vCPU's first VMSA."""
         return 2 * self.guest.nested.frames + index
 
-    def launch_vmsa(self, index: int) -> None:
-        """Make a vCPU's registers its VMSA of VMPL0."""
-        vcpu, page = self.machine.vcpus[index], self.vmsa_page(index)
-        self.guest.world.initial(vcpu, page, 0, self.launch_features)
-        self.guest.rmp.launch(page, self.guest.asid, VMSA_GFN, vmsa=True)
-        self.guest.vps[index].contexts[0].page = page
-        self.channel(vcpu, 0).features = self.launch_features
-        assert page * PAGE < self.machine.memory.top
+    def launch_vmsa(self, index: int, page: int, gfn: int) -> None:
+        """Make a page a vCPU's VMSA of VMPL0. All vCPUs but the first wait for a start-up IPI."""
+        vcpu, guest = self.machine.vcpus[index], self.guest
+        guest.rmp.launch(page, guest.asid, gfn, vmsa=True)
+        guest.vps[index].contexts[0].page = page
+        self.channel(vcpu, 0).features = guest.world.view(page)["sev_features"]
+        if index:
+            self.channel(vcpu, 0).holds = INIT_HOLD

@@ -37,7 +37,7 @@ class PageStates(Base):
             return False
         count = LARGE if large else 1
         nested.map(gfn, page, count, large)
-        self.shared[gfn:gfn + count] = False
+        self.guest.nested.shared[gfn:gfn + count] = False
         return True
 
     def share(self, gfn: int) -> bool:
@@ -47,7 +47,7 @@ class PageStates(Base):
         if table.update(nested.private_backing(gfn), Entry(False)) != SUCCESS:
             return False
         nested.map(gfn, nested.shared_backing(gfn))
-        self.shared[gfn] = True
+        self.guest.nested.shared[gfn] = True
         return True
 
     def split(self, gfn: int) -> bool:
@@ -65,7 +65,7 @@ class PageStates(Base):
         first = gfn & -LARGE
         nested = self.guest.nested
         place = slice(first, first + LARGE)
-        return (first + LARGE <= nested.frames and bool(nested.ram[place].all()) and not self.shared[place].any()
+        return (first + LARGE <= nested.frames and bool(nested.ram[place].all()) and not nested.shared[place].any()
                 and not self.guest.rmp.any_assigned(nested.private_backing(first), True)
                 and bool((nested.page[place] == NONE).all()))
 
@@ -84,7 +84,7 @@ class PageStates(Base):
                               vcpu)
         elif fault.info1 & exits.NPF_VMPL:
             self.vmpl_fault(vcpu, fault)
-        elif private == bool(self.shared[gfn]):
+        elif private == bool(self.guest.nested.shared[gfn]):
             self.convert(vcpu, gfn, private)
         elif not fault.info1 & NPF_P:
             if private:
@@ -102,7 +102,7 @@ class PageStates(Base):
         """The guest uses a frame in the other way than it said (an implicit conversion)."""
         if private:
             self.guest.nested.unmap(gfn)
-            self.shared[gfn] = False
+            self.guest.nested.shared[gfn] = False
             self.assign(gfn)
         else:
             self.share(gfn)

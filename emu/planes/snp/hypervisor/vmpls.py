@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.planes.snp import ghcb
-from emu.planes.snp.hypervisor.base import Base
+from emu.planes.snp.hypervisor.base import INIT_HOLD, Base
 from emu.planes.snp.hypervisor.call import Call, Malformed
 from emu.planes.snp.rmp import VMPLS
-from jit import group_layout
+from emu.waiting import RUNNING
+from jit import group_layout, layout
 
 if TYPE_CHECKING:
     from emu.vcpu import VCpu
@@ -23,7 +24,12 @@ class Vmpls(Base):
         return target < min(VMPLS, len(contexts)) and contexts[target].page is not None
 
     def switch_vmpl(self, vcpu: VCpu, target: int) -> None:
-        """Run a VMPL instead of the caller, which waits until it is asked for."""
+        """Run a VMPL instead of the caller, which waits until it is asked for. One that was created for an INIT starts
+        by this too: so do SVSMs start their guest."""
+        channel, plane = self.channel(vcpu, target), vcpu.planes[target]
+        if channel.holds == INIT_HOLD:
+            channel.holds = ""
+            plane.set(layout.ACTIVITY, RUNNING)
         self.run_plane(vcpu, target, vcpu.group.active)
 
     def run_vmpl(self, call: Call) -> None:

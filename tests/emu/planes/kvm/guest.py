@@ -12,8 +12,9 @@ CALL, RETURN, RUN = 0x11, 0x12, 0x80000018
 class Kvm(Flat):
     """One vCPU with `planes` planes under a policy; all of them are in 64-bit mode at code of their own."""
 
-    def __init__(self, policy=None, planes=2, dialect="apr25", **options):
-        self.vm = KvmVm(dialect, memory=8 << 20, policy=parse(policy) if policy else None, engine="interp", **options)
+    def __init__(self, policy=None, planes=2, dialect="apr25", policy_object=None, **options):
+        chosen = parse(policy) if policy else policy_object
+        self.vm = KvmVm(dialect, memory=8 << 20, policy=chosen, engine="interp", **options)
         super().__init__(machine=self.vm.machine)
         self.vcpus = [self.vm.create_vcpu(0)]
         self.at(0, NOP)

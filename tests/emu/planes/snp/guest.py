@@ -237,7 +237,7 @@ class Guest:
     def vmsa_at(self, vmpl, vcpu=0):
         return VMSA + (4 * vcpu + vmpl + 1) * 0x1000
 
-    def make_vmsa(self, vmpl, vcpu=0, **changes):
+    def make_vmsa(self, vmpl, /, vcpu=0, **changes):
         """Contents of a VMSA for a VMPL in 64-bit mode, where it starts like VMPL0 did."""
         state = vmsa.Vmsa(bytearray(self.snp.world.view(self.hv.vmsa_page(0)).page))
         fields = dict(vmpl=vmpl, rip=CODE + 0x1000 * vmpl, rsp=STACK + 0x1000 * vmpl + 0x1000,

@@ -164,6 +164,23 @@ def install(g, access, port, kind=0):
     return g.call(0x4D, struct.pack("<QIIQ", SELF, access, kind, port))[0]
 
 
+def test_named_cpuid_leaves(guest):
+    assert install(guest, 4, 1, kind=2) == 0 and install(guest, 1, 1, kind=2) == 0x5
+    assert install(guest, 4, 1 << 32, kind=2) == 0x5
+    guest.vtl_return()
+    assert guest.attempt(b"\x0f\xa2", rax=0, rcx=0) == 0                 # another leaf
+    rip = guest.reg(layout.RIP)
+    assert guest.attempt(b"\x0f\xa2", rax=1, rcx=0, rbx=7) == 1
+    kind, payload, _ = guest.message()
+    assert kind == 0x80010002 and header(payload)[1:3] == (2, 2) and header(payload)[5] == rip
+    eax, ebx, ecx, edx = guest.vcpu.cpuid.read(1, 0)
+    assert struct.unpack_from("<8Q", payload, 0x28) == (1, 0, guest.reg(layout.gpr(2)), 7, eax, ecx, edx, ebx)
+    guest.handled()
+    assert install(guest, 0, 1, kind=2) == 0
+    guest.vtl_return()
+    assert guest.attempt(b"\x0f\xa2", rax=1, rcx=0) == 0
+
+
 def test_ports(guest):
     assert install(guest, 2, 0x80) == 0
     assert install(guest, 4, 0x80) == 0x5 and install(guest, 1, 5, kind=1) == 0x5 and install(guest, 1, 0x10000) == 0x5

@@ -10,6 +10,7 @@ GUEST_OS_ID, HYPERCALL, VP_INDEX = 0x40000000, 0x40000001, 0x40000002
 TIME_REF_COUNT, REFERENCE_TSC, TSC_FREQUENCY = 0x40000020, 0x40000021, 0x40000022
 EOI, ICR, TPR, VP_ASSIST_PAGE, SVERSION, SIMP, SINT3 = (
     0x40000070, 0x40000071, 0x40000072, 0x40000073, 0x40000081, 0x40000083, 0x40000093)
+NPIEP_CONFIG = 0x40000040
 OUTSIDE = 0x3F000000            # an address without RAM
 
 
@@ -185,6 +186,35 @@ def test_the_assist_page_is_ram_in_place(guest):
     guest.m.memory.write(ASSIST, b"kept")
     guest.wrmsr(VP_ASSIST_PAGE, ASSIST | 1)
     assert guest.m.memory.read(ASSIST, 4) == b"kept" and guest.rdmsr(VP_ASSIST_PAGE) == ASSIST | 1
+
+
+@pytest.mark.parametrize(("bit", "code"), [(1, "0f0106"), (2, "0f010e"), (4, "0f0006"), (8, "0f000e")])
+def test_npiep_takes_an_instruction_from_user_mode(guest, bit, code):
+    """SGDT, SIDT, SLDT, STR; SMSW is not among them, nor is CPL 0 concerned."""
+    assert guest.rdmsr(NPIEP_CONFIG) == 0 and guest.faults(guest.wrmsr, NPIEP_CONFIG, 0x10)
+    at = guest.reg(layout.RIP)
+    for cpl, value, fault in ((3, 0, False), (3, 0xF ^ bit, False), (3, bit, True), (0, bit, False)):
+        guest.wrmsr(NPIEP_CONFIG, value)
+        guest.reg(layout.CPL, cpl)
+        guest.reg(layout.RIP, at)
+        guest.m.dma_write(at, bytes.fromhex(code))
+        guest.reg(layout.gpr(6), 0x30000)
+        done = guest.run(1) == 1 and guest.reg(layout.RIP) == at + 3
+        assert done is not fault, (cpl, value)
+    guest.wrmsr(NPIEP_CONFIG, 0xF)
+    guest.reg(layout.CPL, 3)
+    guest.reg(layout.RIP, at)
+    guest.step(b"\x0f\x01\x26")                                       # smsw [rsi]
+    assert guest.reg(layout.RIP) == at + 3
+
+
+def test_npiep_is_each_vtls_own():
+    g = Guest()
+    g.wrmsr(NPIEP_CONFIG, 0xF)
+    g.enter_vtl1()
+    assert g.rdmsr(NPIEP_CONFIG) == 0
+    g.partition.reset()
+    assert g.rdmsr(NPIEP_CONFIG) == 0
 
 
 def test_a_crash_is_reported(guest):

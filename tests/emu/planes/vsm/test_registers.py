@@ -263,3 +263,18 @@ def test_s45_a_context_in_real_mode_is_refused(guest):
     g.enable_partition()
     assert g.enable_vp(initial=initial_context(1, cr0=0x10)) == 0x50
     assert g.reg(RAX) == 0x50
+
+
+def test_mtrrs_and_misc_enable_are_the_processors():
+    g = Guest()
+    g.enter_vtl1()
+    names = (0x8000E, 0x80010, 0x80040, 0x80070, 0x80071, 0x80073, 0x8007A)
+    indexes = (0x2FF, 0x200, 0x201, 0x250, 0x258, 0x268, 0x26F)
+    values = (0xC06, 0x6, 0xFFFF_F000_0800, *(4 * [0x0606060606060606]))
+    assert g.set(*zip(names, values, strict=True), vtl=0) == (0, 7)
+    assert [g.rdmsr(index) for index in indexes] == list(values)
+    (status, _), found = g.get(*names, vtl=0)
+    assert status == 0 and found == list(values)
+    assert g.set((0x80070, 0x02), vtl=0)[0] == 0x50 and g.set((0x8000D, 0), vtl=0)[0] == 0x50
+    (status, _), (capabilities, enable) = g.get(0x8000D, 0x800A0, vtl=0)
+    assert status == 0 and capabilities == g.rdmsr(0xFE) and enable == g.rdmsr(0x1A0)

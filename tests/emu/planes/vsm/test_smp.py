@@ -251,6 +251,23 @@ def test_starting_without_a_higher_vtl_runs_vtl0():
     assert g.reg(layout.RIP) == CODE + 0x5001
 
 
+def test_starting_a_vtl_leaves_those_below_waiting():
+    """As a kernel in VTL1 brings its processors up before VTL0 does."""
+    g = pair()
+    waiting(g)
+    assert start(g, 1, vtl=1, initial=initial_context(1, rip=CODE + 0x5000)) == 0
+    g.use(1)
+    g.m.dma_write(CODE + 0x5000, NOP)
+    g.run(1)
+    assert g.vtl == 1 and g.reg(layout.RIP) == CODE + 0x5001
+    g.vtl_return()
+    assert g.vtl == 0 and not g.vcpu.runs() and g.reg(layout.ACTIVITY) == WAIT_FOR_SIPI
+    g.use(0)
+    assert start(g, 1, initial=initial_context(0, rip=CODE + 0x6000)) == 0
+    g.use(1)
+    assert g.m.vcpus[1].planes[0].get(layout.ACTIVITY) == RUNNING
+
+
 def test_s78_what_cannot_be_started():
     g = pair()
     assert start(g, VP_SELF) == 0xE and start(g, 0) == 0xE and start(g, 2) == 0xE

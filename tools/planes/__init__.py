@@ -1,0 +1,1 @@
+"""Comparing scheduling policies on the same guest."""
