@@ -46,7 +46,7 @@ def test_firmware_depends_on_the_vcpus(tmp_path, capsys):
     file = tmp_path / "ovmf.fd"
     file.write_bytes(rom())
     found = set()
-    for options in ([], ["--vcpus", "2"], ["--signature", "0x800f12"], ["--features", "1"], ["--cpu", "EPYC-Genoa"]):
+    for options in ([], ["--vcpus", "2"], ["--signature", "0x800f12"], ["--features", "0x21"], ["--cpu", "EPYC-Genoa"]):
         assert snp.main(["measure", str(file), *options]) == 0
         found.add(capsys.readouterr().out)
     assert len(found) == 5
