@@ -29,7 +29,7 @@ examples:
   strata run firmware/build/vsm_call.elf --planes vsm --report --json result.json
   strata run firmware/build/three_levels.elf --planes kvm --policy mpp-1 --report
   strata run firmware/build/snp_services.elf --planes snp --vcpus 2
-  strata run firmware/build/snp_hostile.elf --planes snp --hypervisor examples/hypervisors/skip_svsm.py
+  strata run firmware/build/snp_hostile.elf --planes snp --hypervisor docs/examples/hypervisors/skip_svsm.py
   strata run code.bin --load 0x7c00 --mode 16 --max-insns 1e6
   strata run --bios bios-256k.bin --max-insns 10e6
   strata run vmlinuz --initrd initrd.gz --append "console=ttyS0" --mem 512M --timeout 60
@@ -86,7 +86,7 @@ def guest_options(p: Parser) -> None:
     machine.add_argument("--virtio-console", action="store_true",
                          help="a virtio console, which shares standard output with COM1 and takes standard input")
     machine.add_argument("--hypervisor", metavar="F", help="a Python file whose class stands in for --planes snp's own "
-                         "hypervisor, piece by piece; examples/hypervisors has some that lie")
+                         "hypervisor, piece by piece; docs/examples/hypervisors has some that lie")
     machine.add_argument("--test-device", action="store_true",
                          help="the ports and memory that suites for QEMU's pc-testdev use")
 

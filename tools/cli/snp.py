@@ -15,8 +15,8 @@ FILE is what `strata run --planes snp` takes: an IGVM file, OVMF with SNP metada
 directly. The measurement is what an attestation report of the guest says (MEASUREMENT): SHA-384 over every page in the
 order in which it is loaded; --pages lists each page with the digest after it. For OVMF it depends on the number of
 vCPUs, their model and SEV_FEATURES; in an IGVM file all of that is in the file. pack writes an IGVM file that launches
-the same. attacks lists what hypervisors of examples/hypervisors do to a guest with an SVSM, and what comes of it; it
-runs the tests that show it, in a checkout.
+the same. attacks lists what hypervisors of docs/examples/hypervisors do to a guest with an SVSM, and what comes of
+it; it runs the tests that show it, in a checkout.
 
 examples:
   strata snp measure svsm.igvm

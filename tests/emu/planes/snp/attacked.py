@@ -1,4 +1,4 @@
-"""Runs of guests with an SVSM, under the hypervisors of examples/hypervisors or another one."""
+"""Runs of guests with an SVSM, under the hypervisors of docs/examples/hypervisors or another one."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from emu.planes.snp.custom import hypervisor_class
 from emu.planes.snp.hypervisor import Hypervisor
 
 ROOT = Path(__file__).resolve().parents[4]
-EXAMPLES = ROOT / "examples" / "hypervisors"
+EXAMPLES = ROOT / "docs" / "examples" / "hypervisors"
 MEMORY, INSTRUCTIONS = 20 << 20, 100_000_000
 
 
