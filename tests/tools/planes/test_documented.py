@@ -31,7 +31,7 @@ def same(text):
 def test_a_command_prints_what_the_page_shows(command, shown, monkeypatch, capfd):
     monkeypatch.chdir(TOP)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("sys.stdin", open("/dev/null"))             # noqa: SIM115
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))
     main.main(shlex.split(command)[1:])
     assert same(capfd.readouterr().out) == same(shown)
 
