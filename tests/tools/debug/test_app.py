@@ -16,7 +16,7 @@ from tools.debug.stages import STAGES
 from tools.debug.wires import Wires
 
 NARROW, WIDE = (80, 24), (200, 60)
-LONG = 40                       # seconds after which a test gives up waiting
+LONG = 120                      # seconds after which a test gives up waiting
 
 
 async def settled(pilot):
