@@ -5,9 +5,9 @@ from emu import stop
 from emu.irq import apicbus
 from emu.irq.apicbus import ApicMessage
 from emu.smm import CR0_PG
-from emu.waiting import HALTED
+from emu.waiting import HALTED, RUNNING
 from jit import layout
-from tests.emu.flat import CODE, DATA, Flat
+from tests.emu.flat import CODE, DATA, IF, Flat
 
 SMBASE, HANDLER = 0x30000, 0x38000
 SAVED_RAX, SAVED_RIP, SAVED_CR0, SAVED_SMBASE, REVISION = 0x3FFF8, 0x3FF78, 0x3FF58, 0x3FF00, 0x3FEFC
@@ -73,13 +73,26 @@ def test_smis_and_nmis_wait_for_rsm(g):
     assert not g.plane.get(layout.SMM) and g.count(2) == 1
 
 
-def test_hlt_is_restarted(g):
-    g.code("")
-    g.run(1)
+def test_hw08_rsm_halts_again_and_what_ends_hlt_still_does(g):
+    g.code("90", rflags=IF)
+    g.run(2)
     assert g.activity() == HALTED
     smi(g)
     g.run(3)
-    assert g.read(DATA) == 0x1234 and g.activity() == HALTED
+    assert g.read(DATA) == 0x1234 and g.activity() == HALTED and g.count(0x50) == 0
+    g.interrupt()
+    g.run()
+    assert g.count(0x50) == 1
+
+
+def test_hw08_a_handler_that_clears_auto_halt_restart_goes_on_behind_hlt(g):
+    g.code("f4 90 90")
+    handler(g, "6667c605 c9fe0300 00")              # mov byte [3FEC9h], 0
+    g.run(1)
+    assert g.activity() == HALTED
+    smi(g)
+    g.run(4)
+    assert g.activity() == RUNNING and g.rip() == 3
 
 
 def test_smbase_can_be_relocated(g):
