@@ -35,10 +35,13 @@ _PLAIN = {
     "cstar": layout.CSTAR, "sfmask": layout.SFMASK, "kernel_gs_base": layout.KERNEL_GS_BASE,
     "sysenter_cs": layout.SYSENTER_CS, "sysenter_esp": layout.SYSENTER_ESP, "sysenter_eip": layout.SYSENTER_EIP,
     "pat": layout.PAT, "tsc_aux": layout.TSC_AUX, "tsc_offset": layout.TSC_OFFSET, "cpl": layout.CPL,
-    "pkrs": layout.PKRS, "gdtr_base": layout.GDTR_BASE, "gdtr_limit": layout.GDTR_LIMIT, "idtr_base": layout.IDTR_BASE,
-    "idtr_limit": layout.IDTR_LIMIT,
+    "gdtr_base": layout.GDTR_BASE, "gdtr_limit": layout.GDTR_LIMIT, "idtr_base": layout.IDTR_BASE,
+    "idtr_limit": layout.IDTR_LIMIT, "xss": layout.XSS, "pkrs": layout.PKRS, "debugctl": layout.DEBUGCTL,
+    "ssp": layout.SSP, "u_cet": layout.U_CET, "s_cet": layout.S_CET, "pl0_ssp": layout.PL0_SSP,
+    "pl1_ssp": layout.PL0_SSP + 8, "pl2_ssp": layout.PL0_SSP + 16, "pl3_ssp": layout.PL3_SSP,
+    "interrupt_ssp_table_addr": layout.ISST, "smbase": layout.SMBASE,
 }
-_DERIVING = ("cr0", "cr3", "cr4", "efer", "xcr0", "pkrs", "cpl", "dr7")
+_DERIVING = ("cr0", "cr3", "cr4", "efer", "xcr0", "cpl", "dr7", "u_cet", "s_cet", "pkrs")
 _FPU = {"fcw": fpu_layout.FCW, "fsw": fpu_layout.FSW, "ftw": fpu_layout.FTW, "fop": fpu_layout.FOP,
         "fip": fpu_layout.FIP, "fdp": fpu_layout.FDP, "fcs": fpu_layout.FCS, "fds": fpu_layout.FDS,
         "mxcsr": fpu_layout.MXCSR, "pkru": fpu_layout.PKRU}
@@ -62,7 +65,7 @@ def _table() -> dict[str, Register]:
             found[name + suffix] = Register(layout.seg(number, part), bits, derives=True)
     found["rflags"] = found["eflags"] = Register(None, derives=True)
     for name, offset in _FPU.items():
-        found[name] = Register(None, 32, fpu=offset)
+        found[name] = Register(None, 32, fpu=offset, derives=name == "pkru")
     for number in range(8):
         found[f"st{number}"] = Register(None, 80)
         found[f"k{number}"] = Register(None, 64, fpu=fpu_layout.OPMASK + 8 * number)
@@ -117,6 +120,7 @@ def write(plane: Plane, name: str, value: int) -> None:
         plane.rflags = value
     if register.derives:
         plane.update_mode()
+        plane.flush()
         plane.flush()
 
 

@@ -16,6 +16,7 @@ from emu.irq.lapic_msr import GeneralProtection, LapicMsrs
 from emu.isa.cpuid import Cpuid
 from emu.isa.debugctl import DebugControl
 from emu.isa.msr import Msrs
+from emu.isa.perfmon import PerformanceCounters
 from emu.isa.seed import first_state
 from emu.isa.tsc import TimeStampCounter
 from emu.isa.wait_rules import WaitRules
@@ -51,7 +52,7 @@ class VCpu:
         self.cpuid.os_view = lambda: (
             self.plane.get(layout.CR4), self.plane.get(layout.XCR0), self.plane.get(layout.XSS))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
-        self.msrs.owners += (TimeStampCounter(self), DebugControl(self))
+        self.msrs.owners += (TimeStampCounter(self), DebugControl(self), PerformanceCounters(self))
         self.wait_rules = WaitRules(self)
         self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
         self.waiting, self.observed = Waiting(self), Observed(self)

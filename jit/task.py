@@ -7,7 +7,9 @@ itself counts as done.
 
 from numba import types
 
+from jit import exits
 from jit.access import slow_load, slow_probe, slow_store
+from jit.cet import ENDBR_EN, SH_STK_EN, enabled
 from jit.control_registers import load_pdptes, uses_pdptes
 from jit.descriptor import (
     BUSY,
@@ -324,6 +326,8 @@ def check_task(st: State, selector: int, how: int) -> int:
 
 def switch_task(st: State, selector: int, how: int) -> int:
     """Switch to the task of a TSS selector: OK when the new task is in place, which may have a fault pending."""
+    if enabled(st, 0, SH_STK_EN | ENDBR_EN) or enabled(st, 3, SH_STK_EN | ENDBR_EN):
+        return exits.UNIMPLEMENTED                  # the TSS's SSP and its token are not loaded
     old = rd64(st, seg(TR, SEG_SELECTOR))
     status = check_task(st, selector, how)
     if status != OK:

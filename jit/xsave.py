@@ -264,9 +264,10 @@ def xrstor(st: State) -> int:
     form = code & XSAVE_FORM
     wanted, present, layout = requested(st, form), ld64(area + HEADER), ld64(area + XCOMP_BV)
     compact = layout < 0
-    _, status = load(st, linear + area_end(wanted & layout if compact else wanted, layout, compact) - 1, 1, hint)
+    asked = wanted & layout if compact else wanted
+    _, status = load(st, linear + area_end(asked, layout, compact) - 1, 1, hint)
     if status == OK:
-        _, status = load(st, linear + legacy_start(wanted, compact), 8, hint)
+        _, status = load(st, linear + legacy_start(asked, compact), 8, hint)
     if status != OK:
         return status
     if not header_is_valid(area, offered(st, form), code):

@@ -48,10 +48,10 @@ class Msrs:
         raise self._unknown("RDMSR", index)
 
     def read_counter(self, number: int) -> int:
-        """RDPMC of a performance counter, which is state: nothing counts (APM Vol. 3 RDPMC)."""
+        """RDPMC of a performance counter (APM Vol. 3 RDPMC)."""
         if number >= PERF_COUNTERS:
             raise GeneralProtection
-        return self.values[PERF_CTR0 + number]
+        return self.read(PERF_CTR0 + number)
 
     def write(self, index: int, value: int) -> None:
         """WRMSR, likewise."""

@@ -14,7 +14,7 @@ MCA_BANKS = 10
 MC0_CTL, MC_CTL, MC_STATUS, MC_REGISTERS = 0x400, 0, 1, 4       # CTL, STATUS, ADDR, MISC of each bank
 MCG_CTL_P = 1 << 8
 PERF_CTL0, PERF_CTR0, PERF_COUNTERS = 0xC0010000, 0xC0010004, 4
-EVENT_ENABLE = 1 << 22                          # PERF_CTL.EN (APM Vol. 2 13.2.1)
+PERF_CTL_WRITABLE = 0x30F_FFD7_FFFF             # emu/isa/perfmon.py
 LIMIT_CPUID, XD_DISABLE = 1 << 22, 1 << 34      # IA32_MISC_ENABLE
 PHYSICAL = (1 << 48) - 1
 
@@ -49,10 +49,8 @@ PLAIN: dict[int, Plain] = {
     0xC0010015: Plain("HWCR", 1 << 24),
     0xC001001F: Plain("NB_CFG"),
     0xC0011029: Plain("DE_CFG", 2),
-    **{PERF_CTL0 + n: Plain(f"PERF_CTL{n}", writable=0x30F_FFD7_FFFF, inert=EVENT_ENABLE)
-       for n in range(PERF_COUNTERS)},
-    **{PERF_CTR0 + n: Plain(f"PERF_CTR{n}", writable=(1 << 48) - 1, kept=ALL ^ (1 << 48) - 1)
-       for n in range(PERF_COUNTERS)},
+    **{PERF_CTL0 + n: Plain(f"PERF_CTL{n}", writable=PERF_CTL_WRITABLE) for n in range(PERF_COUNTERS)},
+    **{PERF_CTR0 + n: Plain(f"PERF_CTR{n}") for n in range(PERF_COUNTERS)},
     **{MTRR_VARIABLE + 2 * n: Plain(f"IA32_MTRR_PHYSBASE{n}", writable=PHYSICAL & ~0xF00) for n in range(MTRR_COUNT)},
     **{MTRR_VARIABLE + 2 * n + 1: Plain(f"IA32_MTRR_PHYSMASK{n}", writable=PHYSICAL & ~0x7FF)
        for n in range(MTRR_COUNT)},

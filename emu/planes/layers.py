@@ -41,9 +41,8 @@ def origin_of(vcpu: VCpu) -> Origin:
 
 def denials(machine: Machine, plane: Plane, first: int, count: int) -> bytes:
     """What all layers together deny a plane of `count` pages from page number `first` on: DENY_* in a byte for each.
-    Pages beyond the physical map, or an
-    SEV-SNP guest's frames, have no byte."""
-    pages = plane.get(layout.NESTED_PAGES) or machine.memory.top // PAGE
+    Pages beyond the guest-physical space have no byte."""
+    pages = plane.get(layout.NESTED_PAGES) or machine.map.space // PAGE
     count = max(0, min(first + count, pages) - first)
     table = plane.get(layout.DENIALS)
     return ctypes.string_at(table + first, count) if table else bytes(count)

@@ -1,4 +1,4 @@
-"""RDPMC reads what WRMSR wrote to a performance counter (APM Vol. 3 RDPMC)."""
+"""Performance counters and RDPMC (APM Vol. 2 13.2.1, Vol. 3 RDPMC)."""
 
 import pytest
 
@@ -21,3 +21,45 @@ def test_counters_are_those_of_the_msrs(tmp_path, cpu, counter, faults):
         assert stop.reason == "triple-fault" and "vector 13" in stop.message
     else:
         assert (plane.get(layout.gpr(0)), plane.get(layout.gpr(2))) == (0x12345678, 0x9A)
+
+
+# mov ecx, 0xc0010000; mov eax, CONTROL; xor edx, edx; wrmsr; nop; nop; xor ecx, ecx; rdpmc
+COUNT = "b9000001c0 b8{} 31d2 0f30 90 90 31c9 0f33 {}"
+ENABLE, USER, SYSTEM, INTERRUPT = 1 << 22, 1 << 16, 1 << 17, 1 << 20
+
+
+def counted(tmp_path, control, more="f4", instructions=8):
+    """What RDPMC reads four instructions after the control register was written, and the machine's complaints."""
+    reports = []
+    (tmp_path / "code").write_bytes(bytes.fromhex(COUNT.format(control.to_bytes(4, "little").hex(), more)))
+    machine = Machine(memory=1 << 20, engine="interp", report=reports.append)
+    machine.load(str(tmp_path / "code"), load_address=0x8000, mode=64)
+    machine.run(max_insns=instructions)
+    return machine.vcpus[0].plane.get(layout.gpr(0)), reports
+
+
+@pytest.mark.parametrize("event", (0xC0, 0x76))
+def test_instructions_and_cycles_are_counted(tmp_path, event):
+    assert counted(tmp_path, ENABLE | USER | SYSTEM | event) == (4, [])
+
+
+def test_a_counter_that_is_switched_off_stops(tmp_path):
+    """Another WRMSR clears EN; RDPMC reads the same after it as later."""
+    off = "b9000001c0 31c0 31d2 0f30 90 90 31c9 0f33"
+    value, _ = counted(tmp_path, ENABLE | SYSTEM | USER | 0xC0, off, 16)
+    assert value == 4 + 4
+
+
+@pytest.mark.parametrize("control, words", ((ENABLE | SYSTEM | USER | 0xC2, "counts nothing"),
+                                            (ENABLE | USER | 0xC0, "privilege level"),
+                                            (ENABLE | SYSTEM | USER | INTERRUPT | 0xC0, "no interrupt")))
+def test_what_they_cannot_do_is_said(tmp_path, control, words):
+    _, reports = counted(tmp_path, control)
+    assert any(words in report for report in reports)
+
+
+def test_control_bits_that_do_not_exist_fault(tmp_path):
+    (tmp_path / "code").write_bytes(bytes.fromhex(COUNT.format("00000800", "f4")))
+    machine = Machine(memory=1 << 20, engine="interp")
+    machine.load(str(tmp_path / "code"), load_address=0x8000, mode=64)
+    assert machine.run(max_insns=5).reason == "triple-fault"

@@ -114,6 +114,8 @@ def assert_hyperv_is_used(linux: Linux, vcpus: int) -> None:
     assert all(counts("HVS")) and not any(counts("LOC"))
     if vcpus > 1:
         assert all(counts("CAL")) and "Hyper-V: Using IPI hypercalls" in linux.text
+        assert "Hyper-V: Using hypercall for remote TLB flush" in linux.text
+        assert "Hyper-V: Using enlightened APIC" in linux.text
         calls = linux.machine.plane_model.calls
         assert calls.get(codes.SEND_IPI, 0) + calls.get(codes.SEND_IPI_EX, 0) > 0
     assert not [line for line in linux.reports if "Hyper-V" in line or "MSR" in line]

@@ -40,7 +40,8 @@ def collect(specs: Iterable[str], run: bool) -> list[Scenario]:
     for spec in specs:
         table = json.loads((TABLES / f"{spec}.json").read_text())
         tests = _tests(ROOT / table["tests"], table["prefix"])
-        results = _run(ROOT / table["tests"], tests) if run else {}
+        wanted = {name for names in tests.values() for name in names}
+        results = run_tests(ROOT / table["tests"], wanted) if run else {}
         for number, title in table["scenarios"].items():
             names = tests.get(number, [])
             found.append(Scenario(spec, f"{table['prefix']}{number}", title, names, _result(names, results, run)))
@@ -56,10 +57,9 @@ def _tests(directory: Path, prefix: str) -> dict[str, list[str]]:
     return found
 
 
-def _run(directory: Path, tests: dict[str, list[str]]) -> dict[str, str]:
-    """Test name -> the worst result of its cases."""
+def run_tests(directory: Path, wanted: Iterable[str]) -> dict[str, str]:
+    """Run the tests of these names, in a directory or a file: name -> the worst result of its cases."""
     order = (FAILED, SKIPPED, PASSED)
-    wanted = {name for names in tests.values() for name in names}
     results: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"

@@ -15,7 +15,8 @@ FILE is what `strata run --planes snp` takes: an IGVM file, OVMF with SNP metada
 directly. The measurement is what an attestation report of the guest says (MEASUREMENT): SHA-384 over every page in the
 order in which it is loaded; --pages lists each page with the digest after it. For OVMF it depends on the number of
 vCPUs, their model and SEV_FEATURES; in an IGVM file all of that is in the file. pack writes an IGVM file that launches
-the same.
+the same. attacks lists what hypervisors of examples/hypervisors do to a guest with an SVSM, and what comes of it; it
+runs the tests that show it, in a checkout.
 
 examples:
   strata snp measure svsm.igvm
@@ -23,14 +24,17 @@ examples:
   strata snp measure svsm.igvm --pages
   strata snp measure svsm.igvm --json
   strata snp pack firmware/build/hello.elf --output hello.igvm
+  strata snp attacks
+  strata snp attacks --table docs/snp.md
 """
 
 
 def parser() -> Parser:
     """The parser of `strata snp`."""
     p = Parser("strata snp", "Compute the launch measurement of an SEV-SNP guest, or write it as an IGVM file.", EPILOG)
-    p.add_argument("what", choices=("measure", "pack"), help="print the measurement, or write an IGVM file")
-    p.add_argument("file", metavar="FILE", help="an image, or a firmware ROM with SNP metadata")
+    p.add_argument("what", choices=("measure", "pack", "attacks"), help="print the measurement, write an IGVM "
+                   "file, or list what becomes of hypervisors that lie")
+    p.add_argument("file", nargs="?", metavar="FILE", help="an image, or a firmware ROM with SNP metadata")
     p.add_argument("--output", "-o", metavar="F", help="the IGVM file to write, for pack")
     p.add_argument("--mem", type=size, default=1 << 30, metavar="N", help="the guest's RAM (default: 1G)")
     p.add_argument("--vcpus", type=_vcpus, default=1, metavar="N", help="how many vCPUs it has (default: 1)")
@@ -40,6 +44,8 @@ def parser() -> Parser:
     p.add_argument("--features", type=_number, default=1, metavar="N",
                    help="SEV_FEATURES, likewise (default: 1, SNP alone, as strata run has it)")
     p.add_argument("--pages", action="store_true", help="list the pages, each with the digest after it")
+    p.add_argument("--no-run", action="store_true", help="for attacks: do not run the tests that show them")
+    p.add_argument("--table", metavar="F", help="for attacks: write the table into the page F, docs/snp.md")
     p.add_argument("--json", action="store_true", help="print JSON instead")
     return p
 
@@ -92,6 +98,11 @@ def measured(launch: Any) -> dict[str, Any]:
 def main(argv: list[str]) -> int:
     """Run `strata snp`; 0, 126 with one line for bad input, or 1 if an ID block expects another measurement."""
     args = parser().parse_args(argv)
+    if args.what == "attacks" and args.file is None:
+        from tools.cli import snp_attacks
+        return snp_attacks.main(not args.no_run, args.json, args.table)
+    if args.what == "attacks" or args.file is None:
+        parser().error("measure and pack take one FILE, attacks none")
     if (args.what == "pack") != (args.output is not None):
         parser().error("--output names the file that pack writes")
     from emu.load.model import ImageError

@@ -190,7 +190,8 @@ class DebugApp(App[int]):
                 self.session.stopped(stage, result)
         except BaseException as error:      # whatever it is, the screen says it
             result = error
-            self.session.stopped()
+            with contextlib.suppress(Exception):
+                self.session.stopped()
         with contextlib.suppress(RuntimeError):     # the screen has gone meanwhile
             self.call_from_thread(self._done, result)
 

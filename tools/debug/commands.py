@@ -94,7 +94,7 @@ def _candidates(front: Front, kind: str, word: str) -> Iterable[str]:
         folder, _, start = word.rpartition("/")
         try:
             names = sorted(os.listdir(folder or ("/" if word.startswith("/") else ".")))
-        except OSError:
+        except (OSError, ValueError):
             return ()
         return (f"{folder}/{name}" if "/" in word else name for name in names if name.startswith(start))
     return (kind,)

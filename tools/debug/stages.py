@@ -82,10 +82,11 @@ def shared(machine: Machine, found: Crossing) -> tuple[str, ...]:
 
 def pages(machine: Machine) -> int:
     """How many guest-physical pages have memory."""
-    return int(np.count_nonzero(np.frombuffer(machine.memory.map, np.uint64)))
+    return int(np.count_nonzero(np.frombuffer(machine.memory.map, np.uint64)[:machine.map.space // PAGE]))
 
 
 def permissions(machine: Machine, plane: PlaneView) -> dict[str, int]:
-    """How many pages a plane must not read, write, execute."""
-    table = np.frombuffer(plane.denials(0, machine.memory.top // PAGE), np.uint8)
+    """How many of the pages that have memory a plane must not read, write, execute."""
+    table = np.frombuffer(plane.denials(0, machine.map.space // PAGE), np.uint8)
+    table = table[np.frombuffer(machine.memory.map, np.uint64)[:len(table)] != 0]
     return {name: int(np.count_nonzero(table & bit)) for name, bit in BITS}

@@ -9,6 +9,7 @@ from emu import Machine
 from emu.api.views import PlaneView
 from emu.planes.layers import Origin
 from emu.walk import NX, PRESENT, USER, WRITABLE, Level, Walk
+from jit import layout
 from jit.guards import DENY_EXECUTE, DENY_READ, DENY_USER_EXECUTE, DENY_WRITE
 
 CR0_WP, CR0_PG, CR4_SMEP, CR4_SMAP, EFER_NXE, RFLAGS_AC = 1 << 16, 1 << 31, 1 << 20, 1 << 21, 1 << 11, 1 << 18
@@ -39,8 +40,8 @@ def verdict(plane: PlaneView, found: Walk, access: str, user: bool, paging: bool
             if layer.denied & DENY_READ:
                 return Verdict(access, user, f"{layer.name} of the {level.name}'s page", layer.origin)
     bit = DENIED_BY[access]
-    if access == "execute" and user and plane.regs.cr4 & CR4_SMEP:
-        bit = DENY_USER_EXECUTE
+    if access == "execute" and user and (plane.regs.cr4 & CR4_SMEP or plane._plane().get(layout.SNP_ACTIVE)):
+        bit = DENY_USER_EXECUTE         # as in jit/second_stage.py
     for layer in plane.layers(found.gpa):
         if layer.denied & bit:
             return Verdict(access, user, layer.name, layer.origin)
@@ -94,7 +95,7 @@ def _protection_key(plane: PlaneView, found: Walk, access: str, user: bool) -> s
 def backing(machine: Machine, gpa: int) -> str:
     """What answers at a guest-physical address."""
     from jit import pmap
-    word = machine.memory.map[gpa // 4096] if gpa < machine.memory.top else 0
+    word = machine.memory.map[gpa // 4096] if gpa < machine.map.space else 0
     if word:
         kind = "a hypervisor's page" if word & pmap.GUARDED else "RAM" if word & pmap.WRITE else "ROM"
         return kind + (", decoded code" if word & pmap.CODE else "")

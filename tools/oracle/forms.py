@@ -40,6 +40,8 @@ NOT_COMPARED = {
     **dict.fromkeys(("VMCALL", "VMMCALL", "VMLAUNCH", "VMRESUME", "VMFUNC", "VMXON", "VMXOFF", "VMREAD", "VMWRITE",
                      "VMPTRLD", "VMPTRST", "VMCLEAR", "INVEPT", "INVVPID", "GETSEC", "ENCLU", "ENCLS", "ENCLV",
                      "SEAMCALL", "SEAMRET", "SEAMOPS", "TDCALL", "PCONFIG"), _HYPERVISOR),
+    **dict.fromkeys(("RDPKRU", "WRPKRU", "RDSSPD", "RDSSPQ", "INCSSPD", "INCSSPQ", "WRSSD", "WRSSQ", "RSTORSSP",
+                     "SAVEPREVSSP"), "the host's kernel decides whether it can be used"),
     "SALC": "not in Intel's manual",
     "XBEGIN": "transactions", "XEND": "transactions", "XABORT": "transactions", "XTEST": "transactions",
 }

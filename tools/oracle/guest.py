@@ -6,9 +6,11 @@ import ctypes
 
 from emu.mem.ram import HostBlock, PhysicalMemory
 from jit import exits, fpu_layout, layout, pmap, run_slots, uops
+from jit.paging import CR4_LA57
 from tools.lockstep.bare import NAMES, Bare
 from tools.oracle.arena import AREAS, ARENA_BYTES, CODE, PAGE, TOP, Area, offset_of
 from tools.oracle.case import OPMASKS, ZMM_BYTES, ZMMS, Case, Outcome, VectorState
+from tools.oracle.host import cpu_flags
 
 P, RW, US, ACCESSED_DIRTY = 1, 2, 4, 0x60
 TABLES = 0x10_0000              # guest-physical address of the page tables
@@ -73,6 +75,8 @@ class Guest:
         for field, value in ((layout.CR0, CR0), (layout.CR3, TABLES), (layout.CR4, CR4), (layout.EFER, EFER),
                              (layout.CPL, 3), (layout.XCR0, 0xE7)):
             plane.set(field, value)
+        if "la57" not in cpu_flags():           # bases of segments have the width that the processor has at most
+            plane.set(layout.CR4_VALID, plane.get(layout.CR4_VALID) & ~CR4_LA57)
         for number in SEGMENTS:
             plane.set(layout.seg(number, layout.SEG_LIMIT), FLAT)
             plane.set(layout.seg(number, layout.SEG_ATTR), DATA_ATTR)

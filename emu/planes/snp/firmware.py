@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from emu.planes.snp import cpuid_page, derived_key, id_block, measurement, report, secrets_page, tcb
 from emu.planes.snp.cpuid_page import Read
@@ -48,6 +49,19 @@ class Firmware:
 
     def _secret(self, name: str) -> bytes:
         return hashlib.sha256(f"strata snp {self._seed} {name}".encode()).digest()
+
+    # --- snapshots ---------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """State: what the launch and the messages so far have left."""
+        return {"measurement": self.measurement, "identity": list(self.identity), "sequence": list(self.sequence),
+                "tsc": [self.tsc_scale, self.tsc_offset, self.tsc_factor]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put a state back. The keys come from the seed."""
+        self.measurement, self.identity = state["measurement"], Identity(*state["identity"])
+        self.sequence = list(state["sequence"])
+        self.tsc_scale, self.tsc_offset, self.tsc_factor = state["tsc"]
 
     # --- launch ------------------------------------------------------------------------------------------------------
 

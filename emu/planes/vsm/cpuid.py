@@ -26,7 +26,9 @@ XMM_INPUT, IDLE_STATE, FREQUENCY_MSRS, CRASH_MSRS, NPIEP, XMM_OUTPUT, SINT_POLLI
     1 << bit for bit in (4, 5, 8, 10, 12, 15, 17, 19))
 EDX = XMM_INPUT | IDLE_STATE | FREQUENCY_MSRS | CRASH_MSRS | NPIEP | XMM_OUTPUT | SINT_POLLING | DIRECT_TIMERS
 APIC_ASSIST = 1                                                     # 0x40000006
-RELAXED_TIMING, CLUSTER_IPI, EX_SETS = 1 << 5, 1 << 10, 1 << 11     # 0x40000004
+REMOTE_FLUSH, APIC_MSRS, RELAXED_TIMING, CLUSTER_IPI, EX_SETS = (                                  # 0x40000004
+    1 << bit for bit in (2, 3, 5, 10, 11))
+HINTS = REMOTE_FLUSH | APIC_MSRS | RELAXED_TIMING | CLUSTER_IPI | EX_SETS
 
 
 def leaf(number: int, vcpus: int, address_bits: int, vsm: bool = True) -> Registers | None:
@@ -42,7 +44,7 @@ def leaf(number: int, vcpus: int, address_bits: int, vsm: bool = True) -> Regist
     if number == FIRST + 3:
         return EAX, EBX | (ACCESS_VSM if vsm else 0), 0, EDX
     if number == FIRST + 4:
-        return RELAXED_TIMING | CLUSTER_IPI | EX_SETS, NEVER_NOTIFY, address_bits, 0
+        return HINTS, NEVER_NOTIFY, address_bits, 0
     if number == FIRST + 5:
         return vcpus, vcpus, 0, 0
     if number == FIRST + 6:

@@ -67,11 +67,11 @@ def test_read_only_bits_of_misc_enable_stay(msrs: Msrs) -> None:
 
 
 def test_bits_without_an_effect_are_reported_once(msrs: Msrs, reports: list[str]) -> None:
-    msrs.write(PERF_CTL0, 0xC0)
+    msrs.write(MISC_ENABLE, 0x1801)
     assert reports == []
-    msrs.write(PERF_CTL0, 0x4300C0)
-    msrs.write(PERF_CTL0, 0x4300C0)
-    assert len(reports) == 1 and "PERF_CTL0" in reports[0]
+    msrs.write(MISC_ENABLE, 0x1801 | 1 << 22)
+    msrs.write(MISC_ENABLE, 0x1801 | 1 << 22)
+    assert len(reports) == 1 and "IA32_MISC_ENABLE" in reports[0]
 
 
 class Plane(dict[int, int]):

@@ -72,7 +72,7 @@ def test_without_planes_nobody_denies(tmp_path):
     with machine(b"\x90", tmp_path / "code") as m:
         plane = m.vcpu[0].plane[0]
         assert plane.layers(AT) == () and plane.denied(AT) == 0 and plane.denied(-1) == 0
-        assert plane.denials(0, 1 << 40) == bytes(m.memory.top // 4096) and m.vcpu[0].shared == frozenset()
+        assert plane.denials(0, 1 << 40) == bytes(m.map.space // 4096) and m.vcpu[0].shared == frozenset()
 
 
 def test_shared_registers_are_the_specifications_table():

@@ -10,7 +10,7 @@ from emu.planes.snp import measurement
 from tests.emu.load.build import multiboot_elf
 from tests.emu.load.build_igvm import every_header, small
 from tests.emu.load.test_ovmf import rom
-from tools.cli import snp
+from tools.cli import scenarios, snp, snp_attacks
 
 
 def test_the_measurement_of_an_igvm_file(tmp_path, capsys):
@@ -66,7 +66,8 @@ def test_packing_keeps_the_measurement(tmp_path, capsys):
     (["measure", "/nonexistent"], "No such file"), (["weigh", "x"], "invalid choice"),
     (["measure", "x", "--vcpus", "0"], "1 to 255"), (["pack", "x"], "--output"),
     (["measure", "x", "-o", "y"], "--output"),
-    (["measure", "x", "--features", "x"], "64-bit"), ([], "required")])
+    (["measure", "x", "--features", "x"], "64-bit"), ([], "required"), (["measure"], "one FILE"),
+    (["attacks", "x"], "one FILE")])
 def test_bad_input_is_one_line(arguments, words, capsys):
     try:
         status = snp.main(arguments)
@@ -83,3 +84,56 @@ def test_files_of_neither_kind_and_unknown_models(tmp_path, capsys):
     assert "SEV metadata" in capsys.readouterr().err
     assert snp.main(["measure", str(file), "--cpu", "z80"]) == 126
     assert capsys.readouterr().err.count("\n") == 1
+
+
+TESTS_OF_ATTACKS = '''
+def test_t7_one():
+    """Does this. | **Not noticed**: for
+    a reason."""
+    assert True
+
+def test_two():
+    """Does that. | It fails."""
+    assert False
+
+def test_three():
+    """No attack."""
+'''
+
+
+@pytest.fixture
+def attack_tests(tmp_path, monkeypatch):
+    file = tmp_path / snp_attacks.TESTS
+    file.parent.mkdir(parents=True)
+    file.write_text(TESTS_OF_ATTACKS)
+    monkeypatch.setattr(snp_attacks, "ROOT", tmp_path)
+    monkeypatch.setattr(scenarios, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_attacks_and_their_results(attack_tests, capsys):
+    assert snp.main(["attacks", "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["scenario"], row["attack"], row["outcome"], row["result"]) for row in rows] == [
+        ("t7", "Does this.", "**Not noticed**: for a reason.", "passed"), ("", "Does that.", "It fails.", "failed")]
+    assert snp.main(["attacks", "--no-run"]) == 0
+    assert "Not noticed" in capsys.readouterr().out
+
+
+def test_the_table_goes_between_the_marks(attack_tests, capsys):
+    page = attack_tests / "page.md"
+    page.write_text(f"before\n{snp_attacks.BEGIN}old\n{snp_attacks.END}after\n")
+    assert snp.main(["attacks", "--no-run", "--table", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert "| T7 | Does this. | **Not noticed**: for a reason. | not run |" in text
+    page.write_text("nothing")
+    assert snp.main(["attacks", "--no-run", "--table", str(page)]) == 126
+    assert snp.main(["attacks", "--no-run", "--table", str(attack_tests / "none.md")]) == 126
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_docs_have_the_attacks_that_the_tests_show():
+    page = (snp_attacks.ROOT / "docs" / "snp.md").read_text(encoding="utf-8")
+    table = snp_attacks.markdown([row._replace(result="passed") for row in snp_attacks.attacks(run=False)])
+    assert snp_attacks.BEGIN + table + snp_attacks.END in page, "write it again: strata snp attacks --table docs/snp.md"

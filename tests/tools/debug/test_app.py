@@ -315,6 +315,9 @@ def test_errors_are_lines():
             app.start("breaking", broken)
             await settled(pilot)
             await shows(pilot, "internal error: TypeError: a mistake of ours")
+            app._panels["apic"].draw = lambda width, height: 1 // 0
+            await press(pilot, "4")
+            await shows(pilot, "internal error: ZeroDivisionError")
             app.wires.report("RDMSR 0x1234 is not implemented")
             await shows(pilot, "0x1234")
         run(DebugApp(m, Wires()), NARROW, script)

@@ -135,6 +135,7 @@ def test_completion(front):
     assert "kernel_gs_base" in commands.complete(front, "set ker")
     assert commands.complete(front, "restore firmware/build/vsm_c") == ["firmware/build/vsm_call.elf"]
     assert commands.complete(front, "nonsense x") == [] and commands.complete(front, "restore /no/such/x") == []
+    assert commands.complete(front, "restore \0/x") == []
 
 
 def test_nonsense_is_survived(front):

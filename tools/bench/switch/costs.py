@@ -130,8 +130,8 @@ def read(path: Path, name: str) -> Costs:
         raise CostError(f"{path}: title: must be a text")
     if not _number(mhz) or mhz <= 0:
         raise CostError(f"{path}: mhz: must be a number above 0")
-    if not isinstance(designs, list) or not set(designs) <= {*FAMILIES, "snp"}:
-        raise CostError(f"{path}: designs: must be a list of {', '.join(FAMILIES)}, snp")
+    if not isinstance(designs, list) or not set(designs) <= FAMILIES.keys():
+        raise CostError(f"{path}: designs: must be a list of {', '.join(FAMILIES)}")
     for key, entry in data.items():
         prices[key] = _price(path, key, entry)
     missing = [key for key in PRICES if key not in prices]

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tools.bench.switch.costs import CAUSES, PRICES, STATE, Costs
+from tools.bench.switch.costs import GUEST, PRICES, ROUTING, SCHEDULING, STATE, USERSPACE, WORLD, Costs
 from tools.bench.switch.measure import COLD, WARM, Result, measure
 from tools.bench.switch.scenario import SEPARATE, SHARED, Scenario
 from tools.bench.switch.sensitivity import Comparison, Flip
 
-COLUMNS = (("instructions", ("instructions",)), ("accesses", ("reads", "writes")), ("switches", ("switches",)),
-           ("exits", ("exits",)), ("to userspace", ("userspace_exits",)), ("interrupts", ("deliveries",)))
+COLUMNS = (("insns", ("instructions",)), ("mem", ("reads", "writes")), ("plane", ("switches",)), ("exits", ("exits",)),
+           ("VMM", ("userspace_exits",)), ("irqs", ("deliveries",)))
+SHORT = {GUEST: "guest", WORLD: "world", USERSPACE: "VMM", ROUTING: "route", SCHEDULING: "sched", "general": "gprs",
+         "segments": "segs"}
+LEGEND = ("insns: instructions; mem: memory accesses; plane: switches of planes; exits: to the hypervisor; VMM: exits "
+          "to userspace; irqs: handlers entered; fills, steps: TLB fills and page-walk steps of a cold path")
 
 
 def measured(chosen: Sequence[Scenario], host: bool) -> list[Result]:
@@ -41,6 +45,10 @@ def show(results: Sequence[Result], lists: Sequence[Costs], fpu: str, tlb: str, 
     from rich.console import Console
     console = Console(highlight=False)
     console.print(counts_table(results))
+    console.print(LEGEND, style="dim")
+    if all(variant.host for each in results for variant in each.variants):
+        console.print()
+        console.print(host_table(results))
     for costs in lists:
         mine = [each for each in results if named or each.scenario.planes in costs.designs]
         if mine:
@@ -53,9 +61,8 @@ def show(results: Sequence[Result], lists: Sequence[Costs], fpu: str, tlb: str, 
 
 
 def counts_table(results: Sequence[Result]) -> Any:
-    """What happened, and how long this emulator took."""
-    made = table("What happens on each path", (
-        "path", *(heading for heading, _ in COLUMNS), "cold: TLB fills", "walk steps", "host ns median", "p90", "p99"))
+    """What happened."""
+    made = table("What happens on each path", ("path", *(heading for heading, _ in COLUMNS), "fills", "steps"))
     last = None
     for each in results:
         if last not in (None, (each.scenario.planes, each.scenario.policy)):
@@ -63,18 +70,27 @@ def counts_table(results: Sequence[Result]) -> Any:
         last = each.scenario.planes, each.scenario.policy
         warm, cold = each.variant(SHARED, WARM), each.variant(SHARED, COLD)
         flat = warm.counts.flat()
-        host = ("", "", "") if warm.host is None else tuple(
-            f"{value:,.0f}" for value in (warm.host.median, warm.host.p90, warm.host.p99))
         made.add_row(each.scenario.name, *(f"{sum(flat[name] for name in names):,}" for _, names in COLUMNS),
-                     str(cold.counts.tlb_fills), str(cold.counts.walk_steps), *host)
+                     str(cold.counts.tlb_fills), str(cold.counts.walk_steps))
+    return made
+
+
+def host_table(results: Sequence[Result]) -> Any:
+    """How long this emulator took."""
+    made = table("Host nanoseconds a round, shared FPU", ("path", "median", "p90", "p99", "rounds a sample"))
+    for each in results:
+        host = each.variant(SHARED, WARM).host
+        if host is not None:
+            made.add_row(each.scenario.name, *(f"{value:,.0f}" for value in (host.median, host.p90, host.p99)),
+                         str(host.batch))
     return made
 
 
 def totals_table(results: Sequence[Result], costs: Costs) -> Any:
     """Modelled cycles of the four variants."""
     variants = [(fpu, tlb) for fpu in (SHARED, SEPARATE) for tlb in (WARM, COLD)]
-    made = table(f"Modelled cycles: {costs.title} ({costs.name})", (
-        "path", *(f"{fpu} FPU, {tlb} TLB" for fpu, tlb in variants), "us"))
+    made = table(f"Modelled cycles by FPU and TLB: {costs.title} ({costs.name})", (
+        "path", *(f"{fpu}, {tlb}" for fpu, tlb in variants), "us"))
     for each in results:
         totals = [costs.total(each.variant(*variant).counts.flat()) for variant in variants]
         made.add_row(each.scenario.name, *(f"{value:,.0f}" for value in totals), f"{totals[0] / costs.mhz:.2f}")
@@ -83,18 +99,18 @@ def totals_table(results: Sequence[Result], costs: Costs) -> Any:
 
 def causes_table(results: Sequence[Result], costs: Costs, fpu: str, tlb: str) -> Any:
     """Modelled cycles of one variant by cause, the state that is saved by part."""
-    parts = [name for name, kind in PRICES.items() if kind.cause == STATE]
     rows = []
     for each in results:
         counts = each.variant(fpu, tlb).counts.flat()
-        by_price, by_cause = costs.cycles(counts), costs.by_cause(counts)
-        rows.append((each.scenario.name, by_price, by_cause))
-    shown = [part for part in parts if any(by_price[part] for _, by_price, _ in rows)]
-    headings = [cause for cause in CAUSES if cause != STATE] + [part.replace("state_", "state: ") for part in shown]
-    made = table(f"... by cause, {fpu} FPU, {tlb} TLB", ("path", *headings, "all"))
-    for name, by_price, by_cause in rows:
-        cells = [by_cause[cause] for cause in CAUSES if cause != STATE] + [by_price[part] for part in shown]
-        made.add_row(name, *(f"{value:,.0f}" if value else "-" for value in cells), f"{sum(by_cause.values()):,.0f}")
+        causes = {cause: value for cause, value in costs.by_cause(counts).items() if cause != STATE}
+        parts = {name.removeprefix("state_"): value for name, value in costs.cycles(counts).items()
+                 if PRICES[name].cause == STATE}
+        rows.append((each.scenario.name, causes | parts))
+    shown = [cause for cause in rows[0][1] if any(cycles[cause] for _, cycles in rows)]
+    headings = [SHORT.get(cause, cause) for cause in shown]
+    made = table(f"... by cause, the state saved by part, {fpu} FPU, {tlb} TLB", ("path", *headings, "all"))
+    for name, cycles in rows:
+        made.add_row(name, *(f"{cycles[cause]:,.0f}" for cause in shown), f"{sum(cycles.values()):,.0f}")
     return made
 
 

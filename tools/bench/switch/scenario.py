@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tools.bench.switch.rig import Rig
 
-FAMILIES = {"vsm": "tools.bench.switch.vsm", "kvm": "tools.bench.switch.kvm"}
+FAMILIES = {"vsm": "tools.bench.switch.vsm", "kvm": "tools.bench.switch.kvm", "snp": "tools.bench.switch.snp"}
 CALL, CALL_NORMAL, INTERRUPT, LOWER = "call", "call-normal", "interrupt", "lower-interrupt"
 TASKS = {
     CALL: "a call of the more privileged plane, and its return",

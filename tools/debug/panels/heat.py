@@ -35,8 +35,8 @@ class HeatPanel(Panel):
 
     @property
     def total(self) -> int:
-        """Pages of the physical map."""
-        return self.session.machine.memory.top // PAGE
+        """Pages of the guest-physical space."""
+        return self.session.machine.map.space // PAGE
 
     def draw(self, width: int, height: int) -> list[Text]:
         palette, columns = self.palette, max(1, width - NAME)

@@ -64,8 +64,9 @@ class Panel(Widget, can_focus=True):
             self.shown = self.draw(width, height)
             if self.WRAP:
                 self.shown = [part for line in self.shown for part in self._wrapped(line, width)]
-        except (LookupError, ValueError) as error:      # a plane or a page that is not there at this instruction
-            self.shown = [Text(str(error.args[0] if error.args else error), self.palette.bad)]
+        except Exception as error:      # a plane that is not there at this instruction; a mistake of ours ends nothing
+            kind = "" if isinstance(error, LookupError | ValueError) else f"internal error: {type(error).__name__}: "
+            self.shown = [Text(kind + " ".join(str(error.args[0] if error.args else "").split()), self.palette.bad)]
         self.top = max(0, min(self.top, len(self.shown) - height))
         self.refresh()
 

@@ -216,6 +216,15 @@ def test_messages_that_are_none(guest):
     assert guest.firmware.guest_request(unknown)[0] == 0x16
 
 
+def test_a_saved_state_goes_on_where_it_was():
+    launch = Launch(PAGES, POLICY, id_block=id_block(DIGEST, POLICY))
+    one, two = GuestSide(launch), GuestSide()
+    one.report()
+    two.firmware.load(one.firmware.save())
+    two.count = list(one.count)
+    assert two.report() == one.report() and two.firmware.save() == one.firmware.save()
+
+
 # --- derived keys, CPUID, TSC -----------------------------------------------------------------------------------------
 
 def test_derived_keys_depend_on_what_is_selected():

@@ -1,6 +1,7 @@
 """Who denies a page of an SNP guest, as debuggers are told (APM Vol. 2 15.36.10): the same as compiled code denies."""
 import pytest
 
+from emu.planes.layers import denials
 from emu.planes.snp.layers import layers
 from emu.planes.snp.rmp import Entry
 from emu.planes.snp.tables import PRIVATE
@@ -39,3 +40,12 @@ def test_each_check_is_a_layer_that_hides_those_below(guest):
 def test_a_page_that_is_not_mapped(guest):
     found, = layers(guest.snp, 0, 1 << 50)
     assert "nested page table" in found.name and found.denied == PRIVATE
+
+
+def test_denials_end_where_guest_physical_space_does(guest):
+    """What lies behind in the machine's physical map is the hypervisor's, and has no place in the tables."""
+    machine = guest.snp.machine
+    assert machine.memory.top > machine.map.space
+    found = denials(machine, machine.vcpus[0].plane, 0, machine.memory.top // 4096)
+    assert len(found) == guest.snp.nested.frames and found[FRAME] == guest.snp.tables.bytes[0][FRAME]
+    assert denials(machine, machine.vcpus[0].plane, len(found), 5) == b""

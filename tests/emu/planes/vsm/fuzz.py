@@ -9,6 +9,7 @@ import random
 import struct
 import sys
 import zlib
+from operator import itemgetter
 
 from emu.planes.vsm import codes, stimer
 from emu.planes.vsm.hypercall import CALLS
@@ -24,6 +25,7 @@ NAMES = [*REGISTERS, *ARCHITECTURAL, 0x77777, 0x90002, 0x90013, 0xA0003, 0xA0013
 # Fields of the register file that a hypercall may change: its result, the instruction's end and the engine's own.
 GUEST_STATE = [*(layout.gpr(n) for n in range(1, 16)), *range(layout.SEG, layout.PDPTE, 8), layout.RFL,
                layout.FAULT_PENDING, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW, layout.DENIALS, layout.TRAPS]
+FIELDS = itemgetter(*(offset >> 3 for offset in GUEST_STATE))      # of a plane's words, at once: it is done often
 WHOLE = 16              # every so many calls all memory is compared
 
 
@@ -86,8 +88,8 @@ class Fuzzer:
         self.answered[status] += 1
         if status and completed <= value >> 48 & 0xFFF:
             after = self.state()
-            changed = [hex(key) if isinstance(key, int) else key for key in before if before[key] != after[key]]
-            assert not changed, f"{code:#x} gave {status:#x} and changed {changed}"
+            changed = [key for key in before if before[key] != after[key]]
+            assert not changed, f"{code:#x} gave {status:#x} and changed {changed}: {differences(before, after)}"
 
     def state(self) -> dict:
         """What a refused call may not change."""
@@ -95,8 +97,7 @@ class Fuzzer:
         found = {}
         for vcpu in g.m.vcpus:
             for plane in vcpu.planes:
-                for field in GUEST_STATE:
-                    found[f"{vcpu.index}.{plane.number}.{field}"] = plane.get(field)
+                found[f"registers of VTL{plane.number} on VP {vcpu.index}"] = FIELDS(plane.words)
             for apic in vcpu.lapics:
                 found[f"apic {vcpu.index} {id(apic)}"] = apic.irr, apic.isr, apic.tpr
         for vp in g.partition.vps:
@@ -171,6 +172,12 @@ class Fuzzer:
         draw = self.random
         return draw.choice((0, 1, draw.getrandbits(8), draw.getrandbits(bits) & draw.getrandbits(bits),
                             draw.getrandbits(bits)))
+
+
+def differences(before: dict, after: dict) -> list[str]:
+    """The offsets in register files (jit/layout.py) at which two states differ."""
+    return [f"{key}: {offset:#x}" for key in before if key.startswith("registers")
+            for offset, old, new in zip(GUEST_STATE, before[key], after[key], strict=True) if old != new]
 
 
 def main(argv: list[str]) -> int:

@@ -32,7 +32,7 @@ def test_results_are_complete(written):
             for cycles in variant["cycles"].values():
                 assert cycles["total"] == pytest.approx(sum(cycles["causes"].values()), abs=0.1)
                 assert cycles["total"] == pytest.approx(sum(cycles["prices"].values()), abs=0.1)
-    assert set(data["costs"]) == {"hyperv", "kvm-userspace"}
+    assert set(data["costs"]) == {"hyperv", "kvm-userspace", "zen4-snp"}
     assert all(("source" in each) != ("assumption" in each) for each in data["costs"]["hyperv"]["prices"].values())
     assert data["sensitivity"] and {"first", "second", "more", "flips"} <= data["sensitivity"][0].keys()
 
@@ -51,15 +51,15 @@ def test_tables_name_counts_causes_and_what_decides(capsys, monkeypatch):
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if line.startswith("vsm/ms/call"))
     assert row.split()[1:8] == ["13", "7", "2", "2", "0", "0", "8"]
-    for word in ("world switch", "state: msrs", "scheduling", "assumptions", "Sensitivity: call", "before kvm/USER"):
+    for word in ("world", "VMM", "msrs", "sched", "assumptions", "Sensitivity: call", "before kvm/USER"):
         assert word in out
 
 
 def test_price_lists_that_are_named_apply_to_every_design(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main.main([*CALLS, "--costs", "zen4-snp", "--fpu", "separate", "--tlb", "cold"]) == 0
-    out = capsys.readouterr().out
-    assert "(zen4-snp)" in out and "by cause, separate FPU, cold TLB" in out
+    out = " ".join(capsys.readouterr().out.split())         # titles are as wide as their tables
+    assert "(zen4-snp)" in out and "separate FPU, cold TLB" in out
 
 
 @pytest.mark.parametrize("options, says", [
