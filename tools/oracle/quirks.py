@@ -6,8 +6,8 @@ from iced_x86 import Instruction, Mnemonic, OpKind, Register
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 # Linux reports #BR and #OF as it does #GP: (host, engine)
 SAME_SIGNAL = {(13, 5), (13, 4)}
-# These store the low eight bytes before they find that the upper two fault.
-_STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP}
+# These store the first part of their operand before they find that another faults.
+_STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP, Mnemonic.FNSTENV, Mnemonic.FNSAVE}
 # These push before they find that they fault; what is below RSP then means nothing.
 _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}

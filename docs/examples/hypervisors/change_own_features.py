@@ -1,8 +1,8 @@
-"""Launches the SVSM with another SEV_FEATURES than its owner measured: alternate injection instead of none."""
+"""Launches the SVSM with other SEV_FEATURES than its owner measured: its debug registers are swapped."""
 
 from emu.planes.snp import vmsa
 from emu.planes.snp.hypervisor import Hypervisor
 
 
 class ChangeOwnFeatures(Hypervisor):
-    launch_features = vmsa.DEFAULT_FEATURES & ~vmsa.DEBUG_SWAP
+    launch_features = vmsa.DEFAULT_FEATURES | vmsa.DEBUG_SWAP

@@ -27,7 +27,7 @@ def same(text):
     return [re.sub(r"\b\d[\d,]{2,}\b", "N", " ".join(line.split())) for line in text.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("command, shown", examples(), ids=lambda value: value.split("\n")[0][:60])
+@pytest.mark.parametrize("command, shown", list(examples()), ids=lambda value: value.split("\n")[0][:60])
 def test_a_command_prints_what_the_page_shows(command, shown, monkeypatch, capfd):
     monkeypatch.chdir(TOP)
     monkeypatch.setenv("COLUMNS", "100")
