@@ -130,7 +130,7 @@ def test_completion(front):
     assert commands.complete(front, "rev") == [
         "reverse-continue", "reverse-finish", "reverse-next", "reverse-nexti", "reverse-step", "reverse-stepi"]
     assert commands.complete(front, "break vtl1_fi") == ["vtl1_first"]
-    assert commands.complete(front, "break main pl") == ["plane"]
+    assert commands.complete(front, "break main pla") == ["plane"]
     assert commands.complete(front, "plane V") == ["VTL0", "VTL1"]
     assert "kernel_gs_base" in commands.complete(front, "set ker")
     assert commands.complete(front, "restore firmware/build/vsm_c") == ["firmware/build/vsm_call.elf"]

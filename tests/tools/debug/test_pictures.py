@@ -18,8 +18,8 @@ def test_a_committed_screenshot(name):
 
 
 @pytest.mark.parametrize("picture, shows", [
-    (PICTURES[0], ("switch 2/5", "vtl1_start:", "vsm_entry.S:75", "put aside by", "kernel_gs_base", "Timeline")),
-    (PICTURES[1], ("VTL1's mask", "write: no", "instruction 46,559", "PML4E"))], ids=("switch", "denied"))
+    (PICTURES[0], ("switch 2/5", "vtl1_start:", "vsm_entry.S:75", "put aside by", "Timeline")),
+    (PICTURES[1], ("VTL1's mask", "write: no", "PML4E"))], ids=("switch", "denied"))
 def test_one_made_again_shows_the_same(picture, shows, tmp_path):
     made = asyncio.run(take(picture, tmp_path)).read_text().replace("\u00a0", " ").replace("&#x27;", "'")
     committed = (DOCS / picture.file).read_text().replace("\u00a0", " ").replace("&#x27;", "'")
