@@ -11,11 +11,6 @@ HLT, STI, CLI, NOP = "f4", "fb", "fa", "90"
 
 
 
-@pytest.fixture
-def g():
-    return Flat()
-
-
 def frame_rip(g):
     """RIP that the handler which ran last was to return to."""
     return g.read(STACK + 0x1000 - 40) - CODE
