@@ -8,7 +8,7 @@ from emu.irq.apicbus import ApicBus
 from emu.irq.lapic import LocalApic
 from emu.irq.lapic_msr import LapicMsrs
 from emu.plane import Plane
-from emu.planes.kvm import calls, cpuid, startup
+from emu.planes.kvm import calls, cpuid, startup, vina
 from emu.planes.model import PlaneModel
 from emu.planes.policies import Policy
 from emu.planes.shared import saved, shared_words
@@ -151,6 +151,11 @@ class KvmModel(PlaneModel):
     def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
         return vcpu.index in self.handlers and self.handlers[vcpu.index].interrupt_window(plane)
 
+    def notify(self, vcpu: VCpu) -> None:
+        vina.notify(vcpu)
+
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
+        if number != vcpu.group.active:
+            vina.notify(vcpu)
         if vcpu.index in self.handlers:
             self.handlers[vcpu.index].notice()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+from emu.planes.kvm import vina
 from emu.planes.kvm.dialects import EAGAIN, EEXIST, EINTR, EINVAL, ENXIO, PLANE_EVENT_CREATE_VCPU, refuse
 from emu.planes.kvm.notify import RunnableEvent
 from emu.planes.kvm.run import (
@@ -44,8 +45,8 @@ Watcher = tuple["weakref.ref[RunnableEvent]", "Vcpu", str]
 
 
 class Vcpu(VcpuState):
-    """One plane of one vCPU. `run_area`, `runnable`, `watchers` and `completes`, whether a hypercall waits for its
-    answer, are plane 0's."""
+    """One plane of one vCPU. `run_area`, `runnable`, `watchers` and `completes`, the plane whose hypercall waits for
+    its answer, are plane 0's."""
 
     def __init__(self, plane: KvmPlane, number: int) -> None:
         super().__init__(plane, number)
@@ -53,7 +54,7 @@ class Vcpu(VcpuState):
         self.watchers: list[Watcher] = []
         self.runnable = RunnableEvent()
         self._exit = False
-        self.completes = False
+        self.completes: int | None = None
         self._kicked = False
         if plane.number == 0:
             plane.vm.model.handlers[number] = self
@@ -67,6 +68,17 @@ class Vcpu(VcpuState):
         vm = self.plane.vm
         if runnable and vm.model.policy.mode == group_layout.MODE_USER and not vm.dialect.chosen:
             self._activate(self.plane.number)
+
+    def get_vina(self) -> int:
+        """Whether and how this plane is told of interrupts for less privileged ones (emu/planes/kvm/vina.py)."""
+        return vina.read(self.cpu, self.plane.number)
+
+    def set_vina(self, value: int) -> None:
+        """Change that. KvmError EINVAL: not a value of the register."""
+        try:
+            vina.write(self.cpu, self.plane.number, value)
+        except ValueError as error:
+            raise refuse(EINVAL, str(error)) from error
 
     # --- interrupts of a VMM with local APICs of its own -----------------------------------------------------------
 
@@ -145,8 +157,9 @@ class Vcpu(VcpuState):
                 raise refuse(EINVAL, f"run.plane = {run.plane}")
             if vm.model.policy.marker not in (None, run.plane) and run.plane != group.active:
                 raise refuse(EINVAL, f"{vm.model.policy.name} alone names planes")
-            self._activate(run.plane)
         self._complete()
+        if vm.dialect.chosen and len(vm.planes) > 1:
+            self._activate(run.plane)
         if run.immediate_exit:
             run.exit_reason = KVM_EXIT_INTR
             raise refuse(EINTR, "immediate_exit")
@@ -203,8 +216,10 @@ class Vcpu(VcpuState):
                 for other in group.planes:                  # nothing waits above it any more
                     if rank(other.number) < rank(number):
                         group.mark(group_layout.RUNNABLE, other.number, False)
+            vina.entered(self.cpu)
 
     def _out(self) -> None:
+        self.plane.vm.machine.clock.run_due()       # so that the state shows timers that have expired meanwhile
         run, plane, group = self.run_area, self.cpu.plane, self.cpu.group
         activity = plane.get(layout.ACTIVITY)
         run.idle = IDLE_HLT if activity == HALTED else IDLE_MWAIT if activity in FOR_LINE | {TPAUSE} else 0
@@ -222,10 +237,12 @@ class Vcpu(VcpuState):
         self._exit = self.plane.vm.machine.reschedule = True
 
     def _complete(self) -> None:
-        if self.completes:
-            self.completes = False
-            plane = self.cpu.plane
+        """The plane whose hypercall it was gets the answer, whichever userspace has chosen meanwhile."""
+        if self.completes is not None:
+            shared = "gpr" in self.plane.vm.model.policy.shares
+            plane = self.cpu.plane if shared else self.cpu.planes[self.completes]
             plane.set(layout.gpr(0), self.run_area.hypercall.ret)
+            self.completes = None
 
     # --- what happens while it runs (emu/planes/kvm/model.py) ------------------------------------------------------
 
@@ -272,7 +289,7 @@ class Vcpu(VcpuState):
         self.run_area.hypercall = Hypercall(plane.get(layout.gpr(0)),
                                             tuple(plane.get(layout.gpr(n)) for n in (3, 1, 2, 6)))
         plane.retire()
-        self.completes = True
+        self.completes = plane.number
         self._leave(KVM_EXIT_HYPERCALL)
 
     def memory_denied(self, plane: Plane) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from typing import Any
+
 from emu.machine import Machine
 from emu.mem.ram import PAGE, HostBlock
 from emu.planes.kvm import dialects
@@ -98,6 +101,21 @@ class KvmPlane:
         for plane in self.vm.planes.values():
             plane.use_tables()
         return at
+
+    def save(self) -> dict[str, Any]:
+        """Memory attributes and overlays, which KVM itself does not give back."""
+        return {"denials": b"" if self._denials is None else zlib.compress(bytes(self._denials.view), 1),
+                "overlays": self.overlays.save()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put them into a plane that has none."""
+        if state["denials"]:
+            self._denials = HostBlock(self.vm.machine.memory.top // PAGE)
+            self._denials.view[:] = zlib.decompress(state["denials"])
+        for address, data in state["overlays"]:
+            self.overlays.put(address, data)
+        for plane in self.vm.planes.values():
+            plane.use_tables()
 
     def set_gsi_routing(self, entries: list[GsiRoute]) -> None:
         """KVM_SET_GSI_ROUTING on a plane: one table for the VM, all of whose GSIs are this plane's from now on.
