@@ -26,7 +26,8 @@ def save(vcpu: Vcpu) -> dict[str, Any]:
     return {"planes": [save_plane(plane, cpu.planes) for plane in cpu.planes], "group": save_group(cpu.group),
             "enabled": cpu.group.get(group_layout.ENABLED), "lapics": [lapic.save() for lapic in cpu.lapics],
             "msrs": dict(cpu.msrs.values), "icount": cpu.icount, "run": deepcopy(vcpu.run_area),
-            "completes": vcpu.completes,
+            "completes": vcpu.completes, "expired": sorted(vcpu.timers.expired),
+            "startups": [(twin.sipi_vector, twin.sipi_pending) for twin in _twins(vcpu)],
             "armed": {plane: page for (index, plane), page in armed.items() if index == vcpu.id}}
 
 
@@ -57,14 +58,27 @@ def restore(vcpu: Vcpu, state: dict[str, Any]) -> None:
         del armed[key]
     armed.update({(vcpu.id, plane): page for plane, page in state["armed"].items()})
     vcpu.run_area, vcpu.completes = deepcopy(state["run"]), state["completes"]
+    vcpu.timers.expired = set(state["expired"])
+    for twin, (vector, pending) in zip(_twins(vcpu), state["startups"], strict=True):
+        twin.sipi_vector, twin.sipi_pending = vector, pending
+
+
+def _twins(vcpu: Vcpu) -> list[Vcpu]:
+    """All planes of a vCPU, by number."""
+    return [plane.vcpus[vcpu.id] for _, plane in sorted(vcpu.plane.vm.planes.items()) if vcpu.id in plane.vcpus]
+
+
+def _kind(vm: KvmVm) -> dict[str, Any]:
+    """What a VM must have in common with the one that it goes on for."""
+    return {**vm.machine.options, "dialect": vm.dialect.name, "policy": vm.model.policy.name, "irqchip": vm.irqchip,
+            "split": vm.split, "lazy_timers": vm.lazy_timers}
 
 
 def save_vm(vm: KvmVm) -> dict[str, Any]:
     """A VM but for its memory, as plain data: planes with attributes and overlays, GSIs, vCPUs, devices and time."""
     machine = vm.machine
     machine.clock.run_due()
-    return {"dialect": vm.dialect.name, "policy": vm.model.policy.name, "options": machine.options,
-            "shares_fpu": vm.model.shares_fpu, "halts_unseen": vm.halts_unseen,
+    return {"kind": _kind(vm), "limit": vm.limit, "shares_fpu": vm.model.shares_fpu, "halts_unseen": vm.halts_unseen,
             "planes": {number: {"vcpus": list(plane.vcpus), **plane.save()} for number, plane in vm.planes.items()},
             "routing": vm.routing.save(), "pc": machine.pc.save(), "smm": machine.smm.save(),
             "vcpus": {number: save(vcpu) for number, vcpu in vm.planes[0].vcpus.items()},
@@ -75,10 +89,9 @@ def restore_vm(vm: KvmVm, state: dict[str, Any]) -> None:
     """Continue from what `save_vm` gave in a VM that has no vCPUs yet, into whose memory userspace puts the saved one's
     before it runs. KvmError EINVAL: a VM of another kind, or one that has vCPUs."""
     machine = vm.machine
-    kind = (vm.dialect.name, vm.model.policy.name, machine.options)
-    if kind != tuple(state[key] for key in ("dialect", "policy", "options")) or vm.planes[0].vcpus:
-        raise refuse(EINVAL, f"it takes a VM of {state['dialect']} under {state['policy']} with the same memory and "
-                             "without vCPUs")
+    if _kind(vm) != state["kind"] or vm.planes[0].vcpus:
+        raise refuse(EINVAL, f"it takes a VM without vCPUs of this kind: {state['kind']}")
+    vm.limit = state["limit"]
     vm.model.shares_fpu, vm.halts_unseen = state["shares_fpu"], state["halts_unseen"]
     for number, plane in sorted(state["planes"].items()):
         made = vm.planes.get(number) or vm.create_plane(number)

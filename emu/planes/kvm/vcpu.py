@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from emu.planes.kvm import vina
-from emu.planes.kvm.dialects import EAGAIN, EEXIST, EINTR, EINVAL, ENXIO, PLANE_EVENT_CREATE_VCPU, refuse
+from emu.planes.kvm.dialects import EAGAIN, EBUSY, EEXIST, EINTR, EINVAL, ENXIO, PLANE_EVENT_CREATE_VCPU, refuse
+from emu.planes.kvm.lazy_timers import LazyTimers
 from emu.planes.kvm.notify import RunnableEvent
 from emu.planes.kvm.run import (
     IDLE_HLT,
@@ -14,11 +16,16 @@ from emu.planes.kvm.run import (
     KVM_EXIT_HLT,
     KVM_EXIT_HYPERCALL,
     KVM_EXIT_HYPERV_VTL_INTERRUPT,
+    KVM_EXIT_INTERNAL_ERROR,
     KVM_EXIT_INTR,
     KVM_EXIT_IRQ_WINDOW_OPEN,
     KVM_EXIT_MEMORY_FAULT,
     KVM_EXIT_MWAIT,
     KVM_EXIT_PAUSE,
+    KVM_EXIT_SHUTDOWN,
+    KVM_EXIT_SYSTEM_EVENT,
+    KVM_SYSTEM_EVENT_RESET,
+    KVM_SYSTEM_EVENT_SHUTDOWN,
     USERSPACE_EXIT_HLT,
     USERSPACE_EXIT_MWAIT,
     USERSPACE_EXIT_PAUSE,
@@ -29,6 +36,7 @@ from emu.planes.kvm.run import (
 )
 from emu.planes.kvm.state import VcpuState
 from emu.planes.shared import shared_words
+from emu.stop import POWER_OFF, RESET, TRIPLE_FAULT, UNIMPLEMENTED, Stop
 from emu.waiting import FOR_LINE, HALTED, RUNNING, TPAUSE, UNINITIALIZED, interrupt_ends
 from jit import group_layout, layout
 
@@ -38,6 +46,9 @@ if TYPE_CHECKING:
 
 LEAVES = {"HLT": (USERSPACE_EXIT_HLT, KVM_EXIT_HLT), "MWAIT": (USERSPACE_EXIT_MWAIT, KVM_EXIT_MWAIT),
           "PAUSE": (USERSPACE_EXIT_PAUSE, KVM_EXIT_PAUSE)}
+STOPS = {TRIPLE_FAULT: (KVM_EXIT_SHUTDOWN, 0), UNIMPLEMENTED: (KVM_EXIT_INTERNAL_ERROR, 0),
+         RESET: (KVM_EXIT_SYSTEM_EVENT, KVM_SYSTEM_EVENT_RESET),
+         POWER_OFF: (KVM_EXIT_SYSTEM_EVENT, KVM_SYSTEM_EVENT_SHUTDOWN)}
 SLICE = 1_000_000
 IF = 1 << 9
 RESPECTS = ("if", "shadow", "none")
@@ -58,8 +69,13 @@ class Vcpu(VcpuState):
         self._kicked = False
         if plane.number == 0:
             plane.vm.model.handlers[number] = self
-            if number and plane.vm.irqchip:
-                self.state.set(layout.ACTIVITY, UNINITIALIZED)
+        if number and plane.vm.irqchip:
+            self.state.set(layout.ACTIVITY, UNINITIALIZED)
+        self.first: Vcpu = self if plane.number == 0 else plane.vm.planes[0].vcpus[number]
+        if plane.number == 0:
+            self.timers = LazyTimers(self.notice)
+        if plane.vm.lazy_timers:
+            self.first.timers.attach(self.cpu.lapics[plane.number], plane.number)
 
     def set_run_state(self, runnable: bool) -> None:
         """KVM_SET_PLANE_RUN_STATE: whether the plane may be chosen. Under USER, where run.plane does not choose, the
@@ -84,7 +100,9 @@ class Vcpu(VcpuState):
 
     def interrupt(self, vector: int) -> None:
         """KVM_INTERRUPT: inject one before the next instruction. KvmError: ENXIO with local APICs in the kernel, EINVAL
-        for no vector, EEXIST while another event is on its way."""
+        for no vector and on other planes than 0, EEXIST while another event is on its way."""
+        if self.plane.number:
+            raise refuse(EINVAL, "KVM_INTERRUPT is for plane 0's vCPU")
         if self.plane.vm.irqchip:
             raise refuse(ENXIO, "the local APICs are in the kernel")
         if not 0 <= vector < 256:
@@ -136,8 +154,7 @@ class Vcpu(VcpuState):
         """A descriptor that is signalled whenever `wakes` becomes true; each call gives one of its own."""
         event = RunnableEvent()
         event.level(self.wakes(respect))
-        first = self.plane.vm.planes[0].vcpus[self.id]
-        first.watchers.append((weakref.ref(event), self, respect))
+        self.first.watchers.append((weakref.ref(event), self, respect))
         return event
 
     # --- running -------------------------------------------------------------------------------------------------
@@ -148,10 +165,20 @@ class Vcpu(VcpuState):
 
     def run(self) -> int:
         """KVM_RUN: gives the exit reason. KvmError: EINVAL on other planes than 0 and for a plane that does not exist,
-        EINTR after a kick or with immediate_exit, EAGAIN where KVM's thread would sleep and nothing is to come."""
-        vm, run, group = self.plane.vm, self.run_area, self.cpu.group
+        EINTR after a kick or with immediate_exit, EAGAIN where KVM's thread would sleep and nothing is to come, EBUSY
+        while another thread runs the vCPU."""
         if self.plane.number:
             raise refuse(EINVAL, "KVM_RUN is for plane 0's vCPU")
+        running = self.plane.vm.running
+        if self.id in running or running.setdefault(self.id, get_ident()) != get_ident():
+            raise refuse(EBUSY, f"vCPU {self.id} runs")
+        try:
+            return self._run()
+        finally:
+            del running[self.id]
+
+    def _run(self) -> int:
+        vm, run, group = self.plane.vm, self.run_area, self.cpu.group
         if vm.dialect.chosen and len(vm.planes) > 1:
             if run.plane not in vm.planes or self.id not in vm.planes[run.plane].vcpus:
                 raise refuse(EINVAL, f"run.plane = {run.plane}")
@@ -163,13 +190,18 @@ class Vcpu(VcpuState):
         if run.immediate_exit:
             run.exit_reason = KVM_EXIT_INTR
             raise refuse(EINTR, "immediate_exit")
+        self.take_startup()
         if self.state.get(layout.ACTIVITY) == UNINITIALIZED:
             raise refuse(EAGAIN, "the vCPU waits for INIT")
         group.set(group_layout.REQUESTED, run.req_exit_planes)
         if not vm.irqchip:
             self.state.set(layout.INTERRUPT, int(bool(run.request_interrupt_window)))
         run.idle = 0
-        return self._loop()
+        self.timers.runs = True
+        try:
+            return self._loop()
+        finally:
+            self.timers.runs = False
 
     def _loop(self) -> int:
         machine, run = self.plane.vm.machine, self.run_area
@@ -177,11 +209,14 @@ class Vcpu(VcpuState):
         while True:
             machine.clock.run_due()
             self.cpu.waiting.poll(self.cpu.plane)
+            injected = self.timers.inject()
             if self._kicked:
                 self._kicked = False
                 run.exit_reason = KVM_EXIT_INTR
                 self._out()
                 raise refuse(EINTR, "kicked")
+            if injected:
+                continue
             if self.cpu.runs():
                 machine.reschedule = False
                 due = machine.clock.deadline_icount()
@@ -196,7 +231,15 @@ class Vcpu(VcpuState):
                 self._out()
                 return run.exit_reason
             if machine.stopping is not None:
-                raise refuse(EINVAL, machine.stopping.message)
+                return self._stopped(machine.stopping)
+
+    def _stopped(self, stop: Stop) -> int:
+        """The machine cannot go on. KvmError EINVAL: nothing that KVM has an exit for."""
+        if stop.reason not in STOPS:
+            raise refuse(EINVAL, stop.message)
+        self.run_area.exit_reason, self.run_area.system_event_type = STOPS[stop.reason]
+        self._out()
+        return self.run_area.exit_reason
 
     def _activate(self, number: int) -> None:
         """Userspace's choice of a plane."""
@@ -248,7 +291,7 @@ class Vcpu(VcpuState):
 
     def is_runnable(self) -> bool:
         """Whether KVM_RUN would execute something, or leave with an event, now."""
-        return self.cpu.runs() or interrupt_ends(self.cpu.plane)
+        return self.cpu.runs() or interrupt_ends(self.cpu.plane) or bool(self.timers.expired)
 
     def notice(self) -> None:
         """Something changed that may make it runnable."""

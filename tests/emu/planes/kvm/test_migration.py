@@ -160,5 +160,5 @@ def test_a_vm_of_another_kind_is_refused():
     g = Kvm("USER", planes=2)
     state = migration.save_vm(g.vm)
     for other in (KvmVm("oct24", memory=8 << 20, policy=g.vm.model.policy), KvmVm("apr25", memory=4 << 20), g.vm):
-        with pytest.raises(KvmError, match="apr25 under USER with the same memory and without"):
+        with pytest.raises(KvmError, match="a VM without vCPUs of this kind.*apr25"):
             migration.restore_vm(other, state)

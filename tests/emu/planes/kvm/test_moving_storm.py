@@ -28,6 +28,7 @@ class Traveller:
             self.policy = self.policy._replace(descending=True)
         self.engine, self.path, self.moves, self.exits = engine, [], 0, 0
         self.vm = self.made()
+        self.vm.enable_cap(239, 3)
         self.vm.create_vcpu(0)
         self.vm.machine.load(STORM)
         self.put_aside = []                         # by userspace, where that schedules
