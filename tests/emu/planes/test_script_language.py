@@ -1,7 +1,5 @@
 """What may stand in a user's policy: all else is refused with its line, and nothing in it runs for ever."""
 import ctypes
-import subprocess
-import sys
 import time
 
 import pytest
@@ -10,6 +8,7 @@ from emu.machine import Machine
 from emu.planes.script import _ANSWER, load
 from jit import group_layout as g
 from tests.emu.planes.test_script import CHOOSE, REQUEST, THREE_LEVELS, guest, policy
+from tools.cli import main
 
 __all__ = ["policy"]
 STAYS = REQUEST + "return target\n"
@@ -168,9 +167,9 @@ def test_a_policy_that_takes_all_the_time_it_may_does_not_keep_a_run_from_its_ti
     assert stop.status in (1, 124) and time.perf_counter() - started < 20
 
 
-def test_the_command_refuses_it_in_one_line(policy):
+def test_the_command_refuses_it_in_one_line(policy, capfd):
     path = policy(CHOOSE + "while True: pass\n    return active\n" + STAYS)
-    command = [sys.executable, "-m", "tools.cli.main", "run", THREE_LEVELS, "--planes", "kvm", "--policy", path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 126 and "does not end within 50,000 steps" in done.stderr and not done.stdout
-    assert done.stderr.splitlines()[-1].startswith(f"strata: policy {path}: choose(") and "Traceback" not in done.stderr
+    assert main.main(["run", THREE_LEVELS, "--planes", "kvm", "--policy", path]) == 126
+    output = capfd.readouterr()
+    assert "does not end within 50,000 steps" in output.err and not output.out
+    assert output.err.splitlines()[-1].startswith(f"strata: policy {path}: choose(") and "Traceback" not in output.err
