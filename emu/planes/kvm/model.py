@@ -61,7 +61,7 @@ class KvmModel(PlaneModel):
         self.handlers: dict[int, Vmm] = {}
         self.twins: set[tuple[int, int]] = set()
         self.armed: dict[tuple[int, int], bytes] = {}
-        self.saved = saved(policy.shares)
+        self.saved = (*saved(policy.shares), *(("pkru",) if self.shares_fpu else ()))
         self._buses = {0: machine.pc.apic_bus}
         machine.plane_model = self
         for vcpu in machine.vcpus:
@@ -76,6 +76,7 @@ class KvmModel(PlaneModel):
         vcpu = self.machine.vcpus[number]
         for n in range(len(vcpu.planes), plane + 1):
             made = Plane(vcpu.engine, number, n)
+            made.init_fpu()
             for offset in MODEL:
                 made.set(offset, vcpu.planes[0].get(offset))
             lapic = self._lapic(vcpu, n)

@@ -14,6 +14,7 @@ from emu.load.model import SegmentRegister
 from emu.plane import GPR_NAMES, SEGMENT_NAMES
 from emu.planes.kvm import xsave
 from emu.planes.kvm.dialects import EBUSY, EINVAL, refuse
+from emu.planes.shared import exchange_pkru
 from emu.waiting import HALTED, IDLE, RESET_HOLD, RUNNING, UNINITIALIZED, WAIT_FOR_SIPI
 from jit import exits, group_layout, layout
 
@@ -221,14 +222,21 @@ class VcpuState:
 
     def get_xsave(self) -> bytes:
         """KVM_GET_XSAVE: the standard form, 4096 bytes, of all components that the processor has."""
-        return xsave.pack(self.state)
+        exchange_pkru(self.cpu.plane, self.state)           # to where the FPU file has the active plane's ...
+        area = xsave.pack(self.state)
+        exchange_pkru(self.state, self.cpu.plane)           # ... and back
+        return area
 
     def set_xsave(self, area: bytes) -> None:
         """KVM_SET_XSAVE. KvmError EINVAL: components or MXCSR bits that the processor has not."""
+        exchange_pkru(self.cpu.plane, self.state)
         try:
             xsave.unpack(self.state, area)
         except ValueError as error:
             raise refuse(EINVAL, str(error)) from error
+        finally:
+            exchange_pkru(self.state, self.cpu.plane)
+            self.state.flush()                              # PKRU decides what is in the TLBs
 
     def get_lapic(self) -> bytes:
         """KVM_GET_LAPIC: the 1,024 bytes of the register page."""

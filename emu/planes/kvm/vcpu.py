@@ -35,7 +35,7 @@ from emu.planes.kvm.run import (
     Run,
 )
 from emu.planes.kvm.state import VcpuState
-from emu.planes.shared import shared_words
+from emu.planes.shared import exchange_pkru, shared_words
 from emu.stop import POWER_OFF, RESET, TRIPLE_FAULT, UNIMPLEMENTED, Stop
 from emu.waiting import FOR_LINE, HALTED, RUNNING, TPAUSE, UNINITIALIZED, interrupt_ends
 from jit import group_layout, layout
@@ -250,7 +250,9 @@ class Vcpu(VcpuState):
             for offset, words in shared_words(self.plane.vm.model.policy.shares):
                 for at in range(offset, offset + 8 * words, 8):
                     new.set(at, old.get(at))
+            exchange_pkru(old, new)
             new.update_mode()
+            new.flush()
             self.cpu.engine.monitors.disarm(self.id)
             group.set(group_layout.ACTIVE, number)
             group.mark(group_layout.ENTERED, number, True)

@@ -114,5 +114,5 @@ def test_pl38_moved_now_and_then_while_compiled():
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ("interp", "blocks"))
 @pytest.mark.parametrize("policy", POLICIES)
-def test_pl38_moved_at_every_499th_instruction(policy, engine):
+def test_moved_at_every_499th_instruction(policy, engine):
     compare(policy, engine, 499)
