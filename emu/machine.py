@@ -28,7 +28,7 @@ from emu.smm import SystemManagement
 from emu.starting import Start
 from emu.stop import Stop
 from emu.vcpu import VCpu
-from emu.waiting import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import RESET_HOLD, RUNNING, WAIT_FOR_SIPI
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -232,7 +232,10 @@ class Machine(Scheduling):
             self.pc.lapics[index].init()
             boot.reset(plane)
             self.engine.monitors.disarm(index)
-            plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
+            plane.set(layout.ACTIVITY, RUNNING if self.pc.lapics[index].bsp else WAIT_FOR_SIPI)
+        elif kind == "sipi" and plane.get(layout.ACTIVITY) == RESET_HOLD:
+            plane.set(layout.ACTIVITY, RUNNING)
+            self.reschedule = True
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
             plane.set(layout.ACTIVITY, RUNNING)
