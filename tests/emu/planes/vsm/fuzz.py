@@ -8,15 +8,15 @@ import argparse
 import random
 import struct
 import sys
-import zlib
 from operator import itemgetter
 
+from emu.mem.ram import PAGE
 from emu.planes.vsm import codes, stimer
 from emu.planes.vsm.hypercall import CALLS
 from emu.planes.vsm.vp_registers import ARCHITECTURAL
 from emu.planes.vsm.vsm_registers import REGISTERS
 from emu.stop import TRIPLE_FAULT
-from jit import fpu_layout, layout
+from jit import fpu_layout, layout, pmap
 from tests.emu.planes.vsm.guest import HYPERCALL_PAGE, INPUT, NOP, OS_ID, OUTPUT, RAX, SELF, VMCALL, VP_SELF, Guest
 
 STATUSES = {0, 2, 3, 4, 5, 6, 0xD, 0xE, 0x12, 0x13, 0x15, 0x18, 0x50, 0x51, 0x86}
@@ -26,7 +26,6 @@ NAMES = [*REGISTERS, *ARCHITECTURAL, 0x77777, 0x90002, 0x90013, 0xA0003, 0xA0013
 GUEST_STATE = [*(layout.gpr(n) for n in range(1, 16)), *range(layout.SEG, layout.PDPTE, 8), layout.RFL,
                layout.FAULT_PENDING, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW, layout.DENIALS, layout.TRAPS]
 FIELDS = itemgetter(*(offset >> 3 for offset in GUEST_STATE))      # of a plane's words, at once: it is done often
-WHOLE = 16              # every so many calls all memory is compared
 
 
 class Fuzzer:
@@ -107,10 +106,15 @@ class Fuzzer:
                     tuple(part.synic.values.items()), part.assist_page, part.vina, tuple(part.secure.items()),
                     tuple(part.traps.values.items()), tuple(part.stimers.read(i) for i in stimer.INDEXES))
         found["partition"] = g.partition.enabled, [(v.config, v.hypercall) for v in g.partition.vtls.values()]
-        found["memory"] = zlib.crc32(g.m.memory.read(OUTPUT, 4096))
-        if self.done % WHOLE == 0:
-            found["all memory"] = zlib.crc32(g.m.memory.read(0, 4 << 20))
+        found["memory"] = self.memory()
         return found
+
+    def memory(self) -> tuple[tuple[int, bytes], ...]:
+        """What was ever written of RAM, beneath overlays too, and what lies where."""
+        memory, (_, ram) = self.g.m.memory, self.g.m.memory.ram[0]
+        kinds = memory.map_block.view[:ram.size // PAGE * 8:8].tobytes()
+        return tuple((page << 8 | flags & ~pmap.CODE, ram.view[page * PAGE:(page + 1) * PAGE].tobytes())
+                     for page, flags in enumerate(kinds) if not flags & pmap.CLEAN)
 
     # --- what is asked -------------------------------------------------------------------------------------------
 
