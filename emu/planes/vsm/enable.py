@@ -33,9 +33,9 @@ def enable_partition_vtl(caller: Caller, data: bytes) -> bytes:
     partition = caller.vp.partition
     identity, vtl, flags = struct.unpack("<QBB6x", data)
     partition.check_self(identity)
-    if partition.max_vtl == 0:
+    if partition.highest(caller.vtl) == 0:
         raise HvError(codes.ACCESS_DENIED)      # VSM is not offered
-    if not 0 < vtl <= partition.max_vtl:
+    if not 0 < vtl <= partition.highest(caller.vtl):
         raise HvError(codes.INVALID_PARAMETER)
     if partition.enabled >> vtl & 1:
         raise HvError(partition.dialect.partition_vtl_enabled)
@@ -57,7 +57,7 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
     vp = partition.vp(caller.vp, index)
     if vtl == 0 or any(data[13:16]):
         raise HvError(codes.INVALID_PARAMETER)
-    if vtl > partition.max_vtl or not partition.enabled >> vtl & 1:
+    if vtl > partition.highest(caller.vtl) or not partition.enabled >> vtl & 1:
         raise HvError(partition.dialect.partition_vtl_disabled)
     already = vp.enabled >> vtl & 1
     if already and partition.dialect.vp_vtl_enabled_first:

@@ -66,6 +66,7 @@ def write_pending_event(vp: Vp, vtl: int, value: int) -> None:
         plane.set(layout.FAULT_KIND, exits.KIND_TRAP if vector in TRAPS else exits.KIND_FAULT)
         if vector == PF:
             plane.set(layout.FAULT_ADDRESS, value >> 64 & MASK64)
+        plane.set(layout.INJECTED, 1)
     plane.set(layout.RESUME, 0)
     plane.set(layout.IO_DONE, 0)
     vp.partition.tlb_locks.wake(plane)
@@ -79,6 +80,7 @@ def _take_back(vp: Vp, vtl: int, plane: Plane) -> None:
         lapic.irr |= bit
         vp.vcpu.interrupt_changed(vtl)
     plane.set(layout.FAULT_PENDING, 0)
+    plane.set(layout.INJECTED, 0)
 
 
 def read_interrupt_state(vp: Vp, vtl: int) -> int:

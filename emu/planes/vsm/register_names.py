@@ -23,8 +23,8 @@ SHARED_MSRS = {
 }
 APIC_ID, APIC_LAST = 0x84802, 0x8483F
 HYPERVISOR_VERSION, FEATURES_INFO = 0x100, 0x200
-VSM_CODE_PAGE_OFFSETS, VSM_VP_STATUS, VSM_PARTITION_STATUS, VSM_VINA, VSM_CAPABILITIES, VSM_PARTITION_CONFIG = range(
-    0xD0002, 0xD0008)
+(VSM_CODE_PAGE_OFFSETS, VSM_VP_STATUS, VSM_PARTITION_STATUS, VSM_VINA, VSM_CAPABILITIES, VSM_PARTITION_CONFIG,
+ GUEST_VSM_PARTITION_CONFIG) = range(0xD0002, 0xD0009)
 VSM_VP_SECURE_CONFIG, VSM_VP_WAIT_FOR_TLB_LOCK = 0xD0010, 0xD0020
 
 # Registers that are 128-bit views of hypervisor CPUID leaves.
@@ -46,7 +46,6 @@ _ABSENT = {
     0x0: "ExplicitSuspend", 0x1: "InterceptSuspend", 0x2: "InstructionEmulationHints", 0x3: "DispatchSuspend",
     0x250: "GuestIdle", 0x10002: "PendingInterruption", 0x10005: "PendingEvent1",
     0x10006: "DeliverabilityNotifications",
-    0xD0008: "GuestVsmPartitionConfig",
 }
 
 

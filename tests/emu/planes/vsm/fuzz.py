@@ -19,7 +19,7 @@ from emu.stop import TRIPLE_FAULT
 from jit import fpu_layout, layout, pmap
 from tests.emu.planes.vsm.guest import HYPERCALL_PAGE, INPUT, NOP, OS_ID, OUTPUT, RAX, SELF, VMCALL, VP_SELF, Guest
 
-STATUSES = {0, 2, 3, 4, 5, 6, 0xD, 0xE, 0x12, 0x13, 0x15, 0x18, 0x50, 0x51, 0x86}
+STATUSES = {0, 2, 3, 4, 5, 6, 0xD, 0xE, 0x10, 0x12, 0x13, 0x15, 0x18, 0x50, 0x51, 0x86}
 UNKNOWN = (0x0E, 0x10, 0x7F00, 0x8002, 0xFFFF)
 NAMES = [*REGISTERS, *ARCHITECTURAL, 0x77777, 0x90002, 0x90013, 0xA0003, 0xA0013, 0xB0000, 0xB0001]
 # Fields of the register file that a hypercall may change: its result, the instruction's end and the engine's own.
@@ -165,6 +165,13 @@ class Fuzzer:
             head = struct.pack("<QIB3x", identity, draw.choice((0, 1, 3, 9, 15, draw.getrandbits(16))), vtl)
             pages = (0x300, 0x301, 0x302, 0xFEE00, draw.getrandbits(52))
             return head + struct.pack(f"<{max(count, 1)}Q", *(draw.choice(pages) for _ in range(max(count, 1))))
+        if code == codes.INSTALL_INTERCEPT:
+            parameter = draw.choice((0, 6, 0x80, 0x80 << 16 | 0x70, 0xC0000082, self.number(64)))
+            return struct.pack("<QIIQ", identity, draw.choice((0, 1, 2, 3, 4, 8)), draw.randrange(0x14), parameter)
+        if code in (codes.REGISTER_INTERCEPT_RESULT, codes.UNREGISTER_INTERCEPT_RESULT):
+            head = struct.pack("<QII", identity, index, draw.randrange(4))
+            named = struct.pack("<IIBB2x", self.number(32), draw.randrange(5), *draw.choices((0, 1, 1, 2), k=2))
+            return head + named + self.number(256).to_bytes(32, "little")
         if code in (codes.SEND_IPI, codes.SEND_IPI_EX):
             head = struct.pack("<IB3x", draw.choice((5, 0x100, 1 << 31)), vtl)
         if code == codes.ASSERT_VIRTUAL_INTERRUPT:

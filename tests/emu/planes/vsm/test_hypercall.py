@@ -200,7 +200,7 @@ def test_partition_config_belongs_to_vtls_above_0():
     assert g.get(CONFIG)[1] == [0x1E]
 
 
-@pytest.mark.parametrize("value", [0x2F, 0x3A, 1 << 9 | 0x3E, 1 << 16 | 0x3E, 0x20])
+@pytest.mark.parametrize("value", [0x2F, 0x3A, 1 << 8 | 0x3E, 1 << 16 | 0x3E, 0x20])
 def test_partition_config_refuses_what_is_not_offered(value):
     g = Guest()
     g.enter_vtl1()
