@@ -5,7 +5,7 @@ from __future__ import annotations
 from emu.planes.vsm import msrs, stimer, synic
 
 INTERNAL_ACTIVITY_STATE = 0x4
-INTERRUPT_STATE, PENDING_EVENT_0 = 0x10003, 0x10004
+PENDING_INTERRUPTION, INTERRUPT_STATE, PENDING_EVENT_0, PENDING_EVENT_1 = range(0x10002, 0x10006)
 GPR, RIP, RFLAGS, XMM = 0x20000, 0x20010, 0x20011, 0x30000
 CR0, CR2, CR3, CR4, CR8, XCR0 = range(0x40000, 0x40006)
 DR0, DR6, DR7 = 0x50000, 0x50004, 0x50005
@@ -13,7 +13,9 @@ ES, CS, SS, DS, FS, GS, LDTR, TR = range(0x60000, 0x60008)
 IDTR, GDTR = 0x70000, 0x70001
 (TSC, EFER, KERNEL_GS_BASE, APIC_BASE, PAT, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, STAR, LSTAR, CSTAR, SFMASK,
  INITIAL_APIC_ID) = range(0x80000, 0x8000D)
-TSC_AUX = 0x8007B
+TSC_AUX, DEBUGCTL, XSS, U_CET, S_CET, SSP, PL0_SSP = 0x8007B, 0x8007D, 0x8008B, 0x8008C, 0x8008D, 0x8008E, 0x8008F
+PL3_SSP, INTERRUPT_SSP_TABLE, TSC_DEADLINE, TSC_ADJUST = 0x80092, 0x80093, 0x80095, 0x80096
+FP_MMX, FP_CONTROL_STATUS, XMM_CONTROL_STATUS, YMM_HIGH = 0x30010, 0x30018, 0x30019, 0xC0010
 # Architectural MSRs that all VTLs of a virtual processor share.
 SHARED_MSRS = {
     0x8000D: 0xFE, 0x8000E: 0x2FF,                                                      # IA32_MTRRCAP, _DEF_TYPE
@@ -44,8 +46,7 @@ MSRS = {
 
 _ABSENT = {
     0x0: "ExplicitSuspend", 0x1: "InterceptSuspend", 0x2: "InstructionEmulationHints", 0x3: "DispatchSuspend",
-    0x250: "GuestIdle", 0x10002: "PendingInterruption", 0x10005: "PendingEvent1",
-    0x10006: "DeliverabilityNotifications",
+    0x250: "GuestIdle", 0x10006: "DeliverabilityNotifications",
 }
 
 
