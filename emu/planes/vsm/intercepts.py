@@ -62,7 +62,7 @@ class Intercepts:
         state = vp.vtls.get(owner) if vp.enabled >> owner & 1 else None
         if state is not None and partition.vtls[owner].config & config.USE_INTERCEPT_PAGE:
             if state.assist_page & ENABLE:
-                partition.machine.dma_write((state.assist_page & PAGE_BITS) + ASSIST_MESSAGE, data)
+                partition.store(owner, (state.assist_page & PAGE_BITS) + ASSIST_MESSAGE, data)
                 vp.vcpu.group.set(group_layout.FORCED, owner + 1)
                 vp.vcpu.group.set(group_layout.FORCED_CAUSE, group_layout.CAUSE_INTERCEPT)
                 self._note(vp, owner, kind, what)

@@ -58,7 +58,7 @@ def write_hypercall(vp: Vp, vtl: int, value: int) -> None:
         raise GeneralProtection
     if not state.guest_os_id:
         value &= ~ENABLE
-    if value & ENABLE and not partition.is_ram(value & PAGE_BITS):
+    if value & ENABLE and not partition.may_overlay(vtl, value & PAGE_BITS):
         raise GeneralProtection
     if state.hypercall & ENABLE:
         partition.pages.disable(vtl, state.hypercall & PAGE_BITS)
@@ -88,16 +88,16 @@ def write_reference_tsc(vp: Vp, vtl: int, value: int) -> None:
     reserved, u64 scale, s64 offset."""
     partition = vp.partition
     if value & ENABLE:
-        if not partition.is_ram(value & PAGE_BITS):
+        if not partition.may_overlay(vtl, value & PAGE_BITS):
             raise GeneralProtection
         scale = (TICKS << 64) // partition.machine.clock.model.tsc_hz
         page = (1).to_bytes(8, "little") + min(scale, (1 << 64) - 1).to_bytes(8, "little") + bytes(8)
-        partition.machine.dma_write(value & PAGE_BITS, page)
+        partition.store(vtl, value & PAGE_BITS, page)
     partition.vtls[vtl].reference_tsc = value
 
 
 def write_assist_page(vp: Vp, vtl: int, value: int) -> None:
-    if value & ENABLE and not vp.partition.is_ram(value & PAGE_BITS):
+    if value & ENABLE and not vp.partition.may_overlay(vtl, value & PAGE_BITS):
         raise GeneralProtection
     vp.set_assist_page(vtl, value)
 

@@ -125,6 +125,9 @@ class Partition(PlaneModel):
             return_actions.carry_out(vp, vp.active)
             return
         execute(vp, plane)
+        if self.stale:
+            for vp in self.vps:
+                vp.refresh_assist_pages()
         while self.stale:
             self.protections.flush(self.stale.pop())
 
@@ -232,6 +235,18 @@ class Partition(PlaneModel):
         """Whether a page may hold an overlay page: RAM, or another VTL's hypercall page."""
         memory = self.machine.memory
         return gpa < memory.top and (bool(memory.map[gpa // PAGE] & pmap.WRITE) or self.pages.enabled(gpa & -PAGE))
+
+    def may_overlay(self, vtl: int, gpa: int) -> bool:
+        """Whether a VTL may have an overlay page there, or a page that the hypervisor writes for it: not over memory
+        that a higher VTL protects from its stores."""
+        return self.is_ram(gpa) and all(self.protections.allows(vtl, gpa, access) for access in (0, 1))
+
+    def store(self, vtl: int, gpa: int, data: bytes) -> None:
+        """The hypervisor writes within a page on a VTL's behalf; what that VTL could not write itself, by now, is
+        dropped."""
+        memory = self.machine.memory
+        if gpa < memory.top and memory.map[gpa // PAGE] & pmap.WRITE and self.protections.allows(vtl, gpa, 1):
+            self.machine.dma_write(gpa, data)
 
     def enable_vtl(self, number: int, mbec: bool = False) -> None:
         """A VTL becomes available to all virtual processors."""
