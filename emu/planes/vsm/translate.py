@@ -11,7 +11,7 @@ from emu.planes.context import CR0_PG, CR4_PAE, EFER_LMA
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
-from emu.planes.vsm.operands import input_vtl
+from emu.planes.vsm.operands import check_reserved, input_vtl
 from jit import layout
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ class Walk:
             return GPA_NO_WRITE
         if self._flags & VALIDATE_EXECUTE and not protections.allows(vtl, self.gpa, 2):
             return PRIVILEGE_VIOLATION
-        if self._flags & VALIDATE_WRITE and self._vp.partition.pages.enabled(self.gpa & -PAGE):
+        if self._flags & (VALIDATE_WRITE | PRIVILEGE_EXEMPT) == VALIDATE_WRITE and self._vp.partition.pages.enabled(
+                self.gpa & -PAGE):
             return ILLEGAL_OVERLAY_ACCESS
         return SUCCESS
 
@@ -168,10 +169,11 @@ class Walk:
 def _translate(caller: Caller, data: bytes) -> tuple[int, int]:
     """Result and page number for: u64 partition, u32 VP, u32 0, u64 control flags (63:56 HV_INPUT_VTL), u64 page."""
     partition = caller.vp.partition
-    identity, index, zero, flags, page = struct.unpack("<QIIQQ", data)
+    identity, index, flags, page = struct.unpack("<QI4xQQ", data)
     partition.check_self(identity)
     vp = partition.vp(caller.vp, index)
-    if zero or flags & ~(FLAGS | 0xFF << VTL_SHIFT):
+    check_reserved(caller, data[12:16])
+    if flags & ~(FLAGS | 0xFF << VTL_SHIFT):
         raise HvError(codes.INVALID_PARAMETER)
     vtl = input_vtl(caller, flags >> VTL_SHIFT)
     if vtl > caller.vtl or not vp.enabled >> vtl & 1:

@@ -10,7 +10,7 @@ from emu.planes.vsm import register_names as names
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.extended_state import EXTENDED
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call
-from emu.planes.vsm.operands import target
+from emu.planes.vsm.operands import check_reserved, target
 from emu.planes.vsm.register_names import CPUID_LEAVES, MSRS, SHARED_MSRS, describe
 from emu.planes.vsm.vp_state import STATE
 
@@ -38,7 +38,8 @@ def set_vp_registers(caller: Caller, header: bytes) -> Element:
 
     def element(data: bytes) -> bytes:
         name = int.from_bytes(data[:NAME], "little")
-        if any(data[NAME:VALUE]) or name in events.EVENTS and vtl >= caller.vtl:
+        check_reserved(caller, data[NAME:VALUE])
+        if name in events.EVENTS and vtl >= caller.vtl:
             raise HvError(codes.INVALID_PARAMETER)
         write(vp, vtl, name, int.from_bytes(data[VALUE:], "little"))
         return b""
