@@ -111,6 +111,26 @@ def test_start_up_ipis_can_be_intercepted(guest):
     assert guest.m.vcpus[1].planes[0].get(layout.RIP) == CODE + 0x9000
 
 
+@pytest.mark.parametrize("engine", ["auto", "interp"])
+def test_a_paravisor_of_ours_and_a_guest_above_it(engine):
+    out, debug, reports = bytearray(), bytearray(), []
+    m = Machine(memory=MEMORY, planes="vsm", policy="ms-vtl2", engine=engine, serial_out=out.extend,
+                debug_out=debug.extend, report=reports.append)
+    m.load(str(BUILD / "vsm_beneath.elf"), vtl2=str(BUILD / "vsm_paravisor.elf"))
+    stop = m.run(max_insns=2_000_000)
+    assert (stop.reason, stop.status) == ("exit", 1) and b" 0 failed" in out and not reports, out + debug
+    kinds = {i["kind"] for i in m.intercepts}
+    assert kinds == {"CPUID", "MSR", "I/O port", "exception", "memory"}
+    assert all(i["to"] == 2 and i["cause"] == "intercept" for i in m.intercepts)
+
+
+def test_the_guest_says_that_it_needs_one():
+    out = bytearray()
+    m = Machine(memory=MEMORY, planes="vsm", serial_out=out.extend)
+    m.load(str(BUILD / "vsm_beneath.elf"))
+    assert m.run(max_insns=2_000_000).status == 38 << 1 | 1 and b"--vtl2" in out
+
+
 def test_an_image_for_vtl2_needs_three_levels():
     monitor = str(BUILD / "vsm_monitor.elf")
     with pytest.raises(ImageError, match="a policy that ends in -vtl2"):
