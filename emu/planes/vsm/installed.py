@@ -23,7 +23,7 @@ class Installed:
     """The intercepts of a partition, by the VTL that installed them."""
 
     def __init__(self) -> None:
-        self._ports: dict[int, dict[tuple[int, int], int]] = {}         # owner -> (first, last) -> accesses
+        self._ports: dict[int, list[tuple[int, int, int]]] = {}         # owner -> first, last, accesses: oldest first
         self._numbers: dict[tuple[int, int], dict[int, int]] = {}       # (type, owner) -> parameter -> accesses
 
     def install(self, owner: int, kind: int, accesses: int, parameter: int) -> bool:
@@ -51,15 +51,14 @@ class Installed:
 
     def _install_ports(self, owner: int, first: int, last: int, accesses: int) -> None:
         """The newest range that has a port decides; ranges that it covers are forgotten."""
-        ranges = {key: old for key, old in self._ports.get(owner, {}).items()
-                  if not (first <= key[0] and key[1] <= last)}
+        ranges = [old for old in self._ports.get(owner, ()) if not (first <= old[0] and old[1] <= last)]
         if accesses or ranges:
-            ranges[first, last] = accesses
+            ranges.append((first, last, accesses))
         self._ports[owner] = ranges
 
     def port(self, owner: int, port: int) -> int:
         """The accesses to a port that a VTL intercepts."""
-        for (first, last), accesses in reversed(self._ports.get(owner, {}).items()):
+        for first, last, accesses in reversed(self._ports.get(owner, ())):
             if first <= port <= last:
                 return accesses
         return 0

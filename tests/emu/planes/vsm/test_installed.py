@@ -3,6 +3,8 @@ import struct
 
 import pytest
 
+from emu.snapshot.encoding import decode, encode
+from emu.snapshot.fields import ObjectState
 from jit import layout
 from tests.emu.planes.vsm.guest import CONFIG, HANDLER, NOP, SELF, VP_SELF, Guest
 
@@ -133,6 +135,22 @@ def test_a_range_of_ports_and_a_hole_in_it(guest):
     guest.handled()
     assert install(guest, 0, 0xFFFF << 16, PORT_RANGE) == 0
     assert check(guest, 0x100, 1, 1) == (0, 0) and check(guest, 0x180, 1, 1) == (0, 0)
+
+
+def test_a_snapshot_keeps_which_range_is_the_newest(guest):
+    assert install(guest, R | W, 0x300 | 0x3FF << 16, PORT_RANGE) == 0 and install(guest, W, 0x380, 0) == 0
+    assert install(guest, R, 0x100 | 0x3A0 << 16, PORT_RANGE) == 0 and install(guest, X, 6, EXCEPTION) == 0
+    assert register(guest, CPUID_TYPE, leaf(1) + bytes(32)) == 0
+    model = ObjectState(guest.partition, "emu.planes", guest.m.clock)
+    state = decode(encode(model.save()))
+    before = [check(guest, port, 1, write) for port in (0x2FF, 0x300, 0x380, 0x3A0, 0x3A1) for write in (0, 1)]
+    guest.partition.intercepts.installed.clear()
+    guest.partition.intercepts.results.clear()
+    model.load(state)
+    assert [check(guest, port, 1, write)
+            for port in (0x2FF, 0x300, 0x380, 0x3A0, 0x3A1) for write in (0, 1)] == before
+    assert guest.partition.intercepts.installed.traps(1) == 1 << 32 + 6
+    assert guest.partition.intercepts.results.cpuid(guest.vp, 0, 1, 0, (5, 5, 5, 5)) == ((5, 5, 5, 5), True, False)
 
 
 # --- MSRs ------------------------------------------------------------------------------------------------------------
