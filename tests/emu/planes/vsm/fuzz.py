@@ -17,7 +17,19 @@ from emu.planes.vsm.vp_registers import ARCHITECTURAL
 from emu.planes.vsm.vsm_registers import REGISTERS
 from emu.stop import TRIPLE_FAULT
 from jit import fpu_layout, layout, pmap
-from tests.emu.planes.vsm.guest import HYPERCALL_PAGE, INPUT, NOP, OS_ID, OUTPUT, RAX, SELF, VMCALL, VP_SELF, Guest
+from tests.emu.planes.vsm.guest import (
+    HYPERCALL_PAGE,
+    INPUT,
+    NOP,
+    OS_ID,
+    OUTPUT,
+    PML4,
+    RAX,
+    SELF,
+    VMCALL,
+    VP_SELF,
+    Guest,
+)
 
 STATUSES = {0, 2, 3, 4, 5, 6, 0xD, 0xE, 0x10, 0x12, 0x13, 0x15, 0x18, 0x50, 0x51, 0x86}
 UNKNOWN = (0x0E, 0x10, 0x7F00, 0x8002, 0xFFFF)
@@ -25,6 +37,7 @@ NAMES = [*REGISTERS, *ARCHITECTURAL, 0x77777, 0x90002, 0x90013, 0xA0003, 0xA0013
 # Fields of the register file that a hypercall may change: its result, the instruction's end and the engine's own.
 GUEST_STATE = [*(layout.gpr(n) for n in range(1, 16)), *range(layout.SEG, layout.PDPTE, 8), layout.RFL,
                layout.FAULT_PENDING, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW, layout.DENIALS, layout.TRAPS]
+FLUSHES = (codes.FLUSH_SPACE, codes.FLUSH_LIST, codes.FLUSH_SPACE_EX, codes.FLUSH_LIST_EX)
 FIELDS = itemgetter(*(offset >> 3 for offset in GUEST_STATE))      # of a plane's words, at once: it is done often
 
 
@@ -173,9 +186,22 @@ class Fuzzer:
             named = struct.pack("<IIBB2x", self.number(32), draw.randrange(5), *draw.choices((0, 1, 1, 2), k=2))
             return head + named + self.number(256).to_bytes(32, "little")
         if code in (codes.SEND_IPI, codes.SEND_IPI_EX):
-            head = struct.pack("<IB3x", draw.choice((5, 0x100, 1 << 31)), vtl)
+            head = struct.pack("<IB3x", draw.choice((5, 0x41, 0x100, 1 << 31)), vtl)
         if code == codes.ASSERT_VIRTUAL_INTERRUPT:
-            return struct.pack("<QQQIB3x", identity, draw.choice((0, 1, 4, 1 << 40)), self.number(40), 5, 1)
+            return struct.pack("<QQQIB3x", identity, draw.choice((0, 1, 4, 1 << 32, 1 << 40)), self.number(40),
+                               draw.choice((5, 0x41)), draw.randrange(3))
+        if code in (codes.TRANSLATE_VIRTUAL_ADDRESS, codes.TRANSLATE_VIRTUAL_ADDRESS_EX):
+            flags = draw.getrandbits(11) & draw.getrandbits(11) | (vtl & 0x13) << 56
+            return struct.pack("<QI4xQQ", identity, index, flags,
+                               draw.choice((0, INPUT >> 12, HYPERCALL_PAGE >> 12, 0x300, draw.getrandbits(64))))
+        if code in FLUSHES:
+            flags = draw.choice((0, 1, 3, 7, 0x10 | draw.randrange(3) << 8, draw.getrandbits(12)))
+            head = struct.pack("<QQ", draw.choice((PML4, 0)), flags)
+            if code in (codes.FLUSH_SPACE, codes.FLUSH_LIST):
+                return head + struct.pack("<5Q", draw.randrange(5), *(draw.getrandbits(48) for _ in range(4)))
+        if code in (*FLUSHES, codes.SEND_IPI_EX):
+            return head + struct.pack("<QQ6Q", draw.choice((0, 0, 1, 2)), draw.choice((0, 1, 3, 1 << 63)),
+                                      *(draw.randrange(4) for _ in range(6)))
         return head + b"".join(self.number(64).to_bytes(8, "little") for _ in range(draw.randrange(40)))
 
     def number(self, bits: int) -> int:
