@@ -195,6 +195,7 @@ TRAPS = _at("traps")                # set of intercepted register accesses (jit/
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
+INJECTED = _at("injected")          # 1: the pending event comes from a more privileged plane, and is not intercepted
 NPIEP = _at("npiep")                # Hyper-V: NPIEP_* of instructions that are #GP above CPL 0
 
 # --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
