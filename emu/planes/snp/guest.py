@@ -197,8 +197,10 @@ class SnpGuest(PlaneModel):
         return index not in SnpMsrs.DIRECT and self._intercepts(vcpu, exits.MSR, int(value is not None))
 
     def intercepts_port(self, vcpu: VCpu, plane: Plane, port: int, size: int, value: int | None) -> bool:
-        """Always, whatever the hypervisor's bitmap says (15.36.12)."""
-        vc.event(self, vcpu, exits.IOIO, intercepts.ioio_info(self.machine, plane, port, size, value is None))
+        """Always, whatever the hypervisor's bitmap says (15.36.12). #VC does not say more than that."""
+        reflects = self.running(self.vps[vcpu.index]).has(vmsa.REFLECT_VC)
+        vc.event(self, vcpu, exits.IOIO,
+                 intercepts.ioio_info(self.machine, plane, port, size, value is None) if reflects else 0)
         return True
 
     def intercepts_cpuid(self, vcpu: VCpu, plane: Plane, leaf: int, subleaf: int) -> bool:

@@ -25,9 +25,12 @@ IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_I
 class World:
     """The processor's side of running a guest's VMSAs."""
 
+    NOT_STATE = ("_views",)
+
     def __init__(self, guest: SnpGuest) -> None:
         self._guest = guest
         self._machine = guest.machine
+        self._views: dict[int, Vmsa] = {}
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -37,7 +40,10 @@ class World:
 
     def view(self, page: int) -> Vmsa:
         """A VMSA in place. Whoever writes to it tells the memory (`note_written`)."""
-        return Vmsa(memoryview((ctypes.c_ubyte * PAGE).from_address(self.host(page))).cast("B"))
+        host = self.host(page)
+        if host not in self._views:
+            self._views[host] = Vmsa(memoryview((ctypes.c_ubyte * PAGE).from_address(host)).cast("B"))
+        return self._views[host]
 
     def note_written(self, page: int) -> None:
         """A page was written behind the engine's back."""
