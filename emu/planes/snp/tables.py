@@ -19,7 +19,8 @@ from emu.planes.snp.rmp import LARGE, VMPLS, Rmp
 from jit import guards
 
 NEEDED = ((guards.DENY_READ, r.READ), (guards.DENY_WRITE, r.READ | r.WRITE),
-          (guards.DENY_EXECUTE, r.EXECUTE_SUPERVISOR), (guards.DENY_USER_EXECUTE, r.EXECUTE_USER))
+          (guards.DENY_EXECUTE, r.EXECUTE_SUPERVISOR), (guards.DENY_USER_EXECUTE, r.EXECUTE_USER),
+          (guards.DENY_SHADOW_STACK, r.SHADOW_STACK))
 PRIVATE = guards.DENY_READ | guards.DENY_WRITE | guards.DENY_EXECUTE | guards.DENY_USER_EXECUTE
 SHARED = guards.DENY_SHARED_READ | guards.DENY_SHARED_WRITE
 BY_MASK = np.array([sum(bit for bit, need in NEEDED if need & ~mask) for mask in range(256)], np.uint8)

@@ -11,7 +11,7 @@ from emu.planes.snp import exits, injection, vmsa
 from emu.planes.snp.context import Context, Vp, described
 from emu.planes.snp.rmp import VMPLS
 from emu.planes.snp.vmsa import Vmsa
-from jit import group_layout, layout, pmap
+from jit import group_layout, layout, pmap, vmsa_rules
 
 if TYPE_CHECKING:
     from emu.plane import Plane
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_INJECTION | vmsa.ALTERNATE_INJECTION
                | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER)
+
+# What jit/vmsa_checks.py may find wrong with the registers
+BROKEN = {
+    vmsa_rules.NOT_SVME: "EFER.SVME is 0", vmsa_rules.BAD_CACHING: "CR0.NW is 1 without CR0.CD",
+    vmsa_rules.BAD_CR0: "CR0 has bits above 31", vmsa_rules.BAD_CR3: "CR3 has bits beyond physical addresses",
+    vmsa_rules.BAD_CR4: "CR4 has bits that this processor does not", vmsa_rules.BAD_DR6: "DR6 has bits above 31",
+    vmsa_rules.BAD_DR7: "DR7 has bits above 31", vmsa_rules.BAD_EFER: "EFER has bits that this processor does not",
+    vmsa_rules.BAD_CET: "CR4.CET is 1 without CR0.WP", vmsa_rules.BAD_PAE: "long mode has no CR4.PAE",
+    vmsa_rules.BAD_PE: "CR0.PG is 1 without CR0.PE", vmsa_rules.BAD_CS: "CS is 64-bit and 32-bit code at once",
+}
 
 
 class World:
@@ -89,9 +99,13 @@ class World:
         self._set_up(vcpu, context, state, plane)
         if bytes(state.page) != context.saved:
             plane.set(layout.ARG, self.host(context.page))
+            self._machine.engine.call("check_vmsa", plane)
+            rule = plane.get(layout.ARG + 8)
+            if rule != vmsa_rules.GOOD:
+                return exits.INVALID, BROKEN[rule]
             self._machine.engine.call("load_vmsa", plane)
             plane.set(layout.RESUME, 0)
-            plane.set(layout.FAULT_PENDING, 0)
+            injection.keep_only_the_hosts(plane)
         vp.exited = False
         injection.enter(plane, context, state)
         return None
@@ -104,8 +118,6 @@ class World:
             return
         context.features, context.vmpl = features, vmpl
         guest.configure(plane, vmpl, features)
-        if features & vmsa.SECURE_TSC:
-            plane.set(layout.TSC_OFFSET, state["guest_tsc_offset"])
         group = vcpu.group
         group.set(group_layout.VMSA_FEATURES + 8 * context.number, features)
         guest.publish(vcpu)
