@@ -22,12 +22,13 @@ class Launch(PageStates):
     processor starts with the registers that it has."""
 
     launch_features = vmsa.DEFAULT_FEATURES
+    accepted = False                    # all RAM is private and validated from the start, whatever the image knows
     tsc_hz = 0                          # that a guest with Secure TSC is to have; 0: the machine's
 
     def launch(self) -> None:
         """Memory and VMSAs as the guest finds them. ImageError: the image cannot be launched."""
         image = self.machine.image
-        if image is None or not knows_snp(image):
+        if self.accepted or image is None or not knows_snp(image):
             self.launch_memory()
         for vcpu in self.machine.vcpus:
             vcpu.plane.set(layout.GHCB, self.reset_ghcb())
