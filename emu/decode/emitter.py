@@ -58,6 +58,11 @@ class Emitter:
         self.placed = False             # the current instruction's micro-ops depend on where it is in its page
         self.data = b""                 # the current instruction's bytes, and some that follow
 
+    def begin(self) -> None:
+        """Forget what was emitted."""
+        self.uops.clear()
+        self.ended = self.placed = False
+
     def op(self, name: str, d: int = 0, a: int = layout.ZERO, b: int = layout.ZERO, imm: int = 0,
            target: int | None = None, follows: int | None = None) -> None:
         """Append a micro-op of the current instruction."""
