@@ -85,8 +85,6 @@ SYSENTER_EIP = _at("sysenter_eip")
 PAT = _at("pat")
 TSC_AUX = _at("tsc_aux")
 TSC_OFFSET = _at("tsc_offset")
-TSC_RATIO = _at("tsc_ratio")          # guest TSC / machine TSC with 32 fraction bits (APM Vol. 2 15.36.18) ...
-TSC_RATIO_ONE = 1 << 32              # ... which are the same but in SNP guests
 APIC_BASE = _at("apic_base")
 XSS = _at("xss")
 U_CET = _at("u_cet")                # the words of CET's XSAVE components follow each other (jit/xsave_layout.py):
@@ -175,6 +173,8 @@ SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
 HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
+TSC_RATIO = _at("tsc_ratio")          # guest TSC / machine TSC with 32 fraction bits (APM Vol. 2 15.36.18) ...
+TSC_RATIO_ONE = 1 << 32              # ... which are the same but in SNP guests
 RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
 
 # --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------

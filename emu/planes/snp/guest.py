@@ -69,6 +69,7 @@ class SnpGuest(PlaneModel):
         for vcpu in machine.vcpus:
             vcpu.cpuid.overlay = self.hypervisor.cpuid_leaf
             self.configure(vcpu.plane, 0, vmsa.SNP_ACTIVE)
+            self.publish(vcpu)
 
     # --- what parts of it ask ------------------------------------------------------------------------------------
 
@@ -147,6 +148,9 @@ class SnpGuest(PlaneModel):
         return False
 
     def slice_begins(self, vcpu: VCpu) -> None:
+        for context in self.vps[vcpu.index].contexts:
+            if context.page is not None:
+                self.world.note_written(context.page)       # compiled switches do not say so (jit/vmgexit.py)
         if self.vps[vcpu.index].exited:
             self.resume(vcpu)
 

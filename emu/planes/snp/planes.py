@@ -50,6 +50,7 @@ class Planes:
             lapic = self._lapic(vcpu, n)
             vcpu.add_plane(plane, lapic, LapicMsrs(lapic))
             vp.contexts.append(Context(n))
+            self._guest.configure(plane, n, 0)
         return vp.contexts[number]
 
     def resize(self, vcpu: VCpu, count: int) -> None:

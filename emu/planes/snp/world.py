@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_INJECTION | vmsa.ALTERNATE_INJECTION
                | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER)
 
+# Exits that are not an instruction's: there is no RIP after it (APM Vol. 2 15.7.1)
+NO_INSTRUCTION = frozenset((exits.INTR, exits.NPF, exits.PAGE_NOT_VALIDATED, exits.SHUTDOWN))
 # What jit/vmsa_checks.py may find wrong with the registers
 BROKEN = {
     vmsa_rules.NOT_SVME: "EFER.SVME is 0", vmsa_rules.BAD_CACHING: "CR0.NW is 1 without CR0.CD",
@@ -143,7 +145,8 @@ class World:
         state["guest_exitcode"] = (code if reflected is None else reflected) & (1 << 64) - 1
         state["guest_exitinfo1"], state["guest_exitinfo2"] = info1, info2
         state["guest_exitintinfo"] = interrupted
-        state["guest_nrip"] = plane.get(layout.NEXT_RIP)
+        instruction = (code if reflected is None else reflected) not in NO_INSTRUCTION
+        state["guest_nrip"] = plane.get(layout.NEXT_RIP) if instruction else 0
         injection.leave(context, state, reflected is not None, interrupted)
         self.note_written(context.page)
         context.saved = bytes(state.page)
