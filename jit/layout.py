@@ -173,6 +173,8 @@ SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
 HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
+TSC_RATIO = _at("tsc_ratio")          # guest TSC / machine TSC with 32 fraction bits (APM Vol. 2 15.36.18) ...
+TSC_RATIO_ONE = 1 << 32              # ... which are the same but in SNP guests
 RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
 
 # --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------
@@ -191,6 +193,7 @@ C_BIT = _at("c_bit")                # SEV: the encryption bit of page-table entr
 VIRTUAL_TOM = _at("virtual_tom")    # SEV-SNP: data from this address on is shared, where vTOM is active; else 0
 GHCB = _at("ghcb")                  # SEV-ES: the GHCB MSR
 SNP_ACTIVE = _at("snp_active")      # 1: the plane is a VMPL of an SEV-SNP guest
+VMPL_SSS = _at("vmpl_sss")          # 1: supervisor shadow stacks need a permission of their own (APM Vol. 2 15.36.7)
 TRAPS = _at("traps")                # set of intercepted register accesses (jit/traps.py)
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
