@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emu import boot, stop
+from emu import boot, firmware_state, stop
 from emu.clock import Clock
 from emu.dev.virtio.disk import Disk
 from emu.engine import Engine
@@ -97,6 +97,7 @@ class Machine(Scheduling):
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
             disks=[Disk(path) for path in disks], virtio_console=virtio_console)
+        firmware_state.offer_tables(self.pc, vcpus)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]
         self.input = InputLog(self.pc.uart.feed if self.pc.console is None else self.pc.console.feed)

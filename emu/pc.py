@@ -273,6 +273,11 @@ class PC:
         self.bus.add_ports(LINE_PORT, LINES, device, "test device's interrupt lines")
         self.bus.add_mmio(MMIO_BASE, MMIO_SIZE, device, "test device's memory")
 
+    @property
+    def low_ram(self) -> int:
+        """Bytes of RAM below 4 GiB."""
+        return self.ram[0][1]
+
     # -- memory-mapped accesses --
 
     def mmio_read(self, lapic: LocalApic, gpa: int, size: int) -> int:
@@ -378,3 +383,4 @@ class PC:
         self.pic.load(state["pic"])
         for lapic, saved in zip(self.lapics, state["lapics"], strict=True):
             lapic.load(saved)
+        self.fwcfg.settle()

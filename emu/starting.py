@@ -32,7 +32,9 @@ class Start:
             vcpu.plane.reset_fpu()
             vcpu.plane.set(layout.ACTIVITY, WAIT_FOR_SIPI if vcpu.index else RUNNING)
         machine.refresh_shadow()
-        firmware_state.stand_in(machine.pc, machine.memory, machine.vcpu_count, image, machine.report)
+        signature, _, _, features = machine.vcpus[0].cpuid.read(1, 0)
+        firmware_state.stand_in(machine.pc, machine.memory, machine.vcpu_count, (signature, features), image,
+                                machine.report)
         for vcpu in machine.vcpus:
             firmware_state.set_up_memory_types(image.kind, vcpu.msrs)
         boot.start(machine.vcpus[0].plane, image.boot)
@@ -54,6 +56,7 @@ class Start:
             vcpu.msrs.values.clear()
             vcpu.msrs.values.update(values)
             vcpu.wait_rules.apply()
+            vcpu.counters.refresh()
         machine.pc.reset()
         for image in filter(None, (self.image, self.above)):
             for segment in image.segments:

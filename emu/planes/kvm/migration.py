@@ -44,6 +44,7 @@ def restore(vcpu: Vcpu, state: dict[str, Any]) -> None:
         raise refuse(EINVAL, f"saved with {len(state['planes'])} planes, not {len(cpu.planes)}")
     cpu.msrs.values.update(state["msrs"])
     cpu.wait_rules.apply()
+    cpu.counters.refresh()
     for number, (plane, saved) in enumerate(zip(cpu.planes, state["planes"], strict=True)):
         for offset, value in zip(OFFSETS, saved["fields"], strict=True):
             plane.set(offset, value)
