@@ -32,6 +32,7 @@ from jit.layout import (
     PHYS_MASK,
     SEG_ATTR,
     TR,
+    WP_IGNORED,
     seg,
 )
 from jit.mode import CR0_PE, LONG, refresh
@@ -119,7 +120,7 @@ def write_cr0(st: State, value: int) -> int:
         return status
     wr64(st, CR0, value)
     wr64(st, EFER, efer)
-    if changed & (CR0_PG | CR0_WP | CR0_PE):
+    if changed & (CR0_PG | CR0_PE) or (changed & value & CR0_WP and rd64(st, WP_IGNORED)):
         _flush(st)
     refresh(st)
     return OK
