@@ -121,6 +121,14 @@ def tables_for(pc: PC, cpus: int, identity: tuple[int, int], used: tuple[Segment
     return Segment(TABLES_BASE, data, len(data))
 
 
+def waking_vector(memory: PhysicalMemory) -> int:
+    """Where an OS wants to go on after S3, from the FACS of the tables here; 0: nowhere below 1 MiB, or it is gone."""
+    at = TABLES_BASE + tables.FACS_AT
+    facs = memory.read(at, 16) if memory.backed(at, 16) else b""
+    vector = int.from_bytes(facs[12:], "little")
+    return vector if facs[:4] == b"FACS" and vector < 1 << 20 else 0
+
+
 def pci_functions(pc: PC) -> list[tuple[int, int]]:
     """(device, pin) of the PCI functions that can interrupt; pin 0 is INTA#."""
     found = ((device, function.register(INTERRUPT_PIN, 1)) for (device, _), function in pc.pci.functions().items())

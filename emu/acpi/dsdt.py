@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emu.acpi import aml, resources
-from emu.dev.acpipm import SOFT_OFF
+from emu.dev.acpipm import SOFT_OFF, SUSPEND_TO_RAM
 from emu.dev.hpet import HPET_BASE, HPET_SIZE
 from emu.dev.pirq import pirq
 from emu.pc_config import GIB
@@ -57,5 +57,6 @@ def dsdt_body(low_ram: int) -> bytes:
         aml.name("_HID", aml.eisa_id("PNP0A03")), aml.name("_ADR", aml.integer(0)), aml.name("_UID", aml.integer(0)),
         aml.name("_CRS", windows), aml.name("_PRT", _routing()), _isa_devices()))
     hpet = _isa("HPET", "PNP0103", resources.memory(HPET_BASE, HPET_SIZE))
-    soft_off = aml.package([aml.integer(SOFT_OFF)] * 2 + [aml.integer(0)] * 2)
-    return aml.scope("\\_SB_", (bridge, hpet)) + aml.name("_S5_", soft_off)
+    sleeps = (("_S3_", SUSPEND_TO_RAM), ("_S5_", SOFT_OFF))
+    return aml.scope("\\_SB_", (bridge, hpet)) + b"".join(
+        aml.name(name, aml.package([aml.integer(kind)] * 2 + [aml.integer(0)] * 2)) for name, kind in sleeps)

@@ -13,6 +13,7 @@ from emu.irq.lapic import DEFAULT_BASE as LAPIC_BASE
 from emu.pc import IRQ_SCI, IRQ_TIMER, TIMER_IOAPIC_PIN
 
 ALIGNMENT = 64
+FACS_AT = ALIGNMENT                     # it comes right after the RSDP
 HEADER, CHECKSUM = 36, 9                # size of the common header, where its checksum is
 OEM, CREATOR = b"STRATA", b"STRT"
 PM_BASE = 0x600                         # where PC firmware puts the power-management ports
