@@ -31,7 +31,7 @@ class CodeExits:
     def _decode(self, plane: Plane) -> None:
         gpa = plane.get(layout.WALK_GPA)
         translator = self.vcpu.engine.translator
-        if not self.vcpu.machine.memory.backed(gpa, 1):
+        if not self.vcpu.machine.memory.host(gpa):
             where = f"{self.vcpu.machine.plane_name(plane.number)}, RIP {plane.get(layout.RIP):#x}"
             self.vcpu.machine.stop(UNIMPLEMENTED, f"execution from {gpa:#x}, where there is no memory, at {where}; "
                               "a jump through a bad pointer?", self.vcpu)

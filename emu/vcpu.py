@@ -132,6 +132,10 @@ class VCpu:
             plane = self.plane
             if status == exits.EVENT:
                 break
+            if status == exits.DECODE:          # takes no time, and nothing falls due
+                self._serve[status](plane)
+                if not machine.stopping:
+                    continue
             self.engine.regions.poll()
             done = budget - plane.signed(layout.BUDGET)
             if start + done > machine.clock.icount:

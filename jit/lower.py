@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
-from numba import cfunc, types
+from numba import types
 from numba.core import config
 
-from jit import native
+from jit.linkable import linkable
 from jit.vector import VectorHandler
 
 # The compiler optimises once everything is linked; twice would only cost start-up time.
@@ -17,22 +16,14 @@ config.OPT = config._OptLevel(0)
 HANDLER = types.int64(types.voidptr, types.int64, types.int64, types.int64, types.int64)
 
 
-def _declare_symbols() -> None:
-    """Give every runtime function an address, so that numba can link its own copy of a caller, which never runs.
-    The compiler sets the real address before it links code that does."""
-    from jit.runtime import FUNCTIONS
-    for name in FUNCTIONS:
-        if not llvm.address_of_symbol("strata_" + name):
-            llvm.add_symbol("strata_" + name, 1)
-
-
 def _compile(function: Callable[..., Any], signature: Any, symbol: str) -> str:
-    _declare_symbols()
-    compiled = cfunc(signature, **{k: v for k, v in native.OPTIONS.items() if k != "no_cpython_wrapper"})(function)
-    text = compiled._library.get_llvm_str()
+    """LLVM text in which `symbol` is the function with the C signature, around the body that numba makes."""
+    dispatcher = linkable(function, no_cfunc_wrapper=False)
+    dispatcher.compile(signature)
+    (compiled,) = dispatcher.overloads.values()
     # The wrapper with the C signature calls the body through attributes that forbid inlining.
-    text = re.sub(r"\bnoinline\b", "nounwind", text)
-    name = compiled.native_name
+    text = re.sub(r"\bnoinline\b", "nounwind", str(compiled.library.linked()))
+    name = compiled.fndesc.llvm_cfunc_wrapper_name
     return text.replace(f"@{name}(", f"@{symbol}(").replace(f'@"{name}"(', f"@{symbol}(")
 
 

@@ -9,18 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.cpython import numbers as numba_numbers
 from numba.extending import intrinsic, register_jitable
 
 from jit import layout
+from jit.linkable import linkable
 
 # Guest arithmetic wraps; numba would otherwise mark signed sums `nsw` and LLVM would assume that they never do.
 assert hasattr(numba_numbers, "_int_arith_flags"), "this numba spells its overflow flags differently"
 numba_numbers._int_arith_flags = lambda result_type: []
 
-OPTIONS = {"boundscheck": False, "error_model": "numpy", "no_cpython_wrapper": True}    # for cfunc
-INLINE_OPTIONS = OPTIONS | {"no_cfunc_wrapper": True}
 I64 = ir.IntType(64)
 
 
@@ -36,7 +35,7 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
 
     It is typed once, for int64: numba would otherwise compile it anew for each literal that a caller passes.
     """
-    dispatcher = njit(**INLINE_OPTIONS)(function)
+    dispatcher = linkable(function)
     resolve = dispatcher.get_call_template
     dispatcher.get_call_template = lambda args, kws: resolve([types.unliteral(a) for a in args], kws)
     return dispatcher

@@ -20,6 +20,7 @@ from jit import (
     mode,
     monitor,
     msr,
+    placement,
     probe,
     region_access,
     run,
@@ -54,11 +55,12 @@ _STATE = types.int64(types.voidptr)
 
 
 def _pure(arguments: int) -> Any:
-    """Signature of a function of the FPU file's address and words."""
+    """Signature of a function of addresses and words that sees no plane's state."""
     return types.int64(*[types.int64] * arguments)
 
 
 FUNCTIONS = {
+    "place_records": (placement.place_records, _pure(4)),
     "translate": (tlb.translate, types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "slow_load": (slow.slow_load, _ACCESS),
     "slow_store": (slow.slow_store, _ACCESS),

@@ -59,7 +59,7 @@ class Table:
         self._free: list[Record] = []
         self._next = layout.TABLE_BYTES
         self.address = self._block.address
-        self.words = self._block.view.cast("Q")
+        self.words = self._block.words
 
     def record(self) -> Record:
         """A record for a probe, zeroed."""

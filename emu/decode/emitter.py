@@ -58,6 +58,11 @@ class Emitter:
         self.placed = False             # the current instruction's micro-ops depend on where it is in its page
         self.data = b""                 # the current instruction's bytes, and some that follow
 
+    def begin(self) -> None:
+        """Forget what was emitted."""
+        self.uops.clear()
+        self.ended = self.placed = False
+
     def op(self, name: str, d: int = 0, a: int = layout.ZERO, b: int = layout.ZERO, imm: int = 0,
            target: int | None = None, follows: int | None = None) -> None:
         """Append a micro-op of the current instruction."""
@@ -81,11 +86,12 @@ class Emitter:
         return Address(a, b | (insn.memory_index_scale.bit_length() - 1) << SCALE_SHIFT, insn.memory_displacement)
 
     def address(self, insn: Instruction, size: int, write: bool = False, stack_bias: int = 0,
-                computed: bool = False, width: int = 0, beyond: int = 0) -> Address:
+                computed: bool = False, width: int = 0, beyond: int = 0, environment: bool = False) -> Address:
         """Operand words for an access of `size` bytes to the memory operand, after emitting its segment work.
         `stack_bias` is added to a base of RSP (POP computes its address after the increment). `computed`: the
         effective address is in the OFFSET slot. `width`: the segment need only allow those elements of that many
-        bytes that the temporary opmask selects. `beyond`: so many bytes after the operand's start."""
+        bytes that the temporary opmask selects. `beyond`: so many bytes after the operand's start. `environment`:
+        `size` is the form of an x87 environment or state (jit/x87/sources.py)."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
         if self.in_stack_segment(insn):
@@ -107,7 +113,8 @@ class Emitter:
             b |= WRITE_ACCESS
         if width:
             b |= width.bit_length() - 1 << WIDTH_SHIFT
-        self.op(f"linear_seg{'_masked' if width else ''}.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
+        form = "_masked" if width else "_environment" if environment else ""
+        self.op(f"linear_seg{form}.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
 
     def in_stack_segment(self, insn: Instruction) -> bool:

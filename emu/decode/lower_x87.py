@@ -218,5 +218,5 @@ def environment(e: Emitter, insn: Instruction) -> None:
         raise NotImplementedInstruction
     stores = insn.mnemonic in (Mnemonic.FNSTENV, Mnemonic.FNSAVE)
     e.op("x87_ready_unwaiting" if stores else "x87_ready")
-    address = e.address(insn, x87.ENV_BYTES[control], write=stores)
+    address = e.address(insn, control, write=stores, environment=True)
     e.op("x87_store_environment" if stores else "x87_load_environment", control, *address)

@@ -8,31 +8,29 @@ Direct branches within the page are linked to the records themselves.
 from __future__ import annotations
 
 import ctypes
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction
 
 from emu.decode import lowering
-from emu.decode.emitter import Emitter, Uop
+from emu.decode.emitter import Emitter
 from emu.decode.lower_cet import lower_waiting
+from emu.decode.records import Packer, Records
 from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
-from jit.registry import PLAIN
+from jit.placement import LENGTH_SHIFT, STEP
 
 if TYPE_CHECKING:
     from jit.compiler import Compiler
 
-RECORD = struct.Struct("<QQIIIHBBQQIIQ")
-REMAINING = struct.Struct("<I")
-assert RECORD.size == uops.SIZE
 MAX_INSTRUCTIONS = 64
 MAX_LENGTH = 15
-MAX_KEPT = 1 << 16              # instructions whose micro-ops are kept
 ARENA_BYTES = 1 << 29           # reserved, touched as needed
 MODE_BITS = (16, 32, 64)
+ANYWHERE = {FlowControl.NEXT, FlowControl.RETURN, FlowControl.INDIRECT_BRANCH}     # no address of their own in them
+_PLACE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 class CodePage:
@@ -42,7 +40,7 @@ class CodePage:
         self.gpa, self.mode, self.address = gpa, mode, address
         self.table = (ctypes.c_uint64 * PAGE).from_address(address + uops.PAGE_TABLE)
         self.records: list[tuple[int, int]] = []                # (first record, how many)
-        self.pending: dict[int, list[int]] = {}                 # page offset -> addresses of link fields to fill
+        self.pending: dict[int, list[int]] = {}                 # page offset -> words of the arena to fill
 
 
 class Translator:
@@ -54,13 +52,15 @@ class Translator:
         self.next = 0
         pages = memory.top // PAGE
         self.directory_block = HostBlock((pages * 8 + PAGE - 1) // PAGE * PAGE)
-        self.directory = self.directory_block.view.cast("Q")
+        self.directory = self.directory_block.words
         self.decoded_block = HostBlock((pages * 8 + PAGE - 1) // PAGE * PAGE)
-        self.decoded = self.decoded_block.view.cast("Q")        # 64-byte lines that hold decoded instructions
+        self.decoded = self.decoded_block.words        # 64-byte lines that hold decoded instructions
         self.pages: dict[int, list[CodePage]] = {}
         self.spill: dict[int, set[int]] = {}                    # page -> pages with an instruction that runs into it
-        self._handlers: dict[str, tuple[int, int]] = {}
-        self._kept: dict[tuple[int, bytes], tuple[list[Uop], bool]] = {}    # (mode, instruction) -> micro-ops, last?
+        self.packer = Packer(compiler)
+        self._emitters: dict[int, Emitter] = {}
+        self._steps = HostBlock((MAX_INSTRUCTIONS + 1) * STEP + PAGE - 1 & -PAGE)
+        self._place_records = _PLACE(compiler.function("place_records"))
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
         lowering.load_families()
@@ -143,32 +143,41 @@ class Translator:
         """
         offset = gpa % PAGE
         page = self.page(gpa - offset, mode)
-        emitter = Emitter(mode, self.cpu.offers)
         data = self.memory.read(gpa, PAGE - offset)
-        table = page.table
-        starts: list[tuple[int, int, int]] = []                 # (page offset, length, first micro-op)
+        self.packer.begin()
+        known, table, instrument = self.packer.kept(mode), page.table, self.instrument
+        block: list[tuple[int, int, Records]] = []              # (page offset, length, records)
         decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:
             ip, length = insn.ip, insn.len
             if ip != offset and table[ip]:
                 break                                           # joins what is already decoded
-            if (insn.code == Code.INVALID and PAGE - ip < MAX_LENGTH
-                    and decoder.last_error == DecoderError.NO_MORE_BYTES):
-                break                                           # runs into the next page
-            starts.append((ip, length, len(emitter.uops)))
-            if self.instrument is not None:
-                self.instrument(emitter, insn, page.gpa + ip)
-            self._lower(emitter, insn, data[ip - offset:ip - offset + MAX_LENGTH + 1])
-            if emitter.ended or len(starts) == MAX_INSTRUCTIONS:
+            at = ip - offset
+            records = known.get(data[at:at + length])
+            if records is None or instrument is not None:
+                if (insn.code == Code.INVALID and PAGE - ip < MAX_LENGTH
+                        and decoder.last_error == DecoderError.NO_MORE_BYTES):
+                    break                                       # runs into the next page
+                emitter = self._emitter(mode)
+                if instrument is not None:
+                    instrument(emitter, insn, page.gpa + ip)
+                records = self._lower(emitter, insn, data[at:at + MAX_LENGTH + 1])
+            block.append((ip, length, records))
+            if records.ends or len(block) == MAX_INSTRUCTIONS:
                 break
-        if not starts:
+        if not block:
             return self._decode_across(page, gpa, next_page)
-        end = starts[-1][0] + starts[-1][1]
-        # Also after a branch, where it is never reached: no record may run into what is not one.
-        emitter.op("goto", a=int(emitter.bits == 64), imm=end,
-                   target=end if end < PAGE and emitter.flat and not emitter.ended else None)
-        self._place(page, emitter.uops, starts)
+        end = block[-1][0] + block[-1][1]
+        self._place(page, block, end)
         return [page.gpa] if self._mark(gpa, end - offset) else []
+
+    def _emitter(self, mode: int) -> Emitter:
+        """A mode's emitter, with nothing in it."""
+        found = self._emitters.get(mode)
+        if found is None:
+            found = self._emitters[mode] = Emitter(mode, self.cpu.offers)
+        found.begin()
+        return found
 
     def _decode_across(self, page: CodePage, gpa: int, next_page: int | None) -> list[int]:
         """One instruction whose bytes lie on two pages."""
@@ -177,13 +186,12 @@ class Translator:
         here = PAGE - gpa % PAGE
         data = self.memory.read(gpa, here) + self.memory.read(next_page, MAX_LENGTH - here)
         insn = Decoder(MODE_BITS[page.mode & 3], data, self.cpu.decoder_options, ip=gpa % PAGE).decode()
-        emitter = Emitter(page.mode, self.cpu.offers)
+        emitter = self._emitter(page.mode)
         emitter.op("check_next_page", imm=next_page)
         if self.instrument is not None:
             self.instrument(emitter, insn, gpa)
-        self._lower(emitter, insn, data)
-        emitter.op("goto", a=int(emitter.bits == 64), imm=insn.ip + insn.len)
-        self._place(page, emitter.uops, [(insn.ip, insn.len, 0)])
+        records = self._lower(emitter, insn, data)
+        self._place(page, [(insn.ip, insn.len, records)], insn.ip + insn.len)
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []
         if insn.len > here and self._mark(next_page, insn.len - here):
@@ -198,24 +206,28 @@ class Translator:
         shorter = Decoder(emitter.bits, data[1:], DecoderOptions.NONE, ip=0).decode()       # one prefix less
         return shorter.len >= MAX_LENGTH or shorter.code != Code.INVALID
 
-    def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> None:
-        """Emit the micro-ops of an instruction. Those of one that does not depend on its place are kept: code has few
-        different ones. `data` are its bytes and some more."""
-        raw = data[:insn.len]
-        known = self._kept.get((emitter.mode, raw))
+    def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> Records:
+        """The records of an instruction, after what the emitter holds already. `data` are its bytes and some more."""
+        raw, alone = data[:insn.len], not emitter.uops
+        known = self.packer.kept(emitter.mode).get(raw) if alone else None
         if known is not None:
-            more, emitter.ended = known
-            emitter.uops += more
-            return
+            return known
+        placed = self._emit(emitter, insn, data)
+        if alone and not placed:
+            return self.packer.keep(emitter.mode, raw, emitter.uops, emitter.ended)
+        return self.packer.pack(emitter.uops, emitter.ended)
+
+    def _emit(self, emitter: Emitter, insn: Instruction, data: bytes) -> bool:
+        """Emit an instruction's micro-ops; whether they depend on its place, or on the processor's state."""
         function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
         before = len(emitter.uops)
-        emitter.placed = insn.flow_control != FlowControl.NEXT or insn.is_ip_rel_memory_operand
+        emitter.placed = insn.flow_control not in ANYWHERE or insn.is_ip_rel_memory_operand
         if emitter.bits != 64 and insn.encoding != EncodingKind.LEGACY:
             # VEX and EVEX are #UD in real and virtual-8086 mode (SDM Vol. 2A tables 2-18 ff.).
             emitter.op("protected_only")
         emitter.data = data
         if lower_waiting(emitter, insn):
-            return
+            return True
         try:
             if function is None or not self.cpu.allows(insn.code):
                 raise lowering.NotImplementedInstruction
@@ -227,53 +239,38 @@ class Translator:
                 name = "too_long" if self._too_long(emitter, insn, data) else "undefined"
             emitter.op(name)
             emitter.end()
-            return
-        more = emitter.uops[before:]
-        if not emitter.placed and all(uop.target is None and uop.follows is None for uop in more):
-            if len(self._kept) == MAX_KEPT:
-                self._kept.clear()
-            self._kept[emitter.mode, raw] = more, emitter.ended
+            return True
+        return emitter.placed or any(uop.target is not None or uop.follows is not None for uop in emitter.uops)
 
-    def _place(self, page: CodePage, block: list[Uop], starts: list[tuple[int, int, int]]) -> None:
-        address = self._allocate(len(block) * uops.SIZE)
-        page.records.append((address, len(block)))
-        last = block[-1].name
-        assert self.compiler.op_id(last) >= 0 and self.compiler.compiled["op." + last].kind != PLAIN, last
-        for offset, _, first in starts:
-            page.table[offset] = address + first * uops.SIZE
-        handlers, link = self._handlers, self._link
-        records = bytearray(len(block) * uops.SIZE)
-        total, number, beyond = len(starts), 0, starts[1][2] if len(starts) > 1 else len(block)
-        offset, length, _ = starts[0]
-        for index, (name, d, a, b, imm, target, follows) in enumerate(block):
-            if index == beyond:
-                number += 1
-                offset, length, _ = starts[number]
-                beyond = starts[number + 1][2] if number + 1 < total else len(block)
-            handler, op = handlers.get(name) or self._handler(name)
-            at = index * uops.SIZE
-            RECORD.pack_into(records, at, handler, imm, d, a, b, offset, length, 0,
-                             0 if target is None else link(page, target, address + at + uops.TARGET),
-                             0 if follows is None else link(page, follows, address + at + uops.NEXT),
-                             total - number, op, 0)
-        # The last record, `goto`, belongs to no instruction: nothing of the block is left to be done there.
-        REMAINING.pack_into(records, len(records) - uops.SIZE + uops.REM, 0)
-        ctypes.memmove(address, bytes(records), len(records))
-        if page.pending:
-            for offset, _, first in starts:
-                for field in page.pending.pop(offset, ()):
-                    ctypes.c_uint64.from_address(field).value = address + first * uops.SIZE
-
-    def _handler(self, name: str) -> tuple[int, int]:
-        """Interpreter handler and id of a micro-op."""
-        op = self.compiler.op_id(name)
-        found = self._handlers[name] = int(self.compiler.table[op]), op
-        return found
-
-    @staticmethod
-    def _link(page: CodePage, target: int, field: int) -> int:
-        if not page.table[target]:
-            page.pending.setdefault(target, []).append(field)
-        return page.table[target]
-
-
+    def _place(self, page: CodePage, block: list[tuple[int, int, Records]], end: int) -> None:
+        """Write a block's records and enter its instructions in the page's table."""
+        emitter, table, steps = self._emitters[page.mode], page.table, self._steps.words
+        links: list[tuple[int, int]] = []                       # (word in the block, page offset)
+        total = word = 0
+        for offset, length, (address, count, _, leads) in block:
+            steps[word], steps[word + 1], steps[word + 2] = address, count, offset | length << LENGTH_SHIFT
+            word += 3
+            for n, field, target in leads:
+                links.append((((total + n) * uops.SIZE + field) // 8, target))
+            total += count
+        # Also after a branch, where it is never reached: no record may run into what is not one.
+        linked = end < PAGE and emitter.flat and not block[-1][2].ends
+        steps[word], steps[word + 1] = self.packer.block_end(emitter.bits, end), 1
+        steps[word + 2] = offset | length << LENGTH_SHIFT
+        if linked:
+            links.append(((total * uops.SIZE + uops.TARGET) // 8, end))
+        total += 1
+        first = self._allocate(total * uops.SIZE)
+        self._place_records(self._steps.address, len(block), first, page.address + uops.PAGE_TABLE)
+        page.records.append((first, total))
+        words, base, pending = self.arena.words, (first - self.arena.address) // 8, page.pending
+        for word, target in links:
+            if table[target]:
+                words[base + word] = table[target]
+            else:
+                pending.setdefault(target, []).append(base + word)
+        if pending:
+            for offset, _, _ in block:
+                if offset in pending:
+                    for word in pending.pop(offset):
+                        words[word] = table[offset]

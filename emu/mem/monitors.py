@@ -14,7 +14,7 @@ class Monitors:
     def __init__(self) -> None:
         self._block = HostBlock(PAGE)
         self.address = self._block.address
-        self._words = self._block.view.cast("Q")
+        self._words = self._block.words
 
     def add(self, vcpu: int) -> None:
         """Make room for a vCPU's word."""

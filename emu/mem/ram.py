@@ -16,7 +16,8 @@ PROT_NONE, MAP_FLAGS = 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000      # 
 
 
 class HostBlock:
-    """Zeroed, page-aligned host memory of `size` bytes (a multiple of 4096) with an inaccessible page on either side.
+    """Zeroed, page-aligned host memory of `size` bytes (a multiple of 4096) with an inaccessible page on either side:
+    `view` has its bytes, `words` its 64-bit words.
 
     MemoryError: the host has no room.
     """
@@ -33,10 +34,12 @@ class HostBlock:
         if _libc.mprotect(self.address, size, mmap.PROT_READ | mmap.PROT_WRITE):
             raise MemoryError(f"no room for {size} bytes of guest memory")
         self.view = memoryview((ctypes.c_ubyte * size).from_address(self.address)).cast("B")
+        self.words = self.view.cast("Q")
 
     def close(self) -> None:
-        """Give the memory back. Nothing may use the address or the view afterwards."""
+        """Give the memory back. Nothing may use the address or the views afterwards."""
         if self._start:
+            self.words.release()
             self.view.release()
             _libc.munmap(self._start, self._mapped)
             self._start = 0
@@ -59,7 +62,7 @@ class PhysicalMemory:
         self._blocks: list[tuple[int, HostBlock, int]] = []
         self.ram: list[tuple[int, HostBlock]] = []      # its RAM, by first address
         self.map_block = HostBlock((top // PAGE * 8 + PAGE - 1) // PAGE * PAGE)
-        self.map = self.map_block.view.cast("Q")
+        self.map = self.map_block.words
 
     def add(self, gpa: int, block: HostBlock, flags: int, offset: int = 0, size: int | None = None) -> None:
         """Back [gpa, gpa + size) with a host block from `offset` on. `flags` are those of jit/pmap.py."""
@@ -94,11 +97,15 @@ class PhysicalMemory:
         pieces = []
         while size:
             here = min(size, PAGE - gpa % PAGE)
-            word = self.map[gpa // PAGE] if gpa < self.top else 0
-            pieces.append(((word & ~pmap.FLAGS_MASK) + gpa % PAGE if word else 0, here))
+            pieces.append((self.host(gpa), here))
             gpa += here
             size -= here
         return pieces
+
+    def host(self, gpa: int) -> int:
+        """Host address of one byte, good to its page's end; 0 where nothing backs it."""
+        word = self.map[gpa // PAGE] if gpa < self.top else 0
+        return (word & ~pmap.FLAGS_MASK) + gpa % PAGE if word else 0
 
     def backed(self, gpa: int, size: int) -> bool:
         """Whether memory (RAM or ROM) backs every byte."""
@@ -106,6 +113,9 @@ class PhysicalMemory:
 
     def read(self, gpa: int, size: int) -> bytes:
         """`size` bytes from `gpa`; bytes that nothing backs read as FF."""
+        host = self.host(gpa)
+        if host and gpa % PAGE + size <= PAGE:
+            return ctypes.string_at(host, size)
         return b"".join(ctypes.string_at(host, n) if host else b"\xff" * n for host, n in self._pieces(gpa, size))
 
     def write(self, gpa: int, data: bytes) -> None:

@@ -12,6 +12,7 @@ from jit.semantics.segmentation import READ, WRITE, linear_address
 from jit.semantics.stacking import peek, set_stack_pointer, stack_pointer
 from jit.semantics.wiring import SEGMENT_SHIFT, SIZE_SHIFT, WIDTH_SHIFT, WRITE_ACCESS
 from jit.slots import call_with
+from jit.x87.sources import ENV_REGISTERS, ENV_WIDE
 
 SELECTED = opmask(TEMPORARY_MASK)
 
@@ -60,6 +61,40 @@ def linear_seg_masked(bits: int) -> Handler:
         wr64(st, d, linear)
         return OK
     return linear_seg_masked
+
+
+@inline
+def environment_allowed(st: State, segment: int, offset: int, control: int, access: int) -> int:
+    """Status of the accesses to the words and registers of an x87 environment or state (jit/x87/sources.py)."""
+    size = 4 if control & ENV_WIDE else 2
+    status = OK
+    for _ in range(7):
+        if status == OK:
+            _, status = linear_address(st, segment, offset & 0xFFFFFFFF, size, access)
+            offset += size
+    for _ in range(8 if control & ENV_REGISTERS else 0):
+        if status == OK:
+            _, status = linear_address(st, segment, offset & 0xFFFFFFFF, 8, access)
+        if status == OK:
+            _, status = linear_address(st, segment, offset + 8 & 0xFFFFFFFF, 2, access)
+            offset += 10
+    return status
+
+
+@op("linear_seg_environment", 16, 32)
+def linear_seg_environment(bits: int) -> Handler:
+    """The same for an x87 environment or state, which may wrap around 4 GiB between its parts in any segment: that is
+    what processors do."""
+    def linear_seg_environment(st: State, d: int, a: int, b: int, imm: int) -> int:
+        offset = truncate(effective(st, a, b, imm), bits)
+        access = WRITE if b & WRITE_ACCESS else READ
+        segment = shr(b, SEGMENT_SHIFT) & 7
+        status = environment_allowed(st, segment, offset, shr(b, SIZE_SHIFT), access)
+        if status != OK:
+            return status
+        wr64(st, d, (rd64(st, SEG + SEG_BYTES * segment + SEG_BASE) + offset) & 0xFFFFFFFF)
+        return OK
+    return linear_seg_environment
 
 
 @op("load_sreg")

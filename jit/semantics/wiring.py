@@ -10,7 +10,7 @@ STACK_SEGMENT = 0x4000  # bit 14: the segment is SS (in 64-bit mode a non-canoni
 WRITE_ACCESS = 0x8000   # bit 15: the access writes
 SEGMENT_SHIFT = 16      # linear_seg: segment register number in bits 18:16; linear_base: slot of the base in 31:16
 WIDTH_SHIFT = 19        # linear_seg_masked: log2 of an element's bytes in bits 20:19
-SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24
+SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24; linear_seg_environment: ENV_* instead
 MASK_SHIFT = 16         # mask_load, mask_store: place of the mask in the FPU file in bits 27:16
 MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
 

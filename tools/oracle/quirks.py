@@ -12,6 +12,8 @@ _STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP, Mnemonic.FNSTENV, Mnemonic.FNSAV
 _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
 _POPS_EARLY = {Mnemonic.POPA, Mnemonic.POPAD}
+# These load control and status words, and registers, before they find that a part beyond wraps inside itself.
+_LOADS_EARLY = {Mnemonic.FLDENV, Mnemonic.FRSTOR}
 _MASKED_STORES = {Mnemonic.VMASKMOVPS, Mnemonic.VMASKMOVPD, Mnemonic.VPMASKMOVD, Mnemonic.VPMASKMOVQ}
 _AREAS = {getattr(Mnemonic, name) for name in dir(Mnemonic)
           if name.startswith(("FXSAVE", "FXRSTOR", "XSAVE", "XRSTOR"))}
@@ -50,3 +52,8 @@ def enters_mmx_early(insn: Instruction) -> bool:
     """Whether the instruction, an MMX store, has made all registers valid and TOP 0 before it finds that it faults."""
     return (insn.op_count == 2 and insn.op0_kind == OpKind.MEMORY and insn.op1_kind == OpKind.REGISTER
             and Register.MM0 <= insn.op1_register <= Register.MM7)
+
+
+def loads_x87_early(insn: Instruction) -> bool:
+    """Whether the instruction has loaded a part of the x87 state before it finds that it faults."""
+    return insn.mnemonic in _LOADS_EARLY

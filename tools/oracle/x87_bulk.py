@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from jit import native
 from jit.fpu_layout import FCW, FPU_BYTES, FSW, FTW, ST
+from jit.linkable import linkable
 from jit.native import ld8, ld16, ld32, ld64, st8, st16, st32, st64
 from jit.x87 import (
     arctangent,
@@ -132,7 +132,7 @@ def _save_file(f: int, image: int) -> None:
 
 def _reader(row: Row) -> Callable[..., None]:
     """A loop over cases of an instruction that reads its operand, if it has one."""
-    function, control, size = njit(**native.INLINE_OPTIONS)(row.function), row.control, row.size
+    function, control, size = linkable(row.function), row.control, row.size
 
     def loop(f: int, images: int, operands: int, count: int) -> None:
         for i in range(count):
@@ -152,7 +152,7 @@ def _reader(row: Row) -> Callable[..., None]:
 
 def _writer(row: Row) -> Callable[..., None]:
     """The same of an instruction that stores."""
-    narrow, stored = (njit(**native.INLINE_OPTIONS)(f) for f in (row.function, pop.x87_stored))
+    narrow, stored = (linkable(f) for f in (row.function, pop.x87_stored))
     control, size = row.control, row.size
 
     def loop(f: int, images: int, operands: int, count: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from emu.isa.coverage import by_extension
 from tools.cli import oracle as command
 from tools.oracle import draw
+from tools.oracle.case import GPR_NAMES
 from tools.oracle.compare import Comparison
 from tools.oracle.coverage import NOT_IMPLEMENTED, PASSED, Coverage
 from tools.oracle.document import document, extension_rows
@@ -78,6 +79,17 @@ def test_programs_do_what_the_host_does(host: Host, guest: Guest, blocks: Guest)
     found = run(Sequences(host, [guest]), Task(50, 40, None))
     assert found.differences == ()
     assert 0 < found.faults < found.programs
+
+
+@pytest.mark.parametrize("code", ["d9b4", "d9a4", "ddb4", "dda4", "66d9b4", "66d9a4", "66ddb4", "66dda4"])
+def test_x87_images_around_4_gib(host: Host, guest: Guest, code: str) -> None:
+    """FNSTENV, FLDENV, FNSAVE, FRSTOR through FS, whose base is not zero, from each offset that wraps."""
+    comparison = Comparison(host, guest)
+    for before in range(1, 110):
+        values = dict.fromkeys(GPR_NAMES, 0) | {"rcx": (1 << 32) - before, "flags": 0x202, "fs": 0x51001000, "gs": 0,
+                                               "mxcsr": 0x1F80, "fcw": 0x37F, "ftw": 0xFF}
+        case = parse(f"32-bit 64{code}0100000000 at=50001940 {' '.join(f'{n}={v:x}' for n, v in values.items())}")
+        assert comparison.one(case) is None
 
 
 def test_a_wrong_engine_is_noticed_and_its_case_made_simple(host: Host, guest: Guest,

@@ -1,0 +1,90 @@
+"""Micro-ops as records (jit/uops.py), packed once for each instruction that means the same wherever it stands."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from emu.decode.emitter import Uop
+from emu.mem.ram import HostBlock
+from jit import layout, uops
+
+if TYPE_CHECKING:
+    from jit.compiler import Compiler
+
+RECORD = struct.Struct("<QQIIIHBBQQIIQ")
+assert RECORD.size == uops.SIZE
+KEPT_BYTES = 16 << 20           # for instructions that are kept; code has few different ones
+BLOCK_BYTES = 1 << 20           # for those of one block that are not
+
+
+class Records(NamedTuple):
+    """An instruction's `number` packed records. Each link is (record, field, page offset that it leads to)."""
+
+    address: int
+    number: int
+    ends: bool                  # it is the last of its block
+    links: tuple[tuple[int, int, int], ...] = ()
+
+
+class Packer:
+    """Packs micro-ops into records without a place, which `place_records` (jit/placement.py) copies to theirs."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
+        self._handlers: dict[str, tuple[int, int]] = {}
+        self._kept: dict[int, dict[bytes, Records]] = {}
+        self._block = HostBlock(KEPT_BYTES + BLOCK_BYTES)
+        self._address, self._view = self._block.address, self._block.view
+        self._next_kept, self._next = 0, KEPT_BYTES
+
+    def begin(self) -> None:
+        """A block begins: what was packed for the last one may be overwritten, and when room is short what was kept."""
+        self._next = KEPT_BYTES
+        if self._next_kept > KEPT_BYTES - BLOCK_BYTES:
+            self._kept.clear()
+            self._next_kept = 0
+
+    def kept(self, mode: int) -> dict[bytes, Records]:
+        """The kept records of a mode's instructions, by their bytes."""
+        found = self._kept.get(mode)
+        if found is None:
+            found = self._kept[mode] = {}
+        return found
+
+    def keep(self, mode: int, code: bytes, micro_ops: list[Uop], ends: bool) -> Records:
+        """Pack an instruction that does not depend on its place, for all that are to come."""
+        found = Records(self._pack(micro_ops, self._next_kept), len(micro_ops), ends)
+        self._next_kept += len(micro_ops) * uops.SIZE
+        self.kept(mode)[code] = found
+        return found
+
+    def pack(self, micro_ops: list[Uop], ends: bool) -> Records:
+        """Pack an instruction for the block that is being decoded."""
+        found = Records(self._pack(micro_ops, self._next), len(micro_ops), ends, tuple(
+            (n, field, target) for n, uop in enumerate(micro_ops) if uop.target is not None or uop.follows is not None
+            for field, target in ((uops.TARGET, uop.target), (uops.NEXT, uop.follows)) if target is not None))
+        self._next += len(micro_ops) * uops.SIZE
+        return found
+
+    def block_end(self, bits: int, offset: int) -> int:
+        """Address of a record for what follows a block: a jump to the page offset where it ends."""
+        handler, op = self._handlers.get("goto") or self._handler("goto")
+        at = self._next
+        RECORD.pack_into(self._view, at, handler, offset, 0, int(bits == 64), layout.ZERO, 0, 0, 0, 0, 0, 0, op, 0)
+        self._next = at + uops.SIZE
+        return self._address + at
+
+    def _pack(self, micro_ops: list[Uop], at: int) -> int:
+        address, handlers, view = self._address + at, self._handlers, self._view
+        for name, d, a, b, imm, _, _ in micro_ops:
+            handler, op = handlers.get(name) or self._handler(name)
+            RECORD.pack_into(view, at, handler, imm, d, a, b, 0, 0, 0, 0, 0, 0, op, 0)
+            at += uops.SIZE
+        return address
+
+    def _handler(self, name: str) -> tuple[int, int]:
+        """Interpreter handler and id of a micro-op."""
+        op = self.compiler.op_id(name)
+        found = self._handlers[name] = int(self.compiler.table[op]), op
+        return found
