@@ -58,6 +58,7 @@ class Plane:
         engine.monitors.add(vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
+        self.set(layout.TSC_RATIO, layout.TSC_RATIO_ONE)
         engine.regions.sampling(self)
         self.set(layout.CR4_VALID, cpu.cr4_valid)
         self.set(layout.EFER_VALID, cpu.efer_valid)

@@ -42,6 +42,7 @@ from jit import (
     virtual_interrupts,
     vmgexit,
     vmsa,
+    vmsa_checks,
     watch,
     xsave,
 )
@@ -79,6 +80,7 @@ FUNCTIONS = {
     "walk_operand": (tlb.walk_operand, _ACCESS),
     "save_vmsa": (vmsa.save_vmsa, _STATE),
     "load_vmsa": (vmsa.load_vmsa, _STATE),
+    "check_vmsa": (vmsa_checks.check_vmsa, _STATE),
     "enter_plane": (vmgexit.enter_plane, _STATE),
     "vmgexit": (vmgexit.vmgexit, _STATE),
     "flush_all": (tlb.flush_all_translations, _STATE),

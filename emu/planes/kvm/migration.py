@@ -39,6 +39,7 @@ def restore(vcpu: Vcpu, state: dict[str, Any]) -> None:
     cpu.msrs.values.clear()
     cpu.msrs.values.update(state["msrs"])
     cpu.wait_rules.apply()
+    cpu.counters.refresh()
     cpu.icount = state["icount"]
     cpu.group.now = vcpu.plane.vm.machine.clock.icount
     for plane, saved in zip(cpu.planes, state["planes"], strict=True):
