@@ -69,17 +69,18 @@ class VcpuState:
         return values | {"rip": self.state.get(layout.RIP), "rflags": self.state.rflags}
 
     def set_regs(self, **values: int) -> None:
-        """KVM_SET_REGS of those that are named."""
+        """KVM_SET_REGS of those that are named. KvmError EINVAL, with nothing changed: there is no such register."""
+        unknown = values.keys() - {"rip", "rflags", *GPR_NAMES}
+        if unknown:
+            raise refuse(EINVAL, f"no register {', '.join(sorted(unknown))}")
         for name, value in values.items():
             if name == "rip":
                 self.state.set(layout.RIP, value)
             elif name == "rflags":
                 self.state.rflags = value
                 self.state.update_mode()
-            elif name in GPR_NAMES:
-                self.state.set(layout.gpr(GPR_NAMES.index(name)), value)
             else:
-                raise refuse(EINVAL, f"no register {name}")
+                self.state.set(layout.gpr(GPR_NAMES.index(name)), value)
         self.cpu.group.mark(group_layout.ENTERED, self.plane.number, True)
 
     def get_sregs(self) -> dict[str, Any]:
@@ -107,6 +108,8 @@ class VcpuState:
         new = self.get_sregs() | values
         state = self.state
         long_mode = new["efer"] & EFER_LME and new["cr0"] & CR0_PG
+        if any(new[name].keys() != self._segment(0).keys() for name in SEGMENT_NAMES):
+            raise refuse(EINVAL, "a segment register without all its fields")
         if (len(new) != len(self.get_sregs()) or new["cr0"] & CR0_PG and not new["cr0"] & CR0_PE
                 or new["cr0"] >> 32 or long_mode and not new["cr4"] & CR4_PAE or bool(long_mode) != bool(
                     new["efer"] & EFER_LMA) or new["cr4"] & ~state.get(layout.CR4_VALID)
