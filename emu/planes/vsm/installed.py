@@ -30,7 +30,7 @@ class Installed:
         self._numbers: dict[tuple[int, int], dict[int, int]] = {}       # (type, owner) -> parameter -> accesses
 
     def install(self, owner: int, kind: int, accesses: int, parameter: int) -> bool:
-        """Intercept some accesses, or none any more. Whether there is such an intercept. HvError: there are too many."""
+        """Intercept some accesses, or none any more. Whether there is such an intercept. HvError: too many."""
         if kind not in ACCESSES or accesses & ~ACCESSES[kind]:
             return False
         if kind in (IO_PORT, IO_PORT_RANGE):
