@@ -129,8 +129,7 @@ class VcpuState:
         for name, offset in CONTROL.items():
             state.set(offset, new[name])
         state.set(layout.CPL, new["ss"]["dpl"] if new["cr0"] & CR0_PE else 0)
-        if new["cr0"] & CR0_PG and new["cr4"] & CR4_PAE and not long_mode:
-            contexts.load_pdptes(state, self.plane.vm.machine.memory)
+        contexts.load_pdptes(state, self.plane.vm.machine.memory)
         lapic = self.cpu.lapics[self.plane.number]
         lapic.tpr, lapic.base = new["cr8"] << 4, new["apic_base"]
         self.cpu.interrupt_changed(self.plane.number)
