@@ -209,5 +209,6 @@ class Probes:
             record = site.breakpoint.records[distinct.index(test)]
             slot = layout.ZERO if test is None else test.slot
             source = PROBE_FILE if slot >= layout.HOT_END else PROBE_EQUAL if test and test.is_equality else PROBE_HOT
-            emitter.op(f"probe.{site.where}.{source}", d=int(emitter.bits == 64), a=slot, imm=record.address)
+            lower = test.low & 0xFFFFFFFF if test and source == PROBE_EQUAL else layout.ZERO
+            emitter.op(f"probe.{site.where}.{source}", d=int(emitter.bits == 64), a=slot, b=lower, imm=record.address)
 
