@@ -1,5 +1,5 @@
-"""What SVSMs and kernels of others do first, step by step, as their sources have it: COCONUT-SVSM from negotiation to its
-guest at VMPL2, Linux beneath an SVSM."""
+"""What SVSMs and kernels of others do first, step by step, as their sources have it: COCONUT-SVSM up to its guest at
+VMPL2, Linux beneath an SVSM."""
 import pytest
 
 from emu.planes.snp import exits, ghcb, ghcb_msr, vmsa
@@ -67,8 +67,8 @@ def test_coconut_from_negotiation_to_its_doorbell(svsm):
 
 
 def test_coconut_starts_its_guest_on_its_own_and_another_processor(svsm):
-    """The VMSA's page: taken from VMPL2, made a VMSA, flushed; registered by AP creation on INIT; run. VMPL0 of the other
-    processor by AP creation."""
+    """The VMSA's page: taken from VMPL2, made a VMSA, flushed; registered by AP creation on INIT; run. VMPL0 of
+    the other processor likewise."""
     for vmpl in (1, 2, 3):
         assert svsm.adjust(PAGE, vmpl, 0xF) == 0
     for at in (CODE + 0x2000, STACK + 0x2000, 0x10000, 0x11000, 0x12000, 0x13000):
