@@ -74,6 +74,11 @@ def start(plane: Plane, boot: BootState) -> None:
 def startup(plane: Plane, vector: int) -> None:
     """After INIT and a start-up IPI: real mode at vector * 4 KiB (SDM Vol. 3A 8.4.3)."""
     reset(plane)
-    set_segment(plane, layout.CS, SegmentRegister(vector << 8, vector << 12, 0xFFFF, 0x9B))
-    plane.set(layout.RIP, 0)
+    enter_real(plane, vector << 8, 0)
+
+
+def enter_real(plane: Plane, selector: int, offset: int) -> None:
+    """After a reset: go on in real mode at selector:offset."""
+    set_segment(plane, layout.CS, SegmentRegister(selector, selector << 4, 0xFFFF, 0x9B))
+    plane.set(layout.RIP, offset)
     plane.update_mode()

@@ -1,10 +1,12 @@
-"""What PC firmware leaves behind, for kernels that a loader starts in its place: chipset registers and ACPI tables."""
+"""What PC firmware leaves behind, for kernels that a loader starts in its place: chipset registers, ACPI and MP tables;
+and the ACPI tables for firmware that installs them itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu.acpi import dsdt, tables
+from emu import mp_tables
+from emu.acpi import dsdt, linker, tables
 from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
 from emu.dev.pit import PIT_BASE
@@ -31,16 +33,18 @@ FIRST_BAR = 0xFE000000          # in the range that the DSDT says the host bridg
 ISA_BRIDGE, POWER_MANAGEMENT = (1, 0), (1, 3)           # PCI device and function
 
 
-def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, image: Image, report: Callable[[str], None]) -> None:
-    """Prepare the machine for an image whose boot protocol presumes firmware; others find it as after RESET."""
+def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int], image: Image,
+             report: Callable[[str], None]) -> None:
+    """Prepare the machine for an image whose boot protocol presumes firmware; others find it as after RESET.
+    `identity`: EAX and EDX of CPUID leaf 1."""
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
     if image.kind in MULTIBOOT:
         set_up_interrupts(pc, memory, image.segments)
-    piece = acpi_tables(cpus, image.segments)
+    piece = tables_for(pc, cpus, identity, image.segments)
     if piece is None:
-        report("no ACPI tables: the image has a segment where they would be")
+        report("no ACPI and MP tables: the image has a segment where they would be")
     elif memory.backed(piece.gpa, piece.size):
         memory.write(piece.gpa, piece.data)
 
@@ -106,10 +110,34 @@ def set_up_interrupts(pc: PC, memory: PhysicalMemory, used: tuple[Segment, ...])
         memory.write(4 * vector, (entry - 0xF0000 | 0xF000 << 16).to_bytes(4, "little"))
 
 
-def acpi_tables(cpus: int, used: tuple[Segment, ...]) -> Segment | None:
-    """The tables as a piece of RAM, or None where the image has something of its own in their place."""
-    data = tables.build(TABLES_BASE, cpus)
+def tables_for(pc: PC, cpus: int, identity: tuple[int, int], used: tuple[Segment, ...]) -> Segment | None:
+    """ACPI and MP tables as a piece of RAM, or None where the image has something of its own in their place."""
+    data = tables.build(TABLES_BASE, cpus, pc.low_ram)
+    data += bytes(-len(data) % mp_tables.ALIGNMENT)
+    data += mp_tables.build(TABLES_BASE + len(data), cpus, identity, pci_functions(pc))
     end = TABLES_BASE + len(data)
     if any(piece.gpa < end and TABLES_BASE < piece.gpa + piece.size for piece in used):
         return None
     return Segment(TABLES_BASE, data, len(data))
+
+
+def waking_vector(memory: PhysicalMemory) -> int:
+    """Where an OS wants to go on after S3, from the FACS of the tables here; 0: nowhere below 1 MiB, or it is gone."""
+    at = TABLES_BASE + tables.FACS_AT
+    facs = memory.read(at, 16) if memory.backed(at, 16) else b""
+    vector = int.from_bytes(facs[12:], "little")
+    return vector if facs[:4] == b"FACS" and vector < 1 << 20 else 0
+
+
+def pci_functions(pc: PC) -> list[tuple[int, int]]:
+    """(device, pin) of the PCI functions that can interrupt; pin 0 is INTA#."""
+    found = ((device, function.register(INTERRUPT_PIN, 1)) for (device, _), function in pc.pci.functions().items())
+    return [(device, pin - 1) for device, pin in found if pin]
+
+
+def offer_tables(pc: PC, cpus: int) -> None:
+    """Let firmware find the ACPI tables in fw_cfg, with the power-management ports where it will have put them."""
+    for name in (linker.RSDP, linker.TABLES, linker.SCRIPT):
+        def contents(name: str = name) -> bytes:
+            return linker.files(cpus, pc.low_ram, pc.acpi_pm.base or tables.PM_BASE)[name]
+        pc.fwcfg.add_file(name, contents)

@@ -96,7 +96,8 @@ class PcHooks:
 
     `interrupt(vcpu)`: what `lapics[vcpu].pending()` answers may have changed. `signal(vcpu, kind, vector)`: an NMI,
     SMI, INIT or start-up IPI, kind "nmi" | "smi" | "init" | "sipi". `request_reset(source)`: the guest asked for a
-    reset by the named means. `shadow(segments)`: how 0xC0000-0xFFFFF reads and writes RAM. `smram(register)`: the host
+    reset by the named means. `suspend()`: S3 begins, if it gives True; `wake()`: it ends, so everything but RAM, CMOS
+    and time is to be reset. `shadow(segments)`: how 0xC0000-0xFFFFF reads and writes RAM. `smram(register)`: the host
     bridge's SMRAM register. `read_memory(gpa, size)` and `write_memory(gpa, data)` raise ValueError outside RAM.
     """
 
@@ -104,6 +105,8 @@ class PcHooks:
     request_exit: Callable[[int], None] = _ignore
     request_reset: Callable[[str], None] = _ignore
     power_off: Callable[[], None] = _ignore
+    suspend: Callable[[], bool] = bool
+    wake: Callable[[], None] = _ignore
     serial: Callable[[int], None] = _ignore
     debug: Callable[[int], None] = _ignore
     post_code: Callable[[int], None] = _ignore
@@ -204,13 +207,13 @@ class PC:
         self.hpet = Hpet(self.clock, self.ioapic.set_irq, self._line(IRQ_TIMER), self._line(IRQ_RTC))
         self.pit = Pit(self.clock, self.hpet.pit_line)
         self.speaker = SpeakerControl(self.clock, lambda gate: self.pit.set_gate(2, gate), lambda: self.pit.out(2))
-        self.rtc = Rtc(self.clock, self.hpet.rtc_line, rtc_start)
+        self.rtc = Rtc(self.clock, self._rtc_line, rtc_start)
         self.port_a = SystemControlA(self._set_a20, lambda: hooks.request_reset("port 0x92"))
         self.coprocessor = CoprocessorError(self._line(IRQ_COPROCESSOR))
         self.post, self.delay = Latch(hooks.post_code), Latch()
         self.dma = (DmaController(SLAVE_BASE, 1), DmaController(MASTER_BASE, 2))
         self.dma_pages = DmaPages()
-        self.acpi_pm = AcpiPm(self.clock, self._line(IRQ_SCI), hooks.power_off, hooks.report)
+        self.acpi_pm = AcpiPm(self.clock, self._line(IRQ_SCI), hooks.power_off, hooks.report, hooks.suspend, hooks.wake)
         self.apm = ApmControl(self.acpi_pm.enable_acpi, self._apm_smi, hooks.report)
         self.smbus = SmbusHost()
         self.pci = PciBus(lambda: hooks.request_reset("port 0xcf9"))
@@ -274,6 +277,11 @@ class PC:
         self.bus.add_ports(LINE_PORT, LINES, device, "test device's interrupt lines")
         self.bus.add_mmio(MMIO_BASE, MMIO_SIZE, device, "test device's memory")
 
+    @property
+    def low_ram(self) -> int:
+        """Bytes of RAM below 4 GiB."""
+        return self.ram[0][1]
+
     # -- memory-mapped accesses --
 
     def mmio_read(self, lapic: LocalApic, gpa: int, size: int) -> int:
@@ -301,6 +309,11 @@ class PC:
             self.ioapic.set_irq(pin, level)
 
         return drive
+
+    def _rtc_line(self, level: bool) -> None:
+        """The RTC's interrupt goes to the HPET, which may replace it, and to power management."""
+        self.hpet.rtc_line(level)
+        self.acpi_pm.rtc_line(level)
 
     def _intr(self, level: bool) -> None:
         if self.lapics:
@@ -379,3 +392,4 @@ class PC:
         self.pic.load(state["pic"])
         for lapic, saved in zip(self.lapics, state["lapics"], strict=True):
             lapic.load(saved)
+        self.fwcfg.settle()

@@ -109,6 +109,12 @@ class Plane:
         for offset, value in fpu_layout.RESET.items():
             self.fpu_set(offset, value)
 
+    def init_fpu(self) -> None:
+        """The FPU file as after FNINIT and XRSTOR of initial states (SDM Vol. 1 8.1.12, 13.6)."""
+        self.reset_fpu()
+        self.fpu_set(fpu_layout.FCW, fpu_layout.FCW_INIT)
+        self.fpu_set(fpu_layout.FTW, 0)
+
     def fpu_get(self, offset: int) -> int:
         """An 8-byte word of the FPU file, unsigned; `offset` as in jit/fpu_layout.py."""
         return self.fpu_words[offset >> 3]

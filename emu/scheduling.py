@@ -169,7 +169,8 @@ class Scheduling:
             self.input.wait(INPUT_WAIT if deadline is None else min(INPUT_WAIT, (deadline - now) / SECOND))
             if deadline is not None:
                 self.clock.skip_to(min(deadline, now + int((time.perf_counter() - started) * SECOND)))
-        elif deadline is None or not (any(v.listens() for v in self.vcpus) or self.pc.may_raise_nmi()):
+        elif deadline is None or not (any(v.listens() for v in self.vcpus) or self.pc.may_raise_nmi()
+                                      or self.pc.acpi_pm.asleep):
             self.stop(reasons.HALTED, "every vCPU is halted and nothing can wake one")
         else:
             self.clock.skip_to(deadline)

@@ -58,6 +58,7 @@ class SystemManagement:
         self._register = 0                  # the host bridge's SMRAM
         self._covered: list[int] = []       # words of the physical map that SMRAM stands in front of
         self._visible = False
+        self._inits: set[int] = set()       # vCPUs for which an INIT waits
 
     # --- SMRAM -------------------------------------------------------------------------------------------------------
 
@@ -148,6 +149,9 @@ class SystemManagement:
         self._settle(plane)
         if word(AUTO_HALT, 1) & 1:
             vcpu.waiting.begin(plane, HALTED)
+        if vcpu.index in self._inits:
+            self._inits.remove(vcpu.index)
+            self._machine.initialise(vcpu)
 
     @staticmethod
     def _possible(plane: Plane) -> bool:
@@ -196,14 +200,24 @@ class SystemManagement:
         if plane.get(layout.ACTIVITY) not in (RUNNING, WAIT_FOR_SIPI, SHUT_DOWN) and not plane.get(layout.SMM):
             self.enter(vcpu, plane)
 
+    def holds_init(self, vcpu: VCpu) -> bool:
+        """Whether an INIT that comes now waits for RSM, as one does in this mode (APM Vol. 2 chapter 10)."""
+        if vcpu.plane.get(layout.SMM):
+            self._inits.add(vcpu.index)
+        return vcpu.index in self._inits
+
+    def reset(self) -> None:
+        """The processors are reset: no INIT waits any more."""
+        self._inits.clear()
+
     def save(self) -> dict[str, Any]:
         """SMRAM and who sees it."""
-        return {"register": self._register, "visible": self._visible,
+        return {"inits": sorted(self._inits), "register": self._register, "visible": self._visible,
                 "ram": b"" if self._ram is None else bytes(self._ram.view)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Put a state back. The caller flushes TLBs."""
-        self._register = state["register"]
+        self._register, self._inits = state["register"], set(state["inits"])
         if state["ram"]:
             if self._ram is None:
                 self._ram = HostBlock(WINDOW_SIZE)

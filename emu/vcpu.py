@@ -52,7 +52,8 @@ class VCpu:
         self.cpuid.os_view = lambda: (
             self.plane.get(layout.CR4), self.plane.get(layout.XCR0), self.plane.get(layout.XSS))
         self.msrs = Msrs(machine.report, machine.cpu.offers)
-        self.msrs.owners += (TimeStampCounter(self), DebugControl(self), PerformanceCounters(self))
+        self.counters = PerformanceCounters(self)
+        self.msrs.owners += (TimeStampCounter(self), DebugControl(self), self.counters)
         self.wait_rules = WaitRules(self)
         self.cpuid.monitor_enabled = lambda: self.wait_rules.monitor
         self.waiting, self.observed = Waiting(self), Observed(self)
@@ -120,6 +121,8 @@ class VCpu:
         plane = self.plane
         start = machine.clock.icount
         machine.smm.show(bool(plane.get(layout.SMM)))
+        if self.counters.due is not None:
+            budget = min(budget, self.counters.due - self.icount)
         self._slice = budget
         self.group.set(group_layout.SLICE_END, start + budget)
         plane.set(layout.BUDGET, budget)
@@ -155,6 +158,8 @@ class VCpu:
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
         self.group.now = machine.clock.icount
+        if self.icount == self.counters.due:
+            self.counters.overflow()
         return done
 
     def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:
@@ -167,6 +172,8 @@ class VCpu:
         due = clock.deadline_icount()
         if due is not None and due < start + budget:
             budget = self._shorten(plane, start, budget, done, max(due - start - done, 0))
+        if self.counters.due is not None:
+            budget = self._shorten(plane, start, budget, done, self.counters.due - self.icount - done)
         plane.set(layout.TSC_BASE, clock.tsc - (clock.icount - start - done) + budget - done)
         return budget
 

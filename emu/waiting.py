@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from emu.plane import Plane
     from emu.vcpu import VCpu
 
-# ACTIVITY. WAIT_FOR_UNLOCK and IDLE: TLFS. UNINITIALIZED: KVM's, before the first INIT. An interrupt ends MWAIT only if
+# ACTIVITY. WAIT_FOR_UNLOCK and IDLE: TLFS. UNINITIALIZED: KVM's, before the first INIT; RESET_HOLD: also
+# KVM's, of an AP that a start-up IPI lets go on where it is. An interrupt ends MWAIT only if
 # RFLAGS.IF lets it through, MWAIT_ANY always
 (RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE, MWAIT, MWAIT_ANY, UMWAIT, TPAUSE,
- UNINITIALIZED) = range(11)
-FOR_INTERRUPT = frozenset((HALTED, MWAIT))              # that can be taken
+ UNINITIALIZED, RESET_HOLD) = range(12)
+FOR_INTERRUPT = frozenset((HALTED, MWAIT, RESET_HOLD))  # that can be taken
 FOR_ANY_INTERRUPT = frozenset((IDLE, MWAIT_ANY, UMWAIT, TPAUSE))
 FOR_LINE = frozenset((MWAIT, MWAIT_ANY, UMWAIT))
 FOR_NMI = FOR_INTERRUPT | FOR_ANY_INTERRUPT | {SHUT_DOWN}

@@ -34,6 +34,7 @@ from jit.layout import (
     TR,
     VENDOR,
     VENDOR_INTEL,
+    WP_IGNORED,
     seg,
 )
 from jit.mode import CR0_PE, LONG, refresh
@@ -121,7 +122,7 @@ def write_cr0(st: State, value: int) -> int:
         return status
     wr64(st, CR0, value)
     wr64(st, EFER, efer)
-    if changed & (CR0_PG | CR0_WP | CR0_PE):
+    if changed & (CR0_PG | CR0_PE) or (changed & value & CR0_WP and rd64(st, WP_IGNORED)):
         _flush(st)
     refresh(st)
     return OK

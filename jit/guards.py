@@ -18,6 +18,7 @@ HOW_WALK, HOW_SHARED, HOW_SHADOW_STACK = 1, 2, 4
  TR_WRITE, SYSENTER_CS_WRITE, SYSENTER_EIP_WRITE, SYSENTER_ESP_WRITE, SFMASK_WRITE, TSC_AUX_WRITE) = range(24)
 # Then what a hypervisor of an SEV-ES guest may intercept (APM Vol. 2 appendix C).
 DR7_READ, DR7_WRITE, RDTSC, RDTSCP, INVD, WBINVD, MONITOR, MWAIT = range(24, 32)
+EXCEPTION = 32                          # then exceptions, by vector
 
 # The model-specific registers that are fields of the register file (SDM Vol. 4 table 2-2; APM Vol. 2 appendix A).
 (IA32_SYSENTER_CS, IA32_SYSENTER_ESP, IA32_SYSENTER_EIP, IA32_PAT, IA32_EFER, IA32_STAR, IA32_LSTAR, IA32_CSTAR,

@@ -198,11 +198,14 @@ TRAPS = _at("traps")                # set of intercepted register accesses (jit/
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
+INJECTED = _at("injected")          # 1: the pending event comes from a more privileged plane, and is not intercepted
 NPIEP = _at("npiep")                # Hyper-V: NPIEP_* of instructions that are #GP above CPL 0
 
 # --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
 KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
 KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
+PKRU_ASIDE = _at("pkru_aside")      # KVM planes: PKRU of a plane that does not run and whose FPU file another works on
+WP_IGNORED = _at("wp_ignored")      # 1: the TLB may grant writes that only CR0.WP = 0 allows
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 MONITORS = _at("monitors")          # address of the table of monitored lines, see jit/monitor.py

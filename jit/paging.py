@@ -29,9 +29,10 @@ from jit.layout import (
     VIRTUAL_TOM,
     WALK_GPA,
     WALK_RIGHTS,
+    WP_IGNORED,
 )
 from jit.native import State, inline, ld32, ld64, rd64, shr, st32, st64, ult, wr64
-from jit.protection_keys import forbids, key_rights
+from jit.protection_keys import WRITE_DISABLE, forbids, key_rights
 from jit.second_stage import denied, denied_status, physical
 
 READ, WRITE, EXECUTE = 0, 1, 2                      # kinds of access
@@ -166,6 +167,8 @@ def grant(st: State, gpa: int, rights: int, tlb_set: int, nx: int, dirty: int, i
     granted = IS_DIRTY if dirty else 0
     if permitted(st, rights, WRITE, tlb_set, nx) and not forbids(st, keys, True, is_user(tlb_set)):
         granted |= MAY_WRITE
+        if (not rights & RW or keys & WRITE_DISABLE) and not is_shadow(tlb_set):
+            wr64(st, WP_IGNORED, 1)
     if permitted(st, rights, EXECUTE, tlb_set, nx):
         granted |= MAY_EXECUTE
     if is_global and rd64(st, CR4) & CR4_PGE:

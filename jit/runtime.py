@@ -73,6 +73,7 @@ FUNCTIONS = {
     "fall_through": (run.fall_through, types.void(types.voidptr, types.int64)),
     "run": (run.run, _STATE),
     "select": (selector.select, _STATE),
+    "notice_due": (group.notice_due, _STATE),
     "run_group": (group.run_group, _STATE),
     "step_group": (stepping.step_group, types.int64(types.voidptr, types.int64, types.int64, types.int64)),
     "withdraw_writes": (tlb.withdraw_writes, types.int64(types.voidptr, types.int64)),

@@ -7,9 +7,8 @@ itself counts as done.
 
 from numba import types
 
-from jit import exits
+from jit import task_shadow
 from jit.access import slow_load, slow_probe, slow_store
-from jit.cet import ENDBR_EN, SH_STK_EN, enabled
 from jit.control_registers import load_pdptes, uses_pdptes
 from jit.descriptor import (
     BUSY,
@@ -258,11 +257,15 @@ def load_segments(st: State) -> int:
 
 
 @inline
-def finish(st: State, how: int, wide: int) -> int:
-    """After the commit, in the new task: segments, entry point, error code, debug trap."""
+def finish(st: State, selector: int, how: int, wide: int) -> int:
+    """After the commit, in the new task, whose TSS is `selector`: segments, shadow stack, error code, entry point,
+    debug trap."""
     error, with_error = rd64(st, ARG + 16), how == BY_INTERRUPT and rd64(st, ARG + 8) & ENTER_ERROR != 0
     status = load_segments(st)
     refresh(st)
+    if status == OK:
+        status = task_shadow.enter(st, how == BY_RETURN, selector)
+        refresh(st)
     if status == OK and with_error:
         wr64(st, FRAME, error)
         use_current_stack(st)
@@ -321,27 +324,28 @@ def check_task(st: State, selector: int, how: int) -> int:
         return selector_fault(st, NP, selector)
     if ult(limit_of(rd64(st, DESC)), LIMIT32 if attr & 8 else LIMIT16):
         return selector_fault(st, TS, selector)
-    return OK
+    return task_shadow.check_limits(st, rd64(st, DESC), selector, how == BY_RETURN)
 
 
 def switch_task(st: State, selector: int, how: int) -> int:
     """Switch to the task of a TSS selector: OK when the new task is in place, which may have a fault pending."""
-    if enabled(st, 0, SH_STK_EN | ENDBR_EN) or enabled(st, 3, SH_STK_EN | ENDBR_EN):
-        return exits.UNIMPLEMENTED                  # the TSS's SSP and its token are not loaded
     old = rd64(st, seg(TR, SEG_SELECTOR))
     status = check_task(st, selector, how)
     if status != OK:
         return status
     desc = rd64(st, DESC)
     base, wide = base_of(desc), attributes(desc) & 8 != 0
+    nested = how == BY_CALL or how == BY_INTERRUPT
     status = read_task(st, base, wide)
+    if status == OK:
+        status = task_shadow.prepare(st, base, nested, how == BY_RETURN, rd64(st, FRAME + 8 * (SEGMENT_WORD + CS)),
+                                     rd64(st, FRAME + 8))
     if status != OK:
         return status
     if wide and uses_pdptes(rd64(st, CR0), rd64(st, CR4), rd64(st, EFER)):
         status = load_pdptes(st, rd64(st, FRAME + 8 * CR3_WORD))
         if status != OK:
             return status
-    nested = how == BY_CALL or how == BY_INTERRUPT
     if nested:
         status = slow_probe(st, base, 2 | SUPERVISOR)
         if status != OK:
@@ -363,8 +367,11 @@ def switch_task(st: State, selector: int, how: int) -> int:
         if status != OK:
             return status
         wr64(st, FRAME + 8, rd64(st, FRAME + 8) | NT)
+    status = task_shadow.release(st)
+    if status != OK:
+        return status
     commit(st, selector, desc, wide)
-    return finish(st, how, wide)
+    return finish(st, selector, how, wide)
 
 
 def task_switch(st: State) -> int:

@@ -54,6 +54,7 @@ from jit.layout import (
     VMPL_SSS,
     WALK_GPA,
     WALK_RIGHTS,
+    WP_IGNORED,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
 from jit.paging import (
@@ -181,6 +182,7 @@ def flush_all(st: State) -> None:
             flush_set_code(base)
             st64(base + SET_USED, 0)
     wr64(st, KEYS_USED, 0)
+    wr64(st, WP_IGNORED, 0)
 
 
 @inline

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from emu.acpi import aml, resources
-from emu.dev.acpipm import SOFT_OFF
+from emu.dev.acpipm import SOFT_OFF, SUSPEND_TO_RAM
 from emu.dev.hpet import HPET_BASE, HPET_SIZE
 from emu.dev.pirq import pirq
-from emu.pc_config import LOW_RAM_LIMIT
+from emu.pc_config import GIB
 
 PCI_MEMORY_END = 0xFEBFFFFF     # below the I/O APIC
 # What PIRQ A to D are routed to, as PC firmware does; the MADT says that they are level-triggered and active high.
@@ -47,15 +47,16 @@ def _routing() -> bytes:
         for device in range(32) for pin in range(4)])
 
 
-def dsdt_body() -> bytes:
-    """The terms of the DSDT."""
+def dsdt_body(low_ram: int) -> bytes:
+    """The terms of the DSDT of a PC with `low_ram` bytes of RAM below 4 GiB. PCI memory follows, from 2 GiB on."""
     windows = resources.template((
         resources.bus_numbers(0, 255), resources.ports(0xCF8, 8), resources.port_window(0x0000, 0x0CF7),
         resources.port_window(0x0D00, 0xFFFF), resources.memory_window(0xA0000, 0xBFFFF),
-        resources.memory_window(LOW_RAM_LIMIT, PCI_MEMORY_END)))
+        resources.memory_window(max(low_ram, 2 * GIB), PCI_MEMORY_END)))
     bridge = aml.device("PCI0", (
         aml.name("_HID", aml.eisa_id("PNP0A03")), aml.name("_ADR", aml.integer(0)), aml.name("_UID", aml.integer(0)),
         aml.name("_CRS", windows), aml.name("_PRT", _routing()), _isa_devices()))
     hpet = _isa("HPET", "PNP0103", resources.memory(HPET_BASE, HPET_SIZE))
-    soft_off = aml.package([aml.integer(SOFT_OFF)] * 2 + [aml.integer(0)] * 2)
-    return aml.scope("\\_SB_", (bridge, hpet)) + aml.name("_S5_", soft_off)
+    sleeps = (("_S3_", SUSPEND_TO_RAM), ("_S5_", SOFT_OFF))
+    return aml.scope("\\_SB_", (bridge, hpet)) + b"".join(
+        aml.name(name, aml.package([aml.integer(kind)] * 2 + [aml.integer(0)] * 2)) for name, kind in sleeps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from emu.acpi.dsdt import PCI_IRQS, dsdt_body
 from emu.dev import acpipm, hpet
@@ -12,6 +13,8 @@ from emu.irq.lapic import DEFAULT_BASE as LAPIC_BASE
 from emu.pc import IRQ_SCI, IRQ_TIMER, TIMER_IOAPIC_PIN
 
 ALIGNMENT = 64
+FACS_AT = ALIGNMENT                     # it comes right after the RSDP
+HEADER, CHECKSUM = 36, 9                # size of the common header, where its checksum is
 OEM, CREATOR = b"STRATA", b"STRT"
 PM_BASE = 0x600                         # where PC firmware puts the power-management ports
 RESET_PORT, RESET_VALUE = 0xCF9, 0x06
@@ -22,6 +25,7 @@ PCAT_COMPATIBLE = 1
 LEVEL_HIGH = 0x0D                       # MPS INTI flags: active high, level-triggered
 NO_LATENCY_2, NO_LATENCY_3 = 101, 1001  # "no C2", "no C3"
 SYSTEM_IO = 1
+FADT_POINTERS = ((36, 4), (40, 4), (132, 8), (140, 8))  # FIRMWARE_CTRL, DSDT, X_FIRMWARE_CTRL, X_DSDT
 
 
 def checksum(data: bytes | bytearray) -> int:
@@ -31,9 +35,9 @@ def checksum(data: bytes | bytearray) -> int:
 
 def table(signature: bytes, revision: int, body: bytes) -> bytes:
     """A table with the common header (5.2.6)."""
-    head = struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), revision, 0, OEM, b"STRATAPC", 1, CREATOR, 1)
+    head = struct.pack("<4sIBB6s8sI4sI", signature, HEADER + len(body), revision, 0, OEM, b"STRATAPC", 1, CREATOR, 1)
     data = bytearray(head + body)
-    data[9] = checksum(data)
+    data[CHECKSUM] = checksum(data)
     return bytes(data)
 
 
@@ -42,9 +46,9 @@ def _address(port: int, bits: int) -> bytes:
     return struct.pack("<BBBBQ", SYSTEM_IO, bits, 0, bits.bit_length() - 3, port)
 
 
-def fadt(facs: int, dsdt: int) -> bytes:
-    """Fixed hardware: PIIX4's power-management ports (5.2.9), as of ACPI 3.0."""
-    event, control, timer = (PM_BASE + n for n in (acpipm.PM1_STATUS, acpipm.PM1_CONTROL, acpipm.PM_TIMER))
+def fadt(facs: int, dsdt: int, pm_base: int) -> bytes:
+    """Fixed hardware: PIIX4's power-management ports, from `pm_base` on (5.2.9), as of ACPI 3.0."""
+    event, control, timer = (pm_base + n for n in (acpipm.PM1_STATUS, acpipm.PM1_CONTROL, acpipm.PM_TIMER))
     body = struct.pack("<IIBBHIBBBB", facs, dsdt, 0, 0, IRQ_SCI, ApmControl.COMMAND_PORT,
                        ApmControl.ACPI_ENABLE, ApmControl.ACPI_DISABLE, 0, 0)
     body += struct.pack("<8I", event, 0, control, 0, 0, timer, 0, 0)
@@ -80,21 +84,53 @@ def hpet_table() -> bytes:
     return table(b"HPET", 1, struct.pack("<IBBBBQBHB", identifier, 0, 64, 0, 0, hpet.HPET_BASE, 0, 0, 0))
 
 
-def build(base: int, cpus: int) -> bytes:
-    """All tables as they lie from `base` on (a multiple of 64, below 4 GiB); the RSDP comes first."""
-    blob = bytearray(ALIGNMENT)
+@dataclass(frozen=True)
+class Linked:
+    """All tables but the RSDP, each with a checksum byte of 0, as they are before it is known where they will lie:
+    `pointers` are the (offset, size) of addresses, which count from the first byte; `tables` (offset, size) of what has
+    a checksum; `rsdt` and `xsdt` are offsets."""
 
-    def put(data: bytes) -> int:
+    data: bytes
+    pointers: tuple[tuple[int, int], ...]
+    tables: tuple[tuple[int, int], ...]
+    rsdt: int
+    xsdt: int
+
+
+def linked(cpus: int, low_ram: int, pm_base: int = PM_BASE) -> Linked:
+    """The tables of a PC with `low_ram` bytes of RAM below 4 GiB, whose power-management ports begin at `pm_base`."""
+    blob, pointers, found = bytearray(), list[tuple[int, int]](), list[tuple[int, int]]()
+
+    def put(data: bytes, *addresses: tuple[int, int]) -> int:
         blob.extend(bytes(-len(blob) % ALIGNMENT))
+        at = len(blob)
         blob.extend(data)
-        return base + len(blob) - len(data)
+        pointers.extend((at + offset, size) for offset, size in addresses)
+        return at
 
-    fixed = fadt(put(facs()), put(table(b"DSDT", 2, dsdt_body())))
-    entries = [put(fixed), put(madt(cpus)), put(hpet_table())]
-    xsdt = put(table(b"XSDT", 1, struct.pack(f"<{len(entries)}Q", *entries)))
-    rsdt = put(table(b"RSDT", 1, struct.pack(f"<{len(entries)}I", *entries)))
-    blob[:36] = rsdp(rsdt, xsdt)
-    return bytes(blob)
+    def put_table(data: bytes, *addresses: tuple[int, int]) -> int:
+        at = put(data[:CHECKSUM] + b"\0" + data[CHECKSUM + 1:], *addresses)
+        found.append((at, len(data)))
+        return at
+
+    firmware_control, definitions = put(facs()), put_table(table(b"DSDT", 2, dsdt_body(low_ram)))
+    entries = [put_table(fadt(firmware_control, definitions, pm_base), *FADT_POINTERS), put_table(madt(cpus)),
+               put_table(hpet_table())]
+    roots = [put_table(table(name, 1, struct.pack(f"<{len(entries)}{code}", *entries)),
+                       *((HEADER + size * n, size) for n in range(len(entries))))
+             for name, code, size in ((b"RSDT", "I", 4), (b"XSDT", "Q", 8))]
+    return Linked(bytes(blob), tuple(pointers), tuple(found), *roots)
+
+
+def build(base: int, cpus: int, low_ram: int) -> bytes:
+    """All tables as they lie from `base` on (a multiple of 64, below 4 GiB); the RSDP comes first."""
+    parts, start = linked(cpus, low_ram), base + ALIGNMENT
+    data = bytearray(parts.data)
+    for at, size in parts.pointers:
+        data[at:at + size] = (int.from_bytes(data[at:at + size], "little") + start).to_bytes(size, "little")
+    for at, size in parts.tables:
+        data[at + CHECKSUM] = checksum(data[at:at + size])
+    return rsdp(start + parts.rsdt, start + parts.xsdt).ljust(ALIGNMENT, b"\0") + bytes(data)
 
 
 def rsdp(rsdt: int, xsdt: int) -> bytes:

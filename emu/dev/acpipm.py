@@ -1,5 +1,8 @@
 """ACPI fixed hardware in PIIX4's power-management I/O block (Intel 82371AB datasheet, 7.2; ACPI specification 4.8.3):
-PM1 event and control registers, the 24-bit timer at 3.579545 MHz, power-off by SLP_EN."""
+PM1 event and control registers, the 24-bit timer at 3.579545 MHz, S3 and S5 by SLP_EN.
+
+In S3 the processors stand still until the RTC's interrupt or the power button, where enabled, wakes the machine: the
+board is reset then, and WAK_STS says why."""
 
 from __future__ import annotations
 
@@ -14,12 +17,16 @@ PM1_STATUS, PM1_ENABLE, PM1_CONTROL, PM_TIMER = 0x00, 0x02, 0x04, 0x08
 TIMER_STATUS, GLOBAL_STATUS, POWER_BUTTON, RTC_STATUS = 0x0001, 0x0020, 0x0100, 0x0400
 SCI_SOURCES = TIMER_STATUS | GLOBAL_STATUS | POWER_BUTTON | RTC_STATUS
 SCI_ENABLE, SLEEP_ENABLE = 0x0001, 0x2000
-SOFT_OFF = 0
+WAKE_STATUS, WAKES = 0x8000, POWER_BUTTON | RTC_STATUS
+SOFT_OFF, SUSPEND_TO_RAM = 0, 1         # SLP_TYP
+AWAKE, FALLING, ASLEEP, WAKING = range(4)
 STATE_REGISTERS = range(0x0C, BLOCK_SIZE)  # general-purpose and device-monitor registers: state without effect
 
 
 class AcpiPm:
-    """The register block. `sci` is its interrupt line, `power_off` is called for S5; ports count from `base`."""
+    """The register block. `sci` is its interrupt line, `power_off` is called for S5, `suspend` at the beginning of S3,
+    of which it says whether it happens, `wake` at its end, when it has to reset this device; ports count from `base`.
+    """
 
     port_width = 4
 
@@ -29,15 +36,20 @@ class AcpiPm:
         sci: Callable[[bool], None],
         power_off: Callable[[], None],
         report: Callable[[str], None],
+        suspend: Callable[[], bool] = lambda: False,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock, self._sci, self._power_off, self._report = clock, sci, power_off, report
+        self._suspend, self._wake = suspend, wake
         self._event: Event | None = None
+        self._rtc = False
         self.base = 0
         self.reset()
 
     def reset(self) -> None:
         self._status = self._enable = self._control = 0
         self._other = bytearray(BLOCK_SIZE)
+        self._sleeping = AWAKE
         self._half = self._ticks() >> 23
         self._update()
 
@@ -53,6 +65,18 @@ class AcpiPm:
         """Set PWRBTN_STS."""
         self._status |= POWER_BUTTON
         self._update()
+
+    def rtc_line(self, level: bool) -> None:
+        """The RTC's interrupt, whose edge sets RTC_STS."""
+        if level and not self._rtc:
+            self._status |= RTC_STATUS
+            self._update()
+        self._rtc = level
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the machine is in S3."""
+        return self._sleeping in (ASLEEP, WAKING)
 
     def port_read(self, port: int, size: int) -> int:
         offset = port - self.base
@@ -91,8 +115,25 @@ class AcpiPm:
         sleep_type = self._control >> 10 & 7
         if sleep_type == SOFT_OFF:
             self._power_off()
+        elif sleep_type == SUSPEND_TO_RAM:
+            self._change(FALLING)
         else:
             self._report(f"ACPI PM1 control: sleep type {sleep_type} is not implemented; ignored")
+
+    def _change(self, state: int) -> None:
+        """Fall asleep or wake up at the next boundary of instructions."""
+        self._sleeping = state
+        if state in (FALLING, WAKING):
+            self._clock.schedule(self._clock.now, self._changed, "ACPI S3")
+
+    def _changed(self) -> None:
+        if self._sleeping == FALLING:
+            self._sleeping = ASLEEP if self._suspend() else AWAKE
+            self._update()
+        elif self._sleeping == WAKING:
+            reasons = self._status & self._enable & WAKES
+            self._wake()
+            self._status = WAKE_STATUS | reasons
 
     def _latch(self) -> None:
         half = self._ticks() >> 23
@@ -106,6 +147,8 @@ class AcpiPm:
         self._event = None
         active = bool(self._control & SCI_ENABLE and self._status & self._enable & SCI_SOURCES)
         self._sci(active)
+        if self._sleeping == ASLEEP and self._status & self._enable & WAKES:
+            self._change(WAKING)
         if self._control & SCI_ENABLE and self._enable & TIMER_STATUS and not self._status & TIMER_STATUS:
             at = -(-((self._half + 1) << 23) * SECOND // PM_TIMER_HZ)
             self._event = self._clock.schedule(at, self._carry, "ACPI PM timer")
@@ -115,7 +158,7 @@ class AcpiPm:
         self._latch()
         self._update()
 
-    _PLAIN = ("base", "_status", "_enable", "_control", "_half")
+    _PLAIN = ("base", "_status", "_enable", "_control", "_half", "_rtc", "_sleeping")
 
     def save(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._PLAIN} | {"other": bytes(self._other)}
@@ -124,6 +167,7 @@ class AcpiPm:
         for name in self._PLAIN:
             setattr(self, name, state[name])
         self._other = bytearray(state["other"])
+        self._change(self._sleeping)
         self._update()
 
 

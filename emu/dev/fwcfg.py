@@ -44,8 +44,9 @@ class FwCfg:
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._read_memory, self._write_memory, self._report = read, write, report
+        self._made: dict[int, Callable[[], bytes]] = {}     # items that are made anew whenever they are selected
         self._items: dict[int, bytes] = {SIGNATURE: b"QEMU", ID: struct.pack("<I", ID_TRADITIONAL | ID_DMA)}
-        self._files: dict[str, tuple[int, bytes]] = {}
+        self._files: dict[str, tuple[int, int]] = {}       # key and size by name
         self._build_directory()
         self.reset()
 
@@ -66,22 +67,27 @@ class FwCfg:
         """Define a little-endian integer item of `size` bytes."""
         self.set_item(key, value.to_bytes(size, "little"))
 
-    def add_file(self, name: str, data: bytes) -> None:
-        """Add or replace a named file such as "etc/e820"; ValueError for a bad name or a full directory."""
+    def add_file(self, name: str, data: bytes | Callable[[], bytes]) -> None:
+        """Add or replace a named file such as "etc/e820"; ValueError for a bad name or a full directory. A function
+        gives the contents as they are when the guest selects the file, always in the same size."""
         raw = name.encode("ascii", "strict") if name.isascii() else b""
         if not 0 < len(raw) <= FILE_NAME_MAX:
             raise ValueError(f"fw_cfg file name {name!r}: must be 1 to {FILE_NAME_MAX} ASCII characters")
         if name not in self._files and len(self._files) == FILE_SLOTS:
             raise ValueError(f"fw_cfg file {name!r}: the directory holds {FILE_SLOTS} files")
         key = self._files[name][0] if name in self._files else FILE_FIRST + len(self._files)
-        self._files[name] = (key, bytes(data))
+        self._made.pop(key, None)
+        if callable(data):
+            self._made[key] = data
+            data = data()
+        self._files[name] = (key, len(data))
         self._items[key] = bytes(data)
         self._build_directory()
 
     def _build_directory(self) -> None:
         entries = [
-            struct.pack(">IHH56s", len(data), key, 0, name.encode("ascii"))
-            for name, (key, data) in sorted(self._files.items())
+            struct.pack(">IHH56s", size, key, 0, name.encode("ascii"))
+            for name, (key, size) in sorted(self._files.items())
         ]
         self._items[FILE_DIR] = struct.pack(">I", len(entries)) + b"".join(entries)
 
@@ -89,6 +95,11 @@ class FwCfg:
 
     def _select(self, key: int) -> None:
         self._key, self._offset = key, 0
+        self._make()
+
+    def _make(self) -> None:
+        if self._key in self._made:
+            self._items[self._key] = self._made[self._key]()
 
     def _take(self, count: int) -> bytes:
         """The next `count` bytes of the selected item, padded with zeros."""
@@ -150,3 +161,7 @@ class FwCfg:
 
     def load(self, state: dict[str, Any]) -> None:
         self._key, self._offset, self._dma_high = state["key"], state["offset"], state["dma_high"]
+
+    def settle(self) -> None:
+        """After a snapshot was put back and all devices are as they were: the selected item, if it depends on them."""
+        self._make()

@@ -180,17 +180,18 @@ class LocalApic:
             self.lvt[LVT_LINT0] |= LVT_REMOTE_IRR
             self.accept(ApicMessage(entry & 0xFF, level_triggered=True))
 
-    def raise_local(self, offset: int) -> None:
-        """An internal source (performance counter, thermal, CMCI) signals its LVT entry, given by offset."""
+    def raise_local(self, offset: int, *, masks: bool = False) -> None:
+        """An internal source (performance counter, thermal, CMCI) signals its LVT entry, given by offset. `masks`: the
+        entry masks itself when it is delivered, as that of Intel's performance counters does (SDM 11.5.1)."""
         self._deliver_local(offset)
+        if masks:
+            self.lvt[offset] |= LVT_MASKED
 
     def _deliver_local(self, offset: int) -> None:
         entry = self.lvt[offset]
         if entry & LVT_MASKED or not self.enabled:
             return
         mode = apicbus.FIXED if offset in (LVT_TIMER, LVT_ERROR) else entry >> 8 & 7
-        if offset == LVT_PERF:
-            self.lvt[offset] |= LVT_MASKED  # SDM 11.5.1: set when the counter overflow interrupt is delivered
         self.accept(ApicMessage(entry & 0xFF, mode))
 
     def matches(self, message: ApicMessage) -> bool:

@@ -23,13 +23,14 @@ INSIDE = ("tmp", "page_rip", "slow_value", "exit", "exit_uop", "next_rip", "resu
           "smc_gpa", "smc_second", "arg", "desc", "desc_at", "frame", "stk_sp", "stk_width", "stk_selector", "stk_base",
           "stk_limit", "stk_attr", "stk_error", "no_trap", "budget", "rep_left", "icount", "tsc_base", "fault_ext",
           "denied_gpa", "denied_access", "denied_how", "denied_linear", "trapped")
-SPEED = ("sample", "sample_base", "heat_limit", "keys_used", "keys_rights")
+SPEED = ("sample", "sample_base", "heat_limit", "keys_used", "keys_rights", "wp_ignored")
 FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_zero", "opmask_tmp", "no_mask",
               "kept_mxcsr")
 FAULT = ("fault_vector", "fault_error", "fault_has_error", "fault_address", "fault_kind")    # only while one is pending
 GROUP_HOST = (group_layout.COUNT, group_layout.INTERFACE, group_layout.SHARED_COUNT,
               *range(group_layout.SHARED, group_layout.SHARED + 16 * group_layout.MAX_SHARED, 8),
-              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST,
+              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST, group_layout.SCRIPT_FUEL,
+              group_layout.SCRIPT_SPENT,
               group_layout.RING, group_layout.RING_RECORDS, group_layout.SLICE_END,
               *range(group_layout.VMSAS, group_layout.VMSAS + 8 * group_layout.MAX_PLANES, 8),
               *range(group_layout.FILES, group_layout.FILES + 8 * group_layout.MAX_PLANES, 8))

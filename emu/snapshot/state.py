@@ -70,6 +70,7 @@ def load(machine: Machine, state: dict[str, Any]) -> None:
             load_plane(plane, vcpu.planes, data)
         vcpu.waiting.load(saved["waiting"])
         load_group(vcpu.group, saved["group"])
+        vcpu.counters.refresh()
     if machine.plane_model is not None:
         machine.plane_model.restored()
     machine.turn, machine.turn_left = state["machine"]["turn"], state["machine"]["turn_left"]

@@ -37,9 +37,10 @@ def test_interrupts_of_pci_devices_are_routed_and_level_triggered(tmp_path):
 
 
 def test_an_image_that_lies_where_the_tables_would_be_goes_without(tmp_path):
+    machine, _ = started(tmp_path, build.linux())
     from emu import firmware_state
-    assert firmware_state.acpi_tables(1, (Segment(0xF0800, b"x", 1),)) is None
-    assert firmware_state.acpi_tables(1, (Segment(0xFF000, b"x", 1),)) is not None
+    assert firmware_state.tables_for(machine.pc, 1, (0, 0), (Segment(0xF0800, b"x", 1),)) is None
+    assert firmware_state.tables_for(machine.pc, 1, (0, 0), (Segment(0xFF000, b"x", 1),)) is not None
 
 
 def test_multiboot_images_find_the_legacy_interrupts_working(tmp_path):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from emu.irq.apicbus import NMI
+from emu.irq.lapic import LVT_PERF, SVR
 from emu.machine import Machine
 from jit import layout
 
@@ -51,11 +53,46 @@ def test_a_counter_that_is_switched_off_stops(tmp_path):
 
 
 @pytest.mark.parametrize("control, words", ((ENABLE | SYSTEM | USER | 0xC2, "counts nothing"),
-                                            (ENABLE | USER | 0xC0, "privilege level"),
-                                            (ENABLE | SYSTEM | USER | INTERRUPT | 0xC0, "no interrupt")))
+                                            (ENABLE | USER | 0xC0, "privilege level")))
 def test_what_they_cannot_do_is_said(tmp_path, control, words):
     _, reports = counted(tmp_path, control)
     assert any(words in report for report in reports)
+
+
+@pytest.mark.parametrize("compared, expected", ((1 << 24, 4), (2 << 24, 0), (1 << 23 | 2 << 24, 4),
+                                                (1 << 23 | 1 << 24, 0), (1 << 23, 4)))
+def test_cycles_with_enough_events_are_counted(tmp_path, compared, expected):
+    """APM Vol. 2 13.2.1.1, CntMask and Inv: each cycle has one event."""
+    assert counted(tmp_path, ENABLE | USER | SYSTEM | 0xC0 | compared) == (expected, [])
+
+
+# mov ecx, 0xc0010004; mov eax, -LEFT; mov edx, 0xffff; wrmsr; mov ecx, 0xc0010000; mov eax, CONTROL; xor edx, edx;
+# wrmsr
+OVERFLOW = "b9040001c0 b8{} baffff0000 0f30 b9000001c0 b8{} 31d2 0f30" + 2000 * "90"
+
+
+@pytest.mark.parametrize("left, control", ((1, ENABLE | INTERRUPT), (900, ENABLE | INTERRUPT), (10, ENABLE)))
+def test_an_overflow_interrupts_after_its_instruction(tmp_path, left, control):
+    """The eighth instruction starts the counter, and is the first that it counts."""
+    code = OVERFLOW.format((-left & 0xFFFFFFFF).to_bytes(4, "little").hex(),
+                           (control | SYSTEM | USER | 0xC0).to_bytes(4, "little").hex())
+    (tmp_path / "code").write_bytes(bytes.fromhex(code))
+
+    def started() -> Machine:
+        machine = Machine(memory=1 << 20)
+        machine.load(str(tmp_path / "code"), load_address=0x8000, mode=64)
+        machine.vcpus[0].lapic.write_register(SVR, 0x1FF)
+        machine.vcpus[0].lapic.write_register(LVT_PERF, NMI << 8)
+        return machine
+    machine = started()
+    vcpu = machine.vcpus[0]
+    machine.run(max_insns=7 + left - 1)
+    assert not vcpu.plane.get(layout.NMI)
+    machine.run(max_insns=1)
+    assert vcpu.plane.get(layout.NMI) == bool(control & INTERRUPT)
+    assert vcpu.counters.msr_read(0xC0010004) == 0 and vcpu.lapic.read_register(LVT_PERF) == NMI << 8
+    if control & INTERRUPT:                             # in one go: nothing handles the NMI
+        assert started().run(max_insns=1500).icount == 7 + left
 
 
 def test_control_bits_that_do_not_exist_fault(tmp_path):

@@ -5,7 +5,7 @@ from emu import stop
 from emu.irq import apicbus
 from emu.irq.apicbus import ApicMessage
 from emu.smm import CR0_PG
-from emu.waiting import HALTED, RUNNING
+from emu.waiting import HALTED, RUNNING, WAIT_FOR_SIPI
 from jit import layout
 from tests.emu.flat import CODE, DATA, IF, Flat
 
@@ -166,3 +166,21 @@ def test_an_smi_reaches_the_vcpu_it_is_sent_to():
     assert g.m.vcpus[1].plane.get(layout.SMI) and not g.m.vcpus[0].plane.get(layout.SMI)
     g.run(40)
     assert g.read(DATA) == 0x1234
+
+
+def test_init_waits_for_rsm(g):
+    """A start-up IPI that comes before that finds nobody waiting for it (APM Vol. 2 chapter 10)."""
+    g.code(NOPS)
+    smi(g)
+    g.run(1)
+    lapic = g.m.vcpus[0].lapic
+    lapic.bsp = False                   # the bootstrap processor does not wait for a start-up IPI
+    lapic.accept(ApicMessage(0, mode=apicbus.INIT))
+    lapic.accept(ApicMessage(8, mode=apicbus.STARTUP))
+    state = g.m.smm.save()
+    assert g.plane.get(layout.SMM) and g.plane.get(layout.ACTIVITY) == RUNNING
+    g.m.smm.load(state)
+    g.run(2)
+    assert g.plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI and not g.plane.get(layout.SMM)
+    lapic.accept(ApicMessage(8, mode=apicbus.STARTUP))
+    assert g.plane.get(layout.ACTIVITY) == RUNNING and g.plane.get(layout.seg(layout.CS)) == 0x800

@@ -5,13 +5,14 @@ import pytest
 
 from jit import exits, layout
 from tests.jit.bare import fresh
+from tests.jit.rig import CODE, Rig
 from tools.lockstep.tables import CR0_PE, CR0_PG, CR0_WP, EFER_NXE, NX, PS, RW, US, A, D, G, P, Tables
 
 READ, WRITE, EXECUTE = 0, 1, 2
 SUPERVISOR, USER, SMAP = layout.SET_SUPERVISOR, layout.SET_USER, layout.SET_SMAP
 SMEP = 1 << 20
 KINDS = ("5-level", "4-level", "pae", "32-bit")
-LINEAR, FRAME = 0x1234_5678, 0x5000
+LINEAR, FRAME, PAGE = 0x1234_5678, 0x5000, 0x70000
 PROTECTION, RESERVED = 1, 8
 
 
@@ -192,3 +193,16 @@ def test_five_levels_translate_57_bits():
 def test_no_paging_is_identity():
     made = tables("4-level")
     assert walk(made, WRITE, USER) == LINEAR
+
+
+def test_writes_to_read_only_pages_follow_cr0_wp_at_once():
+    """SDM Vol. 3A 4.6.1: a supervisor's, whatever was cached before; what only reads stays as it is."""
+    made = Rig("long")
+    made.protect(PAGE, P | A | D)
+    made.set("cr0", made.get("cr0") & ~CR0_WP)
+    made.set("rbx", made.get("cr0") | CR0_WP)
+    made.set("rcx", made.get("cr0"))
+    made.set("rsi", PAGE)
+    # mov [rsi], eax; mov cr0, rbx; mov eax, [rsi]; mov cr0, rcx; mov [rsi], eax; mov cr0, rbx; mov [rsi], eax
+    made.run("8906 0f22c3 8b06 0f22c1 8906 0f22c3 8906")
+    assert made.vector() == 14 and made.read(made.get("rsp")) == 3 and made.read(made.get("rsp") + 8) == CODE + 15

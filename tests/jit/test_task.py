@@ -25,9 +25,9 @@ DB, TS, NP, GP = 1, 10, 11, 13
 WORDS = "eip eflags eax ecx edx ebx esp ebp esi edi es cs ss ds fs gs ldt".split()
 
 
-def task_rig(cpl: int = 0, **words: int) -> Rig:
-    """Two 32-bit tasks; the second one is at ENTRY with CPL `cpl`."""
-    rig = Rig("pm32")
+def task_rig(cpl: int = 0, old: int = 0, paging: bool = False, **words: int) -> Rig:
+    """Two 32-bit tasks; the second one is at ENTRY with CPL `cpl`, the first one runs at CPL `old`."""
+    rig = Rig("pm32", old, paging)
     rig.entry(TASK, descriptor(TSS, 0x67, 0x8B))
     rig.segment("tr", TASK, TSS, 0x67, 0x8B)
     rig.entry(NEW, descriptor(NEW_TSS, 0x67, 0x89))
@@ -36,6 +36,7 @@ def task_rig(cpl: int = 0, **words: int) -> Rig:
                  cs=(UCODE | 3) if cpl else KCODE, ss=data, ds=data, fs=0, gs=0, ldt=0) | words
     for name, value in state.items():
         rig.write(NEW_TSS + 0x20 + 4 * WORDS.index(name), value, 4)
+    rig.write(NEW_TSS + 0x1C, rig.get("cr3"), 4)
     rig.write(NEW_TSS + 4, NEW_STACK - 0x800, 4)
     rig.write(NEW_TSS + 8, KDATA, 4)
     rig.code("90", ENTRY)

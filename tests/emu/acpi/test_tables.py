@@ -19,7 +19,7 @@ def at(blob: bytes, address: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def blob() -> bytes:
-    return tables.build(BASE, 4)
+    return tables.build(BASE, 4, 256 << 20)
 
 
 def entries(blob: bytes) -> dict[bytes, bytes]:

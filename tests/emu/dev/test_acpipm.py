@@ -64,8 +64,37 @@ def test_soft_off_by_word_and_by_byte(r: Rig) -> None:
     r.pm.port_write(BASE + 4, 2, 0x2000)
     r.pm.port_write(BASE + 5, 1, 0x20)
     assert r.off == 2 and r.pm.port_read(BASE + 4, 2) & 0x2000 == 0
-    r.pm.port_write(BASE + 4, 2, 0x2400)
-    assert r.off == 2 and "sleep type 1" in r.reports[0]
+    r.pm.port_write(BASE + 4, 2, 0x2800)
+    assert r.off == 2 and "sleep type 2" in r.reports[0]
+
+
+def test_the_edge_of_the_rtcs_interrupt_sets_its_status(r: Rig) -> None:
+    r.pm.enable_acpi(True)
+    r.pm.rtc_line(True)
+    assert r.pm.port_read(BASE, 2) == 0x0400 and not r.sci
+    r.pm.port_write(BASE, 2, 0x0400)
+    r.pm.rtc_line(True)
+    assert r.pm.port_read(BASE, 2) == 0
+    r.pm.port_write(BASE + 2, 2, 0x0400)
+    r.pm.rtc_line(False)
+    r.pm.rtc_line(True)
+    assert r.sci
+
+
+def test_s3_begins_and_ends_between_instructions(r: Rig) -> None:
+    happened: list[str] = []
+    r.pm = AcpiPm(r.clock, r._sci, r._off, r.reports.append, lambda: not happened.append("sleeps"),
+                  lambda: (happened.append("wakes"), r.pm.reset()))
+    r.pm.port_write(4, 2, 0x2400)
+    assert not happened and r.clock.next_deadline() == 0
+    r.clock.run_due()
+    assert happened == ["sleeps"] and r.pm.asleep
+    r.pm.press_power_button()
+    r.clock.run_due()
+    assert happened == ["sleeps"], "the button is not enabled"
+    r.pm.port_write(2, 2, 0x0100)
+    r.clock.run_due()
+    assert happened == ["sleeps", "wakes"] and not r.pm.asleep and r.pm.port_read(0, 2) == 0x8100
 
 
 def test_pm_save_and_load(r: Rig) -> None:

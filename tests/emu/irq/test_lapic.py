@@ -170,11 +170,13 @@ def test_disabled_apic_passes_intr_and_nmi_pins(r: Rig) -> None:
     assert r.read(0x30) == 0xFFFFFFFF
 
 
-def test_performance_lvt_masks_itself(r: Rig) -> None:
+def test_performance_lvt_may_mask_itself(r: Rig) -> None:
     r.write(0x340, 0x400)
     r.apics[0].raise_local(0x340)
-    r.apics[0].raise_local(0x340)
-    assert r.signals == [(0, "nmi", 2)] and r.read(0x340) == 0x10400
+    assert r.signals == [(0, "nmi", 2)] and r.read(0x340) == 0x400
+    r.apics[0].raise_local(0x340, masks=True)
+    r.apics[0].raise_local(0x340, masks=True)
+    assert r.signals == [(0, "nmi", 2)] * 2 and r.read(0x340) == 0x10400
 
 
 def test_init_keeps_id_and_base(r: Rig) -> None:
