@@ -23,6 +23,7 @@ from jit.layout import (
     DR,
     DR6,
     DR7,
+    DR7_ENABLED,
     EFER,
     IO_ADDRESS,
     IO_VALUE,
@@ -57,7 +58,7 @@ from jit.protection_keys import CR4_PKE, CR4_PKS
 from jit.second_stage import denied_status
 from jit.slow import CR3_LAM_U48, CR3_LAM_U57, CR4_LAM_SUP
 from jit.traps import trap, trap_control
-from jit.watch import CR4_DE, ENABLED, enabled
+from jit.watch import CR4_DE, enabled
 
 CR0_ET, CR0_NW, CR0_CD, CR0_BITS = 1 << 4, 1 << 29, 1 << 30, 0xE005003F
 CR4_PCIDE = 1 << 17
@@ -217,7 +218,7 @@ def write_dr(st: State) -> int:
     if value & UPPER:
         return general_protection(st, 0)
     if number & 1:
-        if (rd64(st, DR7) | value) & ENABLED:       # TLB entries depend on it
+        if (rd64(st, DR7) | value) & DR7_ENABLED:       # TLB entries depend on it
             _flush(st)
         wr64(st, DR7, (value & DR7_BITS) | DR7_FIXED)
     else:

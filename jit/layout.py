@@ -71,6 +71,7 @@ XCR0 = _at("xcr0")
 DR = _at("dr", 8, 4)
 DR6 = _at("dr6")
 DR7 = _at("dr7")
+DR7_ENABLED = 0xFF              # L0 to G3
 CPL = _at("cpl")
 LINEAR_SHIFT = _at("linear_shift")    # derived (jit/mode.py): 64 minus the bits of a linear address, 48 or 57
 EFER = _at("efer")

@@ -10,10 +10,9 @@ from numba import types
 
 from jit.exits import AGAIN, KIND_BREAKPOINT, OK
 from jit.fault import DB, debug_status, fault
-from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR7, FAULT_KIND, FAULT_PENDING
+from jit.layout import ALONE, CR4, DEBUG_HITS, DR, DR7, DR7_ENABLED, FAULT_KIND, FAULT_PENDING
 from jit.native import State, inline, rd64, shr, ult, wr64
 
-ENABLED = 0xFF                          # DR7: L0 to G3
 ON_EXECUTE, ON_WRITE, ON_PORT, ON_ACCESS = 1, 2, 4, 8   # sets of R/W fields: 1 << the field's value
 CR4_DE = 1 << 3
 PAGE = 4096
@@ -41,7 +40,7 @@ def matching_breakpoints(st: State, address: int, size: int, kinds: int) -> int:
 @inline
 def enabled(st: State) -> bool:
     """Whether any breakpoint is."""
-    return rd64(st, DR7) & ENABLED != 0
+    return rd64(st, DR7) & DR7_ENABLED != 0
 
 
 @inline

@@ -44,6 +44,14 @@ def exchange_pkru(old: Plane, new: Plane) -> None:
         old.set(layout.PKRU_ASIDE, 1 << 32 | pkru)
 
 
+def drop_outdated(new: Plane) -> None:
+    """Empty the TLBs of a plane that is entered where they were filled for another PKRU (jit/protection_keys.py) or for
+    the breakpoints of before, as a switch does in compiled code."""
+    other_keys = new.pkru != new.get(layout.KEYS_RIGHTS)
+    if new.get(layout.KEYS_USED) and other_keys or new.get(layout.DR7) & layout.DR7_ENABLED:
+        new.flush()
+
+
 def shared_words(names: tuple[str, ...]) -> SharedSet:
     """What a switch carries over where these are shared."""
     return tuple(piece for name in names for piece in SHARES[name].pieces)

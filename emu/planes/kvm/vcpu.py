@@ -35,7 +35,7 @@ from emu.planes.kvm.run import (
     Run,
 )
 from emu.planes.kvm.state import VcpuState
-from emu.planes.shared import exchange_pkru, shared_words
+from emu.planes.shared import drop_outdated, exchange_pkru, shared_words
 from emu.stop import POWER_OFF, RESET, TRIPLE_FAULT, UNIMPLEMENTED, Stop
 from emu.waiting import FOR_LINE, HALTED, RUNNING, TPAUSE, UNINITIALIZED, interrupt_ends
 from jit import group_layout, layout
@@ -252,7 +252,7 @@ class Vcpu(VcpuState):
                     new.set(at, old.get(at))
             exchange_pkru(old, new)
             new.update_mode()
-            new.flush()
+            drop_outdated(new)
             self.cpu.engine.monitors.disarm(self.id)
             group.set(group_layout.ACTIVE, number)
             group.mark(group_layout.ENTERED, number, True)
