@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
 
+from emu import tlb_broadcast
 from emu.code_exits import CodeExits
 from emu.decode.names import mnemonic_name
 from emu.disassembly import instruction_text
@@ -273,8 +274,11 @@ class VCpu:
         self.machine.plane_model.notify(self)
 
     def _snp(self, plane: Plane) -> None:
-        assert self.machine.plane_model is not None
-        self.machine.plane_model.snp_instruction(self, plane)
+        if plane.get(layout.SNP_ACTIVE):
+            assert self.machine.plane_model is not None
+            self.machine.plane_model.snp_instruction(self, plane)
+        else:
+            tlb_broadcast.execute(self.machine, plane)
 
     def _vmgexit(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None

@@ -101,6 +101,17 @@ def test_it_sleeps_in_s3_until_the_alarm(tmp_path, vcpus):
 
 
 @pytest.mark.slow
+def test_with_an_iommu_it_remaps_interrupts(tmp_path):
+    linux = Linux(tmp_path, DEFAULT + " cryptomgr.notests intel_iommu=on", ("cat /proc/interrupts", "sleep 1"), vcpus=2,
+                  devices=("intel-iommu", "edu"))
+    stop = linux.machine.run(max_insns=LIMIT)
+    assert stop.reason == POWER_OFF, f"{stop}\n{linux.text[-3000:]}"
+    assert linux.lines_of_trouble() == [] and linux.reports == []
+    assert "DMAR: Intel(R) Virtualization Technology for Directed I/O" in linux.text
+    assert re.search(r"^ +4: +[1-9]\d* +\d+ +IR-IO-APIC", linux.text, re.M)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("vcpus", [1, 3])
 def test_two_runs_are_the_same(tmp_path, vcpus):
     """Registers every ten million instructions, and all of memory at the end; in one run code is compiled, in the
