@@ -24,7 +24,7 @@ _ACCESS_NOTE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
 _PAGE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 _STATE_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 BASICS = ("translate", "slow_load", "slow_store", "slow_probe", "jump_cached", "fall_through", "run", "run_group",
-          "select", "note_write", "flush_all", "flush_data", "withdraw_writes", "update_mode")
+          "select", "notice_due", "note_write", "flush_all", "flush_data", "withdraw_writes", "update_mode")
 
 
 class Engine:
@@ -49,6 +49,7 @@ class Engine:
         self.run = self._callable("run")
         self.run_group: Callable[[int], int] = self._callable("run_group")
         self.select = self._callable("select")
+        self.notice_due = self._callable("notice_due")
         self.translate = _ACCESS_CALL(self.compiler.function("translate"))
         self._walk_operand: Any = None
         self.note_write = _ACCESS_NOTE(self.compiler.function("note_write"))

@@ -28,7 +28,7 @@ from emu.smm import SystemManagement
 from emu.starting import Start
 from emu.stop import Stop
 from emu.vcpu import VCpu
-from emu.waiting import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import RESET_HOLD, RUNNING, WAIT_FOR_SIPI
 from jit import exits, layout, pmap
 
 ENGINES = ("auto", "interp", "blocks")
@@ -153,14 +153,19 @@ class Machine(Scheduling):
         return f"plane {number}" if self.plane_model is None else self.plane_model.plane_name(number)
 
     def load(self, path: str | None, kind: str = "auto", load_address: int | None = None, mode: int | None = None,
-             initrd: str | None = None, append: str = "", bios: str | None = None, vtl1: str | None = None) -> Image:
-        """Load an image and put the machine at its entry. `vtl1`: an image that runs first, in VTL1 of Hyper-V's planes
-        (emu/load/beside.py). ImageError: nothing was changed."""
+             initrd: str | None = None, append: str = "", bios: str | None = None, vtl1: str | None = None,
+             vtl2: str | None = None) -> Image:
+        """Load an image and put the machine at its entry. `vtl1`, `vtl2`: an image that runs first, in VTL1 or VTL2 of
+        Hyper-V's planes (emu/load/beside.py). ImageError: nothing was changed."""
         above, reserved = None, 0
-        if vtl1 is not None:
-            if self.plane_model is None or not self.plane_model.launches:
-                raise ImageError(vtl1, "vtl1", "only a machine with planes 'vsm' has a VTL1")
-            above, reserved = load_beside(vtl1, self.memory_size)
+        first, plane = (vtl1, 1) if vtl2 is None else (vtl2, 2)
+        if first is not None:
+            if vtl1 and vtl2:
+                raise ImageError(vtl1, "vtl1", "one image runs first, and with one for VTL2 that is it")
+            if self.plane_model is None or plane > self.plane_model.launches:
+                raise ImageError(first, f"vtl{plane}", f"only a machine with planes 'vsm' has a VTL{plane}" + (
+                    ", and a policy that ends in -vtl2" if plane > 1 else ""))
+            above, reserved = load_beside(first, self.memory_size)
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
                            initrd=initrd, append=append, bios=bios, reserved=reserved,
                            vcpus=self.vcpu_count)
@@ -168,7 +173,7 @@ class Machine(Scheduling):
             raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
         self.symbols = SymbolTable(image.symbols + (above.symbols if above else ()))
-        self._start = Start(self, image, above)
+        self._start = Start(self, image, above, plane)
         return image
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:
@@ -246,9 +251,14 @@ class Machine(Scheduling):
             self.reschedule = self.reschedule or index != self.turn
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return
+        elif kind == "sipi" and self.plane_model and self.plane_model.intercepts_startup(self.vcpus[index], vector):
+            return
         elif kind == "init":
             if not self.smm.holds_init(self.vcpus[index]):
                 self.initialise(self.vcpus[index])
+        elif kind == "sipi" and plane.get(layout.ACTIVITY) == RESET_HOLD:
+            plane.set(layout.ACTIVITY, RUNNING)
+            self.reschedule = True
         elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
             boot.startup(plane, vector)
             plane.set(layout.ACTIVITY, RUNNING)
@@ -261,11 +271,13 @@ class Machine(Scheduling):
                 self.report("SMI: with planes there is no system-management mode; ignored")
 
     def initialise(self, vcpu: VCpu) -> None:
-        """INIT: the processor waits for a start-up IPI (SDM Vol. 3A 8.4.2)."""
-        self.pc.lapics[vcpu.index].init()
+        """INIT: the processor waits for a start-up IPI, the bootstrap processor starts at the reset vector (SDM Vol. 3A
+        10.4.2)."""
+        lapic = self.pc.lapics[vcpu.index]
+        lapic.init()
         boot.reset(vcpu.planes[0])
         self.engine.monitors.disarm(vcpu.index)
-        vcpu.planes[0].set(layout.ACTIVITY, WAIT_FOR_SIPI)
+        vcpu.planes[0].set(layout.ACTIVITY, RUNNING if lapic.bsp else WAIT_FOR_SIPI)
 
     def _a20(self, enabled: bool) -> None:
         for plane in self.all_planes():

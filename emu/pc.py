@@ -189,6 +189,7 @@ class PC:
         hooks = self.hooks
         self.apic_bus = ApicBus(hooks.report)
         self.lapics: list[LocalApic] = []
+        self.interrupted = lambda: self.lapics[0]       # whose LINT0 the INTR pin is wired to
         self.pic = PicPair(self._intr, hooks.report)
         self.ioapic = IoApic(self.apic_bus.send)
         for index in range(cpus):
@@ -322,7 +323,7 @@ class PC:
 
     def _intr(self, level: bool) -> None:
         if self.lapics:
-            self.lapics[0].set_lint(0, level)
+            self.interrupted().set_lint(0, level)
 
     def _apm_smi(self) -> bool:
         """Port 0xB2 was written: an SMI of vCPU 0, if firmware wants one."""

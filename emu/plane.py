@@ -58,6 +58,7 @@ class Plane:
         engine.monitors.add(vcpu)
         self.set(layout.PLANE, number)
         self.set(layout.TSC_SCALE, 1)
+        self.set(layout.TSC_RATIO, layout.TSC_RATIO_ONE)
         engine.regions.sampling(self)
         self.set(layout.CR4_VALID, cpu.cr4_valid)
         self.set(layout.EFER_VALID, cpu.efer_valid)
@@ -107,6 +108,12 @@ class Plane:
         ctypes.memset(self.get(layout.FPU), 0, fpu_layout.FPU_BYTES)
         for offset, value in fpu_layout.RESET.items():
             self.fpu_set(offset, value)
+
+    def init_fpu(self) -> None:
+        """The FPU file as after FNINIT and XRSTOR of initial states (SDM Vol. 1 8.1.12, 13.6)."""
+        self.reset_fpu()
+        self.fpu_set(fpu_layout.FCW, fpu_layout.FCW_INIT)
+        self.fpu_set(fpu_layout.FTW, 0)
 
     def fpu_get(self, offset: int) -> int:
         """An 8-byte word of the FPU file, unsigned; `offset` as in jit/fpu_layout.py."""

@@ -24,8 +24,9 @@ SHUTDOWN_STATUS, WAKING_UP = 0x0F, 0xFE         # CMOS byte that firmware looks 
 class Start:
     """Where a machine starts: `image`, and, if there is one, the image of a higher plane, `above`, which runs first."""
 
-    def __init__(self, machine: Machine, image: Image, above: Image | None = None) -> None:
-        self._machine, self.image, self.above = machine, image, above
+    def __init__(self, machine: Machine, image: Image, above: Image | None = None, plane: int = 0) -> None:
+        """`plane`: the number of the higher plane."""
+        self._machine, self.image, self.above, self._plane = machine, image, above, plane
         self._msrs = [dict(vcpu.msrs.values) for vcpu in machine.vcpus]
         machine.map.load(image)
         self._enter()
@@ -44,7 +45,7 @@ class Start:
             machine.plane_model.loaded()
             if self.above is not None:
                 machine.map.load(self.above)
-                machine.plane_model.launch(self.above)
+                machine.plane_model.launch(self.above, self._plane)
 
     def _reset_processors(self) -> None:
         self._machine.smm.reset()

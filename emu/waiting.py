@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from emu.isa.tsc import counter
 from emu.mem.ram import PAGE
 from jit import layout, pmap
 from jit.semantics.wiring import WAITS_DEADLINE, WAITS_LIMITED, WAITS_MASKED, WAITS_UNMONITORED
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from emu.plane import Plane
     from emu.vcpu import VCpu
 
-# ACTIVITY. WAIT_FOR_UNLOCK and IDLE: TLFS. UNINITIALIZED: KVM's, before the first INIT. An interrupt ends MWAIT only if
+# ACTIVITY. WAIT_FOR_UNLOCK and IDLE: TLFS. UNINITIALIZED: KVM's, before the first INIT; RESET_HOLD: also
+# KVM's, of an AP that a start-up IPI lets go on where it is. An interrupt ends MWAIT only if
 # RFLAGS.IF lets it through, MWAIT_ANY always
 (RUNNING, HALTED, WAIT_FOR_SIPI, SHUT_DOWN, WAIT_FOR_UNLOCK, IDLE, MWAIT, MWAIT_ANY, UMWAIT, TPAUSE,
- UNINITIALIZED) = range(11)
-FOR_INTERRUPT = frozenset((HALTED, MWAIT))              # that can be taken
+ UNINITIALIZED, RESET_HOLD) = range(12)
+FOR_INTERRUPT = frozenset((HALTED, MWAIT, RESET_HOLD))  # that can be taken
 FOR_ANY_INTERRUPT = frozenset((IDLE, MWAIT_ANY, UMWAIT, TPAUSE))
 FOR_LINE = frozenset((MWAIT, MWAIT_ANY, UMWAIT))
 FOR_NMI = FOR_INTERRUPT | FOR_ANY_INTERRUPT | {SHUT_DOWN}
@@ -71,7 +73,7 @@ class Waiting:
         """MWAIT, MWAITX, UMWAIT or TPAUSE."""
         how, deadline = plane.get(layout.ARG), plane.get(layout.ARG + 8)
         clock = self._vcpu.machine.clock
-        now = clock.tsc + plane.get(layout.TSC_OFFSET) & (1 << 64) - 1
+        now = counter(plane, clock.tsc)
         plane.retire()
         self._limited = False
         if how & WAITS_LIMITED:
@@ -87,7 +89,8 @@ class Waiting:
         if how & WAITS_LIMITED:
             activity = TPAUSE if how & WAITS_UNMONITORED else UMWAIT
         if how & WAITS_DEADLINE and not plane.get(layout.FAULT_PENDING):
-            self._schedule(clock.tsc_to_ns(clock.tsc + deadline - now), plane)
+            ticks = (deadline - now << 32) // max(plane.get(layout.TSC_RATIO), 1)
+            self._schedule(clock.tsc_to_ns(clock.tsc + ticks), plane)
         self.begin(plane, activity)
         self._tell(plane, "MWAIT")
 

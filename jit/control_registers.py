@@ -32,6 +32,8 @@ from jit.layout import (
     PHYS_MASK,
     SEG_ATTR,
     TR,
+    VENDOR,
+    VENDOR_INTEL,
     WP_IGNORED,
     seg,
 )
@@ -102,7 +104,7 @@ def write_cr0(st: State, value: int) -> int:
     if cr4 & CR4_CET and value & CR0_WP == 0:
         return general_protection(st, 0)
     if value & ~old & CR0_PG and efer & EFER_LME:
-        tss16 = rd64(st, seg(TR, SEG_ATTR)) & 0x1D == 1
+        tss16 = rd64(st, VENDOR) == VENDOR_INTEL and rd64(st, seg(TR, SEG_ATTR)) & 0x1D == 1   # APM Vol. 2 14.6.2
         if cr4 & CR4_PAE == 0 or rd64(st, seg(CS, SEG_ATTR)) & LONG or tss16:
             return general_protection(st, 0)
         efer |= EFER_LMA

@@ -21,12 +21,14 @@ from jit.layout import (
     FAULT_KIND,
     FAULT_PENDING,
     FAULT_VECTOR,
+    INJECTED,
     IO_DONE,
     IO_NEXT,
     NMI_BLOCKED,
 )
 from jit.monitor import disarm
 from jit.native import State, inline, rd64, wr64
+from jit.traps import trap_exception
 
 DR7_GD = 1 << 13
 SHUTDOWN = 3                            # ACTIVITY
@@ -51,6 +53,9 @@ def remember_address(st: State) -> None:
 
 def deliver(st: State) -> int:
     """Deliver the event of FAULT_*: OK, SHUTDOWN after a triple fault, or what Python must do first."""
+    trapped = trap_exception(st)
+    if trapped != OK:
+        return trapped
     disarm(st)
     if rd64(st, FAULT_KIND) == KIND_FAULT:
         remember_address(st)
@@ -64,6 +69,7 @@ def deliver(st: State) -> int:
         status = enter(st, vector, how, rd64(st, FAULT_ERROR))
         wr64(st, FAULT_EXT, 0)
         if status == OK:
+            wr64(st, INJECTED, 0)
             if kind == KIND_NMI:
                 wr64(st, NMI_BLOCKED, 1)
             if vector == DB and kind != KIND_INTERRUPT:

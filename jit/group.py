@@ -19,13 +19,16 @@ from jit.group_layout import (
     INTERFACE_OTHER,
     INTERFACE_POLICY,
     INTERFACE_VSM,
+    NOTIFIED,
     NOTIFY,
+    SCRIPT_SPENT,
+    SCRIPT_SPENT_LIMIT,
     SNP,
 )
-from jit.layout import ACTIVITY, BUDGET, INTERRUPT, PROBES, RESUME, RFL
+from jit.layout import ACTIVITY, BUDGET, INTERRUPT, PROBES, RESUME, RFL, SHADOW
 from jit.native import State, inline, ld64, rd64, shr, state_at, wr64
 from jit.probe import SWITCH_BIT, SWITCHES, hit
-from jit.selector import above, rank
+from jit.selector import rank
 from jit.slots import call_slot
 from jit.switch import DONE, REFUSED, refuse
 
@@ -37,21 +40,23 @@ _run = types.ExternalFunction("strata_run", types.int64(types.voidptr))
 def lower_waits(group: State, active: int) -> bool:
     """Whether a plane below the active one would take an interrupt at once if it ran (TLFS, Virtual Secure Mode,
     "Virtual interrupt notification assist")."""
-    lower = rd64(group, ENABLED) & ~above(group, active) & ~(1 << active)
     for plane in range(rd64(group, COUNT)):
-        if shr(lower, plane) & 1:
+        if shr(rd64(group, ENABLED), plane) & 1 and rank(group, plane) > rank(group, active):
             st = state_at(rd64(group, FILES + (plane << 3)))
-            if rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0:
+            if rd64(st, INTERRUPT) != 0 and rd64(st, RFL) & IF != 0 and rd64(st, SHADOW) == 0:
                 return True
     return False
 
 
-@inline
-def notifies(group: State, active: int, before: int) -> bool:
-    """Whether a plane above `before` was entered that is to be told of interrupts for lower ones."""
-    if shr(rd64(group, NOTIFY), active) & 1 == 0 or rank(group, active) >= rank(group, before):
-        return False
-    return lower_waits(group, active)
+def notice_due(group: State) -> int:
+    """1 if the active plane is to be told now of interrupts for less privileged ones."""
+    active = rd64(group, ACTIVE)
+    if shr(rd64(group, NOTIFY) & ~rd64(group, NOTIFIED), active) & 1 == 0:
+        return 0
+    return int(lower_waits(group, active))
+
+
+_notice_due = inline(notice_due)
 
 
 @inline
@@ -106,7 +111,7 @@ def follow_policy(group: State, st: State, active: int, chosen: int) -> int:
         status = vsm_call.preempt(group, st, active, chosen)
     if status == DONE:
         note_switch(group)
-        if notifies(group, chosen, active):
+        if _notice_due(group) != 0:
             return exits.NOTIFY
     return status
 
@@ -122,6 +127,9 @@ def run_group(group: State) -> int:
         interface = rd64(group, INTERFACE)
         if interface == INTERFACE_POLICY or interface == INTERFACE_VSM:
             chosen = _select(group)
+            if rd64(group, SCRIPT_SPENT) > SCRIPT_SPENT_LIMIT and rd64(st, RESUME) == 0:
+                wr64(group, SCRIPT_SPENT, 0)
+                return exits.EVENT
             if chosen != active or rd64(group, FORCED) != 0:
                 status = follow_policy(group, st, active, chosen)
                 if status != DONE:
@@ -140,5 +148,5 @@ def run_group(group: State) -> int:
             return status
         if rd64(group, ACTIVE) != active:
             note_switch(group)
-        if notifies(group, rd64(group, ACTIVE), active):
-            return exits.NOTIFY
+            if _notice_due(group) != 0:
+                return exits.NOTIFY

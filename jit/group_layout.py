@@ -32,8 +32,10 @@ CONTROL = _words(MAX_PLANES)    # VSM: VP_ASSIST_PAGE MSR of each VTL (page addr
 FORCED = _words()               # 1 + a plane to enter before anything else runs, whatever waits; 0: none
 FORCED_CAUSE = _words()         # why: CAUSE_*
 FORCED_RIP = _words()           # RIP of the instruction that caused it, where that has retired already; 0: RIP
-NOTIFY = _words()               # set of planes that want to know, when entered, of interrupts waiting for lower ones
-NOTIFY_RESET = _words()         # VSM: those of them whose notification is forgotten when they return
+NOTIFY = _words()               # set of planes that want to know of interrupts waiting for less privileged ones (VINA)
+NOTIFY_RESET = _words()         # those of them whose notification is forgotten when they return, or are entered
+NOTIFIED = _words()             # those that were told and are not told again; VSM has that in assist pages
+NOTIFY_VECTOR = _words(MAX_PLANES)      # the interrupt that tells each, but for VSM
 LOCKING = _words()              # VSM: set of planes whose return Python prepares, because they hold TLB locks
 # --- which plane runs, where INTERFACE is INTERFACE_POLICY or INTERFACE_VSM (jit/selector.py) ------------------------
 MODE = _words()                 # MODE_*
@@ -58,6 +60,8 @@ SCRIPT_FAULT = _words()         # ... SCRIPT_FAULT_*: what was wrong with an ans
 SCRIPT_ANSWER = _words()        # ... and which it was
 SCRIPT_ICOUNT = _words()        # instruction count at the last switch, and switches since then
 SCRIPT_IDLE = _words()
+SCRIPT_FUEL = _words()          # steps left for the answer to a question, or FUEL_*
+SCRIPT_SPENT = _words()         # steps that answers took since Python last looked
 # --- SEV-SNP (jit/vmgexit.py) ----------------------------------------------------------------------------------------
 SNP = _words()                  # 1: planes are VMPLs, whose registers are in VMSAs; entering one by policy is Python's
 SNP_DIRECT = _words()           # 1: compiled code serves requests to run another VMPL that need no hypervisor's thought
@@ -75,6 +79,8 @@ FILTER_INJECTABLE, FILTER_PRIORITY, FILTER_ANY = 0, 1, 2     # that can be taken
 RETURN_LAST, RETURN_NEXT_LOWER, RETURN_EXPLICIT = 0, 1, 2
 SCRIPT_FAULT_CHOOSE, SCRIPT_FAULT_REQUEST, SCRIPT_FAULT_STALLED = 1, 2, 3
 SCRIPT_IDLE_LIMIT = 4 * MAX_PLANES
+SCRIPT_FUEL_LIMIT, SCRIPT_SPENT_LIMIT = 50_000, 1_000_000
+FUEL_GONE, FUEL_DIVISION, FUEL_SHIFT = -1, -2, -3       # of SCRIPT_FUEL: it is used up; no answer: x // 0; 1 << -1
 PLANE_CALL, PLANE_RETURN, RUN_PLANE, PLANE_NOTICES = 0x11, 0x12, 0x80000018, 0x80005001     # RAX of a hypercall
 
 # --- a switch record -------------------------------------------------------------------------------------------------

@@ -173,6 +173,8 @@ SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
 HEAT_LIMIT = _at("heat_limit")      # samples that make a micro-op hot
 TSC_BASE = _at("tsc_base")          # TSC at the slice's end, so that TSC = base - budget * scale
 TSC_SCALE = _at("tsc_scale")
+TSC_RATIO = _at("tsc_ratio")          # guest TSC / machine TSC with 32 fraction bits (APM Vol. 2 15.36.18) ...
+TSC_RATIO_ONE = 1 << 32              # ... which are the same but in SNP guests
 RANDOM = _at("random")              # state of the generator behind RDRAND and RDSEED (jit/semantics/random.py)
 
 # --- waiting instructions (jit/monitor.py) ---------------------------------------------------------------------------
@@ -191,15 +193,18 @@ C_BIT = _at("c_bit")                # SEV: the encryption bit of page-table entr
 VIRTUAL_TOM = _at("virtual_tom")    # SEV-SNP: data from this address on is shared, where vTOM is active; else 0
 GHCB = _at("ghcb")                  # SEV-ES: the GHCB MSR
 SNP_ACTIVE = _at("snp_active")      # 1: the plane is a VMPL of an SEV-SNP guest
+VMPL_SSS = _at("vmpl_sss")          # 1: supervisor shadow stacks need a permission of their own (APM Vol. 2 15.36.7)
 TRAPS = _at("traps")                # set of intercepted register accesses (jit/traps.py)
 TRAP_CR0 = _at("trap_cr0")          # bits of CR0 and CR4 whose change is intercepted
 TRAP_CR4 = _at("trap_cr4")
 TRAPPED = _at("trapped")            # the access that was intercepted last
+INJECTED = _at("injected")          # 1: the pending event comes from a more privileged plane, and is not intercepted
 NPIEP = _at("npiep")                # Hyper-V: NPIEP_* of instructions that are #GP above CPL 0
 
 # --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
 KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
 KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
+PKRU_ASIDE = _at("pkru_aside")      # KVM planes: PKRU of a plane that does not run and whose FPU file another works on
 WP_IGNORED = _at("wp_ignored")      # 1: the TLB may grant writes that only CR0.WP = 0 allows
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------

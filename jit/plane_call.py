@@ -29,6 +29,8 @@ from jit.group_layout import (
     MPP,
     NOTICED,
     NOTICES,
+    NOTIFIED,
+    NOTIFY_RESET,
     PLANE_CALL,
     PLANE_NOTICES,
     PLANE_RETURN,
@@ -84,6 +86,7 @@ def enter(group: State, st: State, active: int, target: int) -> int:
 def go(group: State, st: State, active: int, target: int, cause: int, rip: int) -> None:
     wr64(group, CAUSE, 0)
     wr64(group, ENTERED, rd64(group, ENTERED) | (1 << target))
+    wr64(group, NOTIFIED, rd64(group, NOTIFIED) & ~(rd64(group, NOTIFY_RESET) & (1 << target)))
     switch(group, st, active, target, cause, rip)
 
 

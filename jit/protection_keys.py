@@ -8,8 +8,8 @@ KEYS_USED has the keys of the user pages that were filled under the value in KEY
 from numba import types
 
 from jit.fpu_layout import PKRU
-from jit.layout import CR0, CR4, EFER, FPU, KEYS_RIGHTS, KEYS_USED, PKRS
-from jit.native import State, inline, ld32, rd64, shr, wr64
+from jit.layout import CR0, CR4, EFER, FPU, KEYS_RIGHTS, KEYS_USED, PKRS, PKRU_ASIDE
+from jit.native import State, inline, ld32, rd64, shr, st32, wr64
 
 CR0_WP, CR4_PKE, CR4_PKS, EFER_LMA = 1 << 16, 1 << 22, 1 << 24, 1 << 10
 ACCESS_DISABLE, WRITE_DISABLE = 1, 2                # AD and WD of a key
@@ -41,6 +41,15 @@ def forbids(st: State, disabled: int, write: bool, user: bool) -> bool:
     if disabled & ACCESS_DISABLE:
         return True
     return write and disabled & WRITE_DISABLE != 0 and (user or rd64(st, CR0) & CR0_WP != 0)
+
+
+@inline
+def exchange_pkru(old: State, new: State) -> None:
+    """Each of two planes has a PKRU of its own, though both may work on one FPU file."""
+    fpu = rd64(old, FPU)
+    if rd64(new, FPU) == fpu:
+        wr64(old, PKRU_ASIDE, ld32(fpu + PKRU))
+        st32(fpu + PKRU, rd64(new, PKRU_ASIDE))
 
 
 @inline

@@ -67,6 +67,8 @@ from jit.layout import (
     TLB_SET,
     TSC_BASE,
     TSC_OFFSET,
+    TSC_RATIO,
+    TSC_RATIO_ONE,
     TSC_SCALE,
     UNMASKABLE,
     VENDOR,
@@ -74,7 +76,7 @@ from jit.layout import (
     WALK_GPA,
     seg,
 )
-from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, wr64
+from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, umulh, wr64
 from jit.paging import EXECUTE
 from jit.probe import note_vector
 from jit.slots import call_slot
@@ -251,7 +253,10 @@ def deliver_pending(st: State) -> int:
 @inline
 def timestamp(st: State, budget: int) -> int:
     """TSC with `budget` instructions of the slice left."""
-    return rd64(st, TSC_BASE) - budget * rd64(st, TSC_SCALE) + rd64(st, TSC_OFFSET)
+    machine, ratio = rd64(st, TSC_BASE) - budget * rd64(st, TSC_SCALE), rd64(st, TSC_RATIO)
+    if ratio != TSC_RATIO_ONE:
+        machine = (umulh(machine, ratio) << 32) | shr(machine * ratio, 32)
+    return machine + rd64(st, TSC_OFFSET)
 
 
 @inline

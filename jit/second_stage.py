@@ -11,7 +11,15 @@ permissions and the RMP checks (APM Vol. 2 15.36.10); there is nothing beyond th
 """
 
 from jit import exits
-from jit.guards import DENY_ALL, DENY_USER_EXECUTE, HOW_SHARED, HOW_WALK, SHARED_SHIFT
+from jit.guards import (
+    DENY_ALL,
+    DENY_SHADOW_STACK,
+    DENY_USER_EXECUTE,
+    HOW_SHADOW_STACK,
+    HOW_SHARED,
+    HOW_WALK,
+    SHARED_SHIFT,
+)
 from jit.layout import (
     CR4,
     DENIALS,
@@ -63,6 +71,8 @@ def denied(st: State, gpa: int, access: int, user: bool, how: int) -> bool:
         bit = DENY_USER_EXECUTE
     if how & HOW_SHARED:
         bit <<= SHARED_SHIFT
+    if how & HOW_SHADOW_STACK:
+        bit |= DENY_SHADOW_STACK
     if denials(st, gpa) & bit == 0:
         return False
     wr64(st, DENIED_GPA, gpa)

@@ -8,6 +8,8 @@ from jit.flags import TF
 from jit.group_layout import (
     ACTIVE,
     FILES,
+    INTERFACE,
+    INTERFACE_POLICY,
     REC_CAUSE,
     REC_FROM,
     REC_ICOUNT,
@@ -36,7 +38,7 @@ from jit.layout import (
 )
 from jit.monitor import disarm
 from jit.native import State, inline, rd64, st64, state_at, wr64
-from jit.protection_keys import follow_pkru
+from jit.protection_keys import exchange_pkru, follow_pkru
 from jit.tlb import flush_all
 from jit.vector_gate import update_gate
 
@@ -57,6 +59,8 @@ def carry_over(group: State, old: State, new: State) -> None:
             wr64(new, at + (word << 3), rd64(old, at + (word << 3)))
     if rd64(new, XCR0) != xcr0:
         update_gate(new)
+    if rd64(group, INTERFACE) == INTERFACE_POLICY:  # in Linux's series PKRU is a plane's own whatever they share
+        exchange_pkru(old, new)
     follow_pkru(new)                                # the FPU file may be a shared one
     if watch.enabled(new):                          # its TLBs were filled for the breakpoints of before
         flush_all(new)

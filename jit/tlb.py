@@ -11,7 +11,7 @@ from jit.access import PAGE_MASK
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import AC
-from jit.guards import DENY_SHARED_WRITE, DENY_WRITE
+from jit.guards import DENY_SHARED_WRITE, DENY_WRITE, HOW_SHADOW_STACK, HOW_SHARED
 from jit.layout import (
     A20_MASK,
     CODE_ENTRIES,
@@ -51,12 +51,29 @@ from jit.layout import (
     TLB_SETS,
     TLB_WATCHED,
     TLB_WRITE,
+    VMPL_SSS,
     WALK_GPA,
     WALK_RIGHTS,
     WP_IGNORED,
 )
 from jit.native import State, inline, ld64, rd64, shr, st64, wr64
-from jit.paging import CR4_SMAP, EXECUTE, IS_DIRTY, MAY_WRITE, READ, WRITE, host_page, how_of, is_user, touch, walk
+from jit.paging import (
+    CR4_SMAP,
+    ERROR_P,
+    ERROR_RSVD,
+    EXECUTE,
+    IS_DIRTY,
+    MAY_WRITE,
+    READ,
+    WRITE,
+    host_page,
+    how_of,
+    is_shadow,
+    is_user,
+    page_fault,
+    touch,
+    walk,
+)
 from jit.probe import READ_BIT, watched, watched_lines
 from jit.second_stage import denials, denied, physical
 from jit.watch import page_is_watched
@@ -79,13 +96,18 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     page = linear & PAGE_MASK
     gpa = rd64(st, WALK_GPA) & rd64(st, A20_MASK)
     how = how_of(st, access)
+    if rd64(st, VMPL_SSS) != 0 and is_shadow(tlb_set):
+        if how & HOW_SHARED:
+            return page_fault(st, linear, access, tlb_set, ERROR_P | ERROR_RSVD)
+        if tlb_set == SET_SHADOW:
+            how |= HOW_SHADOW_STACK
     at = physical(st, gpa, how)
     backing = host_page(st, at)
     if access == WRITE and backing & pmap.GUARDED:
         return general_protection(st, 0)
     if denied(st, gpa | (linear & 0xFFF), access, is_user(tlb_set), how):
         return exits.DENIED
-    allowed = denials(st, gpa) & (DENY_SHARED_WRITE if how else DENY_WRITE) == 0
+    allowed = denials(st, gpa) & (DENY_SHARED_WRITE if how & HOW_SHARED else DENY_WRITE) == 0
     gpa = at
     if access == WRITE:
         backing = touch(st, gpa, backing)

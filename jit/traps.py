@@ -1,5 +1,5 @@
-"""Accesses to registers that a more privileged plane intercepts: bit n of a plane's TRAPS is access number n of
-jit/guards.py.
+"""Accesses to registers, and exceptions, that a more privileged plane intercepts: bit n of a plane's TRAPS is access
+number n of jit/guards.py.
 
 Instructions ask after their architectural checks and before they change anything. CR0 and CR4 are trapped where bits of
 TRAP_CR0 and TRAP_CR4 would change.
@@ -7,8 +7,8 @@ TRAP_CR0 and TRAP_CR4 would change.
 
 from jit import exits
 from jit.exits import OK
-from jit.guards import CR0_WRITE
-from jit.layout import IO_SIZE, IO_VALUE, TRAP_CR0, TRAP_CR4, TRAPPED, TRAPS
+from jit.guards import CR0_WRITE, EXCEPTION
+from jit.layout import FAULT_KIND, FAULT_VECTOR, INJECTED, IO_SIZE, IO_VALUE, TRAP_CR0, TRAP_CR4, TRAPPED, TRAPS
 from jit.native import State, inline, rd64, shr, wr64
 
 NEVER = -1
@@ -33,3 +33,17 @@ def trap_control(st: State, access: int, old: int, new: int) -> int:
     if (old ^ new) & mask == 0:
         return OK
     return trap(st, access, new, 0)
+
+
+@inline
+def trap_exception(st: State) -> int:
+    """OK, or TRAPPED when the pending event is an exception that is intercepted. INT1, INT3 and INTO, which are never
+    pending, use `trap`."""
+    vectors = shr(rd64(st, TRAPS), EXCEPTION)
+    if vectors == 0 or rd64(st, INJECTED) != 0:
+        return OK
+    kind, vector = rd64(st, FAULT_KIND), rd64(st, FAULT_VECTOR)
+    if kind == exits.KIND_INTERRUPT or kind == exits.KIND_NMI or vector > 31 or shr(vectors, vector) & 1 == 0:
+        return OK
+    wr64(st, TRAPPED, EXCEPTION + vector)
+    return exits.TRAPPED

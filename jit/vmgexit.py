@@ -29,6 +29,8 @@ from jit.plane_call import go
 from jit.second_stage import denials, physical
 from jit.switch import DONE, retire
 from jit.vmsa import load_page, save_page
+from jit.vmsa_checks import broken_rule
+from jit.vmsa_rules import GOOD
 
 INFO, RUN_REQUEST, RUN_RESPONSE, RUN_VMPL = 0xFFF, 0x016, 0x017, 0x80000018
 EXIT_CODE, EXIT_INFO1, EXIT_INFO2, VALID = 0x390, 0x398, 0x3A0, 0x3F0    # of the GHCB (its table 3)
@@ -60,7 +62,9 @@ def requested(st: State, page: int) -> int:
 def runs(group: State, target: int) -> bool:
     """Whether VMRUN of a VMPL's VMSA succeeds and has nothing else to do than to load registers."""
     page = rd64(group, VMSAS + (target << 3))
-    if page == 0 or ld64(page + v.EFER) & v.EFER_SVME == 0 or ld8(page + v.VMPL) != target:
+    if page == 0 or ld8(page + v.VMPL) != target:
+        return False
+    if broken_rule(state_at(rd64(group, FILES + (target << 3))), page) != GOOD:
         return False
     if ld64(page + v.SEV_FEATURES) != rd64(group, VMSA_FEATURES + (target << 3)):
         return False

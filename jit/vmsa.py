@@ -2,13 +2,15 @@
 Vol. 2 15.35.3, 15.35.8). The page's host address is in ARG[0].
 
 The x87 registers stand in physical order. DR0 to DR3 are kept in the page where DebugSwap is active, else in the
-register file, as if the hypervisor saved them for each VMPL.
+register file, as if the hypervisor saved them for each VMPL; so are opmask registers and what of vector registers is
+beyond YMM15, for which the page has no room. SPEC_CTRL and the address masks of DR0 to DR3 stay in the page as they
+are: no processor model has those MSRs.
 """
 
 from numba import types
 
 from jit import vmsa_layout as v
-from jit.control_registers import CR4_FLUSHING, uses_pdptes
+from jit.control_registers import CR4_FLUSHING, EFER_LME, uses_pdptes
 from jit.eflags import get_flags
 from jit.exits import OK
 from jit.flags import FIXED, STATUS, set_status
@@ -36,6 +38,7 @@ from jit.layout import (
     CR3,
     CR4,
     CR8,
+    DEBUGCTL,
     DR,
     DR6,
     DR7,
@@ -46,13 +49,17 @@ from jit.layout import (
     IDTR_BASE,
     IDTR_LIMIT,
     INTERRUPT,
+    ISST,
     LDTR,
     NMI,
     NMI_BLOCKED,
     PAT,
     PDPTE,
+    PL0_SSP,
+    PL3_SSP,
     RFL,
     RIP,
+    S_CET,
     SEG,
     SEG_ATTR,
     SEG_BASE,
@@ -60,11 +67,18 @@ from jit.layout import (
     SEG_LIMIT,
     SEG_SELECTOR,
     SHADOW,
+    SSP,
     STAR,
     TR,
     TSC_AUX,
+    TSC_OFFSET,
+    TSC_RATIO,
+    U_CET,
     VIRTUAL_TOM,
     XCR0,
+    XCR0_VALID,
+    XSS,
+    XSS_VALID,
     gpr,
 )
 from jit.mode import CR0_PE, refresh
@@ -74,6 +88,9 @@ from jit.protection_keys import follow_pkru
 from jit.x87.control import full_tags, load_tags
 
 SHADOW_STI = 1
+NO_XSS = -1
+XCR0_X87 = 1
+MXCSR_BITS = 0xFFFF
 
 _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 
@@ -126,7 +143,7 @@ def save_fpu(st: State, page: int) -> None:
 def load_fpu(st: State, page: int) -> None:
     f = rd64(st, FPU)
     st64(f + FDP, ld64(page + v.X87_DP))
-    st64(f + MXCSR, ld32(page + v.MXCSR))
+    st64(f + MXCSR, ld32(page + v.MXCSR) & MXCSR_BITS)
     load_tags(f, ld16(page + v.FTW))
     st64(f + FSW, ld16(page + v.FSW))
     st64(f + FCW, ld16(page + v.FCW))
@@ -169,6 +186,40 @@ def load_events(st: State, control: int) -> None:
 
 
 @inline
+def save_rarer(st: State, page: int) -> None:
+    """Control-flow enforcement, XSS, and what debugging records of branches."""
+    st64(page + v.U_CET, rd64(st, U_CET))
+    st64(page + v.PL3_SSP, rd64(st, PL3_SSP))
+    for i in range(3):
+        st64(page + v.PL0_SSP + 8 * i, rd64(st, PL0_SSP + 8 * i))
+    st64(page + v.S_CET, rd64(st, S_CET))
+    st64(page + v.SSP, rd64(st, SSP))
+    st64(page + v.ISST, rd64(st, ISST))
+    st64(page + v.XSS, rd64(st, XSS))
+    for i in range(5):
+        st64(page + v.DEBUGCTL + 8 * i, rd64(st, DEBUGCTL + 8 * i))
+
+
+@inline
+def load_rarer(st: State, page: int) -> None:
+    """The same. Bits that the processor does not have are dropped."""
+    wr64(st, U_CET, ld64(page + v.U_CET))
+    wr64(st, PL3_SSP, ld64(page + v.PL3_SSP))
+    for i in range(3):
+        wr64(st, PL0_SSP + 8 * i, ld64(page + v.PL0_SSP + 8 * i))
+    wr64(st, S_CET, ld64(page + v.S_CET))
+    wr64(st, SSP, ld64(page + v.SSP))
+    wr64(st, ISST, ld64(page + v.ISST))
+    valid = rd64(st, XSS_VALID)
+    wr64(st, XSS, ld64(page + v.XSS) & valid if valid != NO_XSS else 0)
+    for i in range(5):
+        wr64(st, DEBUGCTL + 8 * i, ld64(page + v.DEBUGCTL + 8 * i))
+    if ld64(page + v.SEV_FEATURES) & v.FEATURE_SECURE_TSC:
+        wr64(st, TSC_RATIO, ld64(page + v.TSC_SCALE))
+        wr64(st, TSC_OFFSET, ld64(page + v.TSC_OFFSET))
+
+
+@inline
 def save_page(st: State, page: int) -> None:
     """Write a VMSA's register fields. What describes the exit is the caller's."""
     for number in range(6):
@@ -204,6 +255,7 @@ def save_page(st: State, page: int) -> None:
     st32(page + v.TSC_AUX, rd64(st, TSC_AUX))
     st64(page + v.XCR0, rd64(st, XCR0))
     st64(page + v.VIRTUAL_TOM, rd64(st, VIRTUAL_TOM))
+    save_rarer(st, page)
     save_events(st, page)
     save_fpu(st, page)
 
@@ -220,7 +272,10 @@ def load_page(st: State, page: int) -> None:
     wr64(st, GDTR_BASE, ld64(page + v.GDTR + v.BASE))
     wr64(st, IDTR_LIMIT, ld32(page + v.IDTR + v.LIMIT))
     wr64(st, IDTR_BASE, ld64(page + v.IDTR + v.BASE))
-    efer, cr0 = ld64(page + v.EFER), ld64(page + v.CR0)
+    cr0 = ld64(page + v.CR0)
+    efer = ld64(page + v.EFER) & ~EFER_LMA
+    if cr0 & CR0_PG and efer & EFER_LME:
+        efer |= EFER_LMA
     wr64(st, CPL, ld8(page + v.CPL) & 3)
     wr64(st, EFER, efer)
     wr64(st, CR4, ld64(page + v.CR4))
@@ -246,7 +301,8 @@ def load_page(st: State, page: int) -> None:
     wr64(st, CR2, ld64(page + v.CR2))
     wr64(st, PAT, ld64(page + v.PAT))
     wr64(st, TSC_AUX, ld32(page + v.TSC_AUX))
-    wr64(st, XCR0, ld64(page + v.XCR0))
+    wr64(st, XCR0, ld64(page + v.XCR0) & rd64(st, XCR0_VALID) | XCR0_X87)
+    load_rarer(st, page)
     control = ld64(page + v.VINTR_CTRL)
     wr64(st, SHADOW, SHADOW_STI if control & v.INT_SHADOW else 0)
     wr64(st, CR8, control & 0xF)

@@ -1,6 +1,7 @@
 """Skips what this machine cannot run, saying why, and says which tests the default selection leaves out."""
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -14,6 +15,11 @@ def _obstacle(marker: str) -> str | None:
     if marker == "root" and os.geteuid() != 0:
         return "needs the superuser; as root: pytest -m root"
     return None
+
+
+def pytest_configure():
+    # A shell without job control starts background commands with SIGINT ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -43,6 +43,10 @@ class IoApic:
         self._id = 0
         self._table = [MASKED] * PINS
 
+    def connect(self, send: Callable[[ApicMessage], int]) -> None:
+        """Deliver messages by another bus from now on."""
+        self._send = send
+
     def set_irq(self, pin: int, level: bool) -> None:
         """Drive input `pin`, 0 .. 23."""
         bit = 1 << pin

@@ -20,7 +20,7 @@ class ApicTimer:
     def __init__(self, clock: Clock, hz: int, fire: Callable[[], None]) -> None:
         self._clock = clock
         self._hz = hz
-        self._fire = fire
+        self.fire = fire                # what happens when it expires
         self._event: Event | None = None
         self.name = "local APIC timer"
         self.tsc_offset = 0
@@ -124,7 +124,7 @@ class ApicTimer:
         else:
             self._schedule()
         if not self.masked:
-            self._fire()
+            self.fire()
 
     _PLAIN = ("mode", "masked", "divide", "initial", "tsc_offset", "_loaded", "_loaded_at", "_deadline")
 

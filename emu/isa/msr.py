@@ -38,6 +38,10 @@ class Msrs:
         self._reported: set[int] = set()
         self.values = {index: plain.reset for index, plain in PLAIN.items() if not plain.needs or offers(plain.needs)}
 
+    def has(self, index: int) -> bool:
+        """Whether anybody implements an MSR."""
+        return index in self.values or any(owner.owns(index) for owner in self.owners)
+
     def read(self, index: int) -> int:
         """RDMSR of an index that compiled code does not serve."""
         for owner in self.owners:

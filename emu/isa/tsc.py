@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 from jit import layout
 
 if TYPE_CHECKING:
+    from emu.plane import Plane
     from emu.vcpu import VCpu
 
 IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST = 0x10, 0x3B
 MASK64 = (1 << 64) - 1
+
+
+def counter(plane: Plane, machine_tsc: int) -> int:
+    """What RDTSC gives on a plane when the machine's counter is at `machine_tsc`."""
+    return (machine_tsc * plane.get(layout.TSC_RATIO) >> 32) + plane.get(layout.TSC_OFFSET) & MASK64
 
 
 class TimeStampCounter:
@@ -28,7 +34,7 @@ class TimeStampCounter:
     def msr_read(self, index: int) -> int:
         """The counter now, or what was added to it."""
         offset = self.vcpu.plane.get(layout.TSC_OFFSET)
-        return offset if index == IA32_TSC_ADJUST else self.vcpu.machine.clock.tsc + offset & MASK64
+        return offset if index == IA32_TSC_ADJUST else counter(self.vcpu.plane, self.vcpu.machine.clock.tsc)
 
     def msr_write(self, index: int, value: int) -> None:
         """Make the counter read `value` now, or what the clock says plus `value`."""

@@ -26,13 +26,15 @@ class PlaneModel:
         """What planes were told of others' accesses, oldest first."""
         return ()
 
-    launches: bool = False
-    """Whether the machine can start with an image in a higher plane than the lowest."""
+    @property
+    def launches(self) -> int:
+        """The highest plane in which the machine can start with an image of its own; 0: the lowest plane alone."""
+        return 0
 
     resets: bool = False
     """Whether `reset` leaves the planes as they were before anything was loaded."""
 
-    def launch(self, image: Image) -> None:
+    def launch(self, image: Image, plane: int) -> None:
         """Start the first vCPU in a higher plane, at the entry of an image that is in memory."""
         raise NotImplementedError("this design starts in its lowest plane")
 
@@ -54,6 +56,10 @@ class PlaneModel:
     def accepts_startup(self, vcpu: VCpu) -> bool:
         """Whether INIT and start-up IPIs reach the lowest plane of a vCPU."""
         raise NotImplementedError
+
+    def intercepts_startup(self, vcpu: VCpu, vector: int) -> bool:
+        """Whether another plane takes a start-up IPI to a vCPU from the one that runs now."""
+        return False
 
     def loaded(self) -> None:
         """An image was put in place, and the planes where it starts."""

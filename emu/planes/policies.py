@@ -68,7 +68,8 @@ CCA = Policy("CCA", g.MODE_MPP, marker=0, irq_filter=g.FILTER_ANY, return_rule=g
 PRESETS = {policy.name: policy for policy in (USER, LOWEST_RUNNABLE, HIGHEST_RUNNABLE, HV_TLFS_LITERAL, TDX, CCA)}
 
 NAMES = (*PRESETS, "MPP(n)")
-UPWARD_IPIS = "ipi"
+UPWARD_IPIS, DESCENDING, ASCENDING = "ipi", "descending", "ascending"
+EXTRAS = (*SHARES, UPWARD_IPIS, DESCENDING, ASCENDING)
 
 
 def mpp(plane: int) -> Policy:
@@ -91,14 +92,16 @@ def is_name(text: str) -> bool:
 
 def parse(name: str) -> Policy:
     """A preset by its name, in any case and with - for _; MPP(1) may also be written mpp-1, which shells leave alone.
-    What planes share is added: user+fpu+gpr+dr; +ipi lets them interrupt more privileged ones. ValueError: one line
-    that lists all names."""
+    What planes share is added: user+fpu+gpr+dr; +ipi lets them interrupt more privileged ones; +descending makes higher
+    numbers more privileged, +ascending lower ones, whatever plane is marked. ValueError: one line that lists all
+    names."""
     base, *extras = name.split("+")
     policy = _preset(base)
-    if policy is None or not {*extras} <= {*SHARES, UPWARD_IPIS}:
+    if policy is None or not {*extras} <= {*EXTRAS} or {ASCENDING, DESCENDING} <= {*extras}:
         raise ValueError(f"policy {name!r}: not one of {', '.join(NAMES)}, with "
-                         f"{', '.join('+' + extra for extra in (*SHARES, UPWARD_IPIS))} added as wanted, and no file")
+                         f"{', '.join('+' + extra for extra in EXTRAS)} added as wanted, and no file")
     if not extras:
         return policy
     return policy._replace(name="+".join((policy.name, *extras)), upward_ipis=UPWARD_IPIS in extras,
+                           descending=DESCENDING in extras or policy.descending and ASCENDING not in extras,
                            shares=tuple(extra for extra in SHARES if extra in extras))

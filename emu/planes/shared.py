@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from emu.plane import GPR_NAMES
-from jit import layout
+from emu.plane import GPR_NAMES, Plane
+from jit import fpu_layout, layout
 from jit.group_layout import SharedSet
 
 RSP = 4
@@ -33,6 +33,13 @@ SHARES = {
     "dr": Share(((layout.DR, 4),), ("dr0", "dr1", "dr2", "dr3")),
     "fpu": Share(((layout.XCR0, 1),), ("fpu", "xcr0")),     # the FPU file itself: the planes hold the same address
 }
+
+
+def exchange_pkru(old: Plane, new: Plane) -> None:
+    """What a switch does in compiled code, for planes that share an FPU file (jit/protection_keys.py)."""
+    if old is not new and old.get(layout.FPU) == new.get(layout.FPU):
+        old.set(layout.PKRU_ASIDE, old.fpu_get(fpu_layout.PKRU))
+        new.fpu_set(fpu_layout.PKRU, new.get(layout.PKRU_ASIDE))
 
 
 def shared_words(names: tuple[str, ...]) -> SharedSet:

@@ -29,7 +29,8 @@ FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_
 FAULT = ("fault_vector", "fault_error", "fault_has_error", "fault_address", "fault_kind")    # only while one is pending
 GROUP_HOST = (group_layout.COUNT, group_layout.INTERFACE, group_layout.SHARED_COUNT,
               *range(group_layout.SHARED, group_layout.SHARED + 16 * group_layout.MAX_SHARED, 8),
-              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST,
+              group_layout.SCRIPT_CHOOSE, group_layout.SCRIPT_REQUEST, group_layout.SCRIPT_FUEL,
+              group_layout.SCRIPT_SPENT,
               group_layout.RING, group_layout.RING_RECORDS, group_layout.SLICE_END,
               *range(group_layout.VMSAS, group_layout.VMSAS + 8 * group_layout.MAX_PLANES, 8),
               *range(group_layout.FILES, group_layout.FILES + 8 * group_layout.MAX_PLANES, 8))

@@ -38,6 +38,8 @@
 #define HV_CALL_MODIFY_VTL_PROTECTION_MASK 0x000Cull
 #define HV_CALL_GET_VP_REGISTERS 0x0050ull
 #define HV_CALL_SET_VP_REGISTERS 0x0051ull
+#define HV_CALL_INSTALL_INTERCEPT 0x004Dull
+#define HV_CALL_REGISTER_INTERCEPT_RESULT 0x0091ull
 #define HV_CALL_START_VIRTUAL_PROCESSOR 0x0099ull
 #define HV_REP(n) ((u64)(n) << 32)
 #define HV_STATUS_ACCESS_DENIED 6
@@ -48,6 +50,7 @@
 #define HV_REG_VSM_VINA 0x000D0005u
 #define HV_REG_VSM_CAPABILITIES 0x000D0006u
 #define HV_REG_VSM_PARTITION_CONFIG 0x000D0007u
+#define HV_REG_GUEST_VSM_PARTITION_CONFIG 0x000D0008u
 #define HV_REG_CR_INTERCEPT_CONTROL 0x000E0000u
 #define HV_REG_CR_INTERCEPT_CR0_MASK 0x000E0001u
 #define HV_REG_CR_INTERCEPT_CR4_MASK 0x000E0002u
@@ -64,6 +67,9 @@
 
 #define HV_CONFIG_PROTECT 0x3Full /* EnableVtlProtection, a default mask of everything, ZeroMemoryOnReset */
 #define HV_CONFIG_DENY_STARTUP (1ull << 6)
+#define HV_CONFIG_INTERCEPT_VP_STARTUP (1ull << 9)
+#define HV_CONFIG_INTERCEPT_CPUID (1ull << 10)
+#define HV_CONFIG_INTERCEPT_PAGE (1ull << 12)
 #define HV_TARGET_VTL(n) (0x10 | (n)) /* HV_INPUT_VTL */
 #define HV_MAP_READ 1u
 #define HV_MAP_WRITE 2u
@@ -72,14 +78,19 @@
 
 #define HV_MESSAGE_GPA 0x80000001u
 #define HV_MESSAGE_TIMER 0x80000010u
+#define HV_MESSAGE_IO_PORT 0x80010000u
 #define HV_MESSAGE_MSR 0x80010001u
+#define HV_MESSAGE_CPUID 0x80010002u
+#define HV_MESSAGE_EXCEPTION 0x80010003u
 #define HV_MESSAGE_REGISTER 0x80010006u
 
 #define HV_PARTITION_SELF (~0ull)
 #define HV_VP_SELF 0xFFFFFFFEu
+#define HV_VP_ANY 0xFFFFFFFFu
 
 #define HV_ENTRY_VTL_CALL 1u
 #define HV_ENTRY_INTERRUPT 2u
+#define HV_ENTRY_INTERCEPT 3u
 
 /* VP assist page: the VTL control part */
 struct hv_vp_assist {
@@ -87,6 +98,7 @@ struct hv_vp_assist {
     u32 entry_reason;
     u8 vina_status, reserved2[3];
     u64 return_rax, return_rcx; /* what a normal VTL return loads */
+    u8 other[0x50], message[256]; /* an intercept's */
 };
 
 struct hv_segment {
@@ -144,6 +156,30 @@ struct hv_send_ipi {
     u64 vps;
 };
 
+#define HV_INTERCEPT_MSR 1u
+#define HV_INTERCEPT_CPUID 2u
+#define HV_INTERCEPT_EXCEPTION 3u
+#define HV_INTERCEPT_IO_PORT_RANGE 0x11u
+#define HV_ACCESS_READ 1u
+#define HV_ACCESS_WRITE 2u
+#define HV_ACCESS_EXECUTE 4u
+
+struct hv_install_intercept {
+    u64 partition;
+    u32 access, type;
+    u64 parameter;
+};
+
+struct hv_register_cpuid {
+    u64 partition;
+    u32 vp, type;
+    u32 leaf, subleaf;
+    u8 subleaf_specific, always;
+    u16 zero;
+    u32 result[8]; /* EAX, EBX, ECX, EDX, each with the mask of the bits that count */
+};
+_Static_assert(sizeof(struct hv_register_cpuid) == 64, "60 bytes, and what aligns it");
+
 /* A message slot, with the payload of intercepts. */
 struct hv_message {
     u32 type;
@@ -172,6 +208,21 @@ struct hv_message {
             u32 flags, name;
             u64 low, high;
         } reg;
+        struct {
+            u64 rax, rcx, rdx, rbx, default_rax, default_rcx, default_rdx, default_rbx;
+        } cpuid;
+        struct {
+            u16 port;
+            u8 how, bytes; /* 2:0 size, 3 string instruction, 4 repeated */
+            u32 zero;
+            u64 rax;
+        } port;
+        struct {
+            u16 vector;
+            u8 info, bytes; /* 0 error code valid, 1 software exception */
+            u32 error;
+            u64 parameter;
+        } exception;
         u8 rest[200];
     };
 };

@@ -8,11 +8,13 @@ from jit.enter import ENTER_SOFTWARE, enter
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.flags import IF, VIF, VIP, VM, get_of
+from jit.guards import EXCEPTION
 from jit.layout import CPL, CR4, DEBUG_HITS, FAULT_EXT, RFL, SHADOW
 from jit.native import Handler, State, rd64, wr64
 from jit.registry import END, op
 from jit.run import SHADOW_STI
 from jit.slots import call_with
+from jit.traps import trap
 from jit.virtual_interrupts import CR4_VME, REFUSED, virtual_if
 from jit.watch import report_hits
 
@@ -34,20 +36,25 @@ def int_n(st: State, d: int, a: int, b: int, imm: int) -> int:
 
 @op("int3", kind=END)
 def int3(st: State, d: int, a: int, b: int, imm: int) -> int:
-    return enter(st, imm, ENTER_SOFTWARE, 0)
+    status = trap(st, EXCEPTION + imm, 0, 0)
+    return status if status != OK else enter(st, imm, ENTER_SOFTWARE, 0)
 
 
 @op("into", kind=END)
 def into(st: State, d: int, a: int, b: int, imm: int) -> int:
     if get_of(st) == 0:
         return OK
-    return enter(st, imm, ENTER_SOFTWARE, 0)
+    status = trap(st, EXCEPTION + imm, 0, 0)
+    return status if status != OK else enter(st, imm, ENTER_SOFTWARE, 0)
 
 
 @op("int1", kind=END)
 def int1(st: State, d: int, a: int, b: int, imm: int) -> int:
     """INT1 is delivered as a hardware event: no DPL check, and EXT is set in error codes. Breakpoints that MOV SS held
     back until now are part of the same #DB."""
+    trapped = trap(st, EXCEPTION + imm, 0, 0)
+    if trapped != OK:
+        return trapped
     wr64(st, FAULT_EXT, 1)
     status = enter(st, imm, 0, 0)
     wr64(st, FAULT_EXT, 0)

@@ -3,6 +3,7 @@ import itertools
 
 import pytest
 
+from emu import boot
 from emu.engine import Engine
 from emu.mem.ram import PhysicalMemory
 from emu.plane import Plane
@@ -52,3 +53,11 @@ def test_rflags_after_arithmetic_are_what_the_guest_pushes(plane, code):
     run(plane, code + PUSHF_POP_RAX, count)
     seen = plane.rflags
     assert run(plane, code + PUSHF_POP_RAX, count + 2) == seen
+
+
+def test_a_reset_leaves_the_machines_clock_alone(plane):
+    """What describes the machine is not the guest's state: the TSC goes on counting."""
+    before = [plane.get(field) for field in (layout.TSC_SCALE, layout.TSC_RATIO, layout.PHYS_MASK, layout.VENDOR)]
+    boot.reset(plane)
+    after = [plane.get(field) for field in (layout.TSC_SCALE, layout.TSC_RATIO, layout.PHYS_MASK, layout.VENDOR)]
+    assert after == before and before[1] == layout.TSC_RATIO_ONE

@@ -174,6 +174,7 @@ def test_init_waits_for_rsm(g):
     smi(g)
     g.run(1)
     lapic = g.m.vcpus[0].lapic
+    lapic.bsp = False                   # the bootstrap processor does not wait for a start-up IPI
     lapic.accept(ApicMessage(0, mode=apicbus.INIT))
     lapic.accept(ApicMessage(8, mode=apicbus.STARTUP))
     state = g.m.smm.save()

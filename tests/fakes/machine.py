@@ -28,9 +28,9 @@ class FakeMachine:
         self._input = queue.Queue()
 
     def load(self, path, kind="auto", load_address=None, mode=None, initrd=None, append="", bios=None,
-             vtl1=None):
+             vtl1=None, vtl2=None):
         self.loaded = dict(path=path, kind=kind, load_address=load_address, mode=mode, initrd=initrd, append=append,
-                           bios=bios, vtl1=vtl1)
+                           bios=bios, vtl1=vtl1, vtl2=vtl2)
         self._guest = Path(path or bios).read_text().split()
         if self._guest[0] == "bad":
             raise ImageError(f"{path}: e_phoff: 0x999 is beyond the end of the file")

@@ -75,8 +75,12 @@ def test_cr0_keeps_et_and_drops_reserved_bits() -> None:
     assert rig.get("cr0") == CR0_PE | 1 << 2 | 1 << 4
 
 
-def test_entering_long_mode_needs_pae_and_a_legacy_code_segment() -> None:
-    for cr4, attr, works in ((0x20, 0xC09B, True), (0, 0xC09B, False), (0x20, 0xA09B, False)):
+def test_entering_long_mode_needs_pae_a_legacy_code_segment_and_on_intel_a_tss_of_32_bits() -> None:
+    """SDM Vol. 3A 4.1.2; APM Vol. 2 14.6.2 says nothing of the TSS, and Linux as an SNP guest starts APs with such."""
+    intel, amd = layout.VENDOR_INTEL, layout.VENDOR_AMD
+    for cr4, attr, tr, vendor, works in (
+            (0x20, 0xC09B, 0x8B, intel, True), (0, 0xC09B, 0x8B, intel, False), (0x20, 0xA09B, 0x8B, intel, False),
+            (0x20, 0xC09B, 0x83, intel, False), (0x20, 0xC09B, 0x83, amd, True)):
         rig = Rig("pm32")
         rig.write(TABLES, TABLES + 0x1000 | 7)
         rig.write(TABLES + 0x1000, 0x87)
@@ -84,6 +88,8 @@ def test_entering_long_mode_needs_pae_and_a_legacy_code_segment() -> None:
         rig.set("cr4", cr4)
         rig.set("efer", EFER_LME)
         rig.set("cs.attr", attr)
+        rig.set("tr.attr", tr)
+        rig.plane.set(layout.VENDOR, vendor)
         rig.set("rax", CR0_PE | CR0_PG)
         rig.write(TABLES + 0x1000, TABLES + 0x2000 | 7)
         rig.write(TABLES + 0x2000, 0x87)

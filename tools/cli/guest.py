@@ -15,4 +15,4 @@ def load_guest(machine: Any, args: argparse.Namespace) -> None:
     """Load the image. ImageError and OSError are the caller's."""
     machine.restarts = args.reboot
     machine.load(args.image, kind=args.kind, load_address=args.load, mode=args.mode, initrd=args.initrd,
-                 append=args.append, bios=args.bios, vtl1=args.vtl1)
+                 append=args.append, bios=args.bios, vtl1=args.vtl1, vtl2=args.vtl2)

@@ -63,6 +63,7 @@ def guest_options(p: Parser) -> None:
                        help="Linux's initial RAM disk, or boot modules for multiboot and PVH: FILE ARGS,FILE ARGS")
     guest.add_argument("--append", default="", metavar="S", help="the command line that the guest sees")
     guest.add_argument("--vtl1", metavar="F", help="with --planes vsm: a 64-bit ELF image that runs first, in VTL1")
+    guest.add_argument("--vtl2", metavar="F", help="the same in VTL2, which needs --policy ms-vtl2 or kut-vtl2")
     guest.add_argument("--bios", metavar="F", help="a firmware ROM, placed below 4 GiB and 1 MiB")
     machine = p.add_argument_group("machine")
     machine.add_argument("--planes", choices=("none", "kvm", "vsm", "snp"), default="none",
@@ -99,7 +100,7 @@ def unusable(args: argparse.Namespace) -> str | None:
     if args.image is None and args.bios is None:
         return "nothing to run: name an IMAGE, or a ROM with --bios"
     # --initrd may be a list, for the loader
-    for option, path in (("IMAGE", args.image), ("--bios", args.bios), ("--vtl1", args.vtl1)):
+    for option, path in (("IMAGE", args.image), ("--bios", args.bios), ("--vtl1", args.vtl1), ("--vtl2", args.vtl2)):
         if path is not None and (why := _unreadable(path)):
             return f"{option} {path}: {why}"
     for option, path in (("--json", getattr(args, "json", None)), ("--trace", getattr(args, "trace", None))):
@@ -107,8 +108,9 @@ def unusable(args: argparse.Namespace) -> str | None:
             return f"{option} -: standard output is the guest's serial port; name a file"
         if path is not None and (why := _unwritable(path)):
             return f"{option} {path}: {why}"
-    if args.vtl1 is not None and (args.planes != "vsm" or args.bios is not None):
-        return f"--vtl1 {args.vtl1}: needs --planes vsm, and an IMAGE instead of --bios"
+    for option, path in (("--vtl1", args.vtl1), ("--vtl2", args.vtl2)):
+        if path is not None and (args.planes != "vsm" or args.bios is not None):
+            return f"{option} {path}: needs --planes vsm, and an IMAGE instead of --bios"
     if args.hypervisor is not None and args.planes != "snp":
         return f"--hypervisor {args.hypervisor}: only --planes snp has a hypervisor that can be replaced"
     if args.image is None and (args.load is not None or args.mode is not None):

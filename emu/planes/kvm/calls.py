@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from emu.irq.apicbus import FIXED, NMI, ApicMessage
 from emu.mem.ram import PAGE
 from emu.planes import context as contexts
-from emu.planes.kvm import context
+from emu.planes.kvm import context, vina
 from emu.planes.snp.exits import AP_CREATION, HV_IPI
 from emu.waiting import RUNNING, WAIT_FOR_SIPI
 from jit import group_layout, layout
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
 EPERM, EINVAL = 1, 22
+SET_VINA = 0x80005002                   # after PLANE_NOTICES
 CREATE_ON_INIT, CREATE, DESTROY = range(3)
 REQUEST_RESERVED = 0xFFF0_0000          # of AP_CREATION's low word; 19:16 the plane
 ICR_RESERVED = 0xFFF3_0000 | 0x3000 | 0x8000        # of the ICR in x2APIC format, and level triggering
@@ -36,6 +37,8 @@ def carry_out(model: KvmModel, vcpu: VCpu, plane: Plane) -> bool:
         result = _create(model, vcpu, plane, first, second)
     elif number == HV_IPI:
         result = _interrupt(model, vcpu, plane, first, second)
+    elif number == SET_VINA:
+        result = _set_vina(vcpu, plane, first)
     else:
         return False
     if result is not None:
@@ -100,6 +103,7 @@ def start(model: KvmModel, vcpu: VCpu, number: int, page: bytes) -> None:
     contexts.apply(context.parse(page), twin, model.machine)
     if not model.shares_fpu:
         context.start_fpu(page, twin)
+    twin.set(layout.PKRU_ASIDE, 0)
     twin.set(layout.DR6, twin.get(layout.DR6) | 0xFFFF0FF0)
     twin.set(layout.DR7, twin.get(layout.DR7) | 0x400)
     twin.set(layout.ACTIVITY, RUNNING)
@@ -119,6 +123,15 @@ def stop(model: KvmModel, vcpu: VCpu, number: int) -> None:
     vcpu.planes[number].set(layout.ACTIVITY, WAIT_FOR_SIPI)
     for word in (group_layout.ENTERED, group_layout.RUNNABLE):
         vcpu.group.mark(word, number, False)
+
+
+def _set_vina(vcpu: VCpu, plane: Plane, value: int) -> int:
+    """RBX: how the calling plane is told of interrupts for less privileged ones (emu/planes/kvm/vina.py)."""
+    try:
+        vina.write(vcpu, plane.number, value)
+    except ValueError:
+        return -EINVAL
+    return 0
 
 
 def _interrupt(model: KvmModel, vcpu: VCpu, plane: Plane, icr: int, number: int) -> int:

@@ -43,6 +43,6 @@ def parse(page: bytes) -> Context:
 def start_fpu(page: bytes, plane: Plane) -> None:
     """Give a plane its own x87 and vector state as the context has it; 0 stands for the value after FNINIT."""
     vmsa = Vmsa(bytearray(page))
-    plane.reset_fpu()
+    plane.init_fpu()
     plane.fpu_set(fpu_layout.FCW, vmsa["x87_fcw"] or fpu_layout.FCW_INIT)
     plane.fpu_set(fpu_layout.MXCSR, vmsa["mxcsr"] & MXCSR_BITS or fpu_layout.MXCSR_INIT)

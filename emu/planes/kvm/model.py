@@ -8,7 +8,7 @@ from emu.irq.apicbus import ApicBus
 from emu.irq.lapic import LocalApic
 from emu.irq.lapic_msr import LapicMsrs
 from emu.plane import Plane
-from emu.planes.kvm import calls, cpuid, startup
+from emu.planes.kvm import calls, cpuid, startup, vina
 from emu.planes.model import PlaneModel
 from emu.planes.policies import Policy
 from emu.planes.shared import saved, shared_words
@@ -61,7 +61,7 @@ class KvmModel(PlaneModel):
         self.handlers: dict[int, Vmm] = {}
         self.twins: set[tuple[int, int]] = set()
         self.armed: dict[tuple[int, int], bytes] = {}
-        self.saved = saved(policy.shares)
+        self.saved = (*saved(policy.shares), *(("pkru",) if self.shares_fpu else ()))
         self._buses = {0: machine.pc.apic_bus}
         machine.plane_model = self
         for vcpu in machine.vcpus:
@@ -76,6 +76,7 @@ class KvmModel(PlaneModel):
         vcpu = self.machine.vcpus[number]
         for n in range(len(vcpu.planes), plane + 1):
             made = Plane(vcpu.engine, number, n)
+            made.init_fpu()
             for offset in MODEL:
                 made.set(offset, vcpu.planes[0].get(offset))
             lapic = self._lapic(vcpu, n)
@@ -151,6 +152,11 @@ class KvmModel(PlaneModel):
     def interrupt_window(self, vcpu: VCpu, plane: Plane) -> bool:
         return vcpu.index in self.handlers and self.handlers[vcpu.index].interrupt_window(plane)
 
+    def notify(self, vcpu: VCpu) -> None:
+        vina.notify(vcpu)
+
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
+        if number != vcpu.group.active:
+            vina.notify(vcpu)
         if vcpu.index in self.handlers:
             self.handlers[vcpu.index].notice()

@@ -70,6 +70,11 @@ class Overlays:
             self._pages.give(page)
         return address
 
+    def save(self) -> list[tuple[int, bytes]]:
+        """What is covered, and with what."""
+        memory = self._pages.machine.memory
+        return [(address, bytes(memory.read(page, PAGE))) for address, page in self._placed.items()]
+
     def use(self, plane: Plane) -> None:
         """Let a vCPU of the plane see them. The caller flushes its TLBs."""
         if not self._pages.used:

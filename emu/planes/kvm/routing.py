@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emu.planes.kvm.dialects import EINVAL, refuse
 
@@ -40,6 +40,17 @@ class GsiRouting:
         for entry in entries:
             plane = (owner or 0) if rule == "owner" else entry.plane
             self._routes.setdefault(entry.gsi, []).append(entry._replace(plane=plane))
+
+    def save(self) -> dict[str, Any]:
+        """Routes and the levels of lines."""
+        return {"routes": [tuple(route) for routes in self._routes.values() for route in routes],
+                "levels": dict(self._levels)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        self._routes, self._levels = {}, dict(state["levels"])
+        for route in state["routes"]:
+            self._routes.setdefault(route[0], []).append(GsiRoute(*route))
 
     def line(self, gsi: int, level: int) -> int:
         """Set a line. Routes to planes that do not exist are dropped."""

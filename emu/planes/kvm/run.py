@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 (KVM_EXIT_HYPERCALL, KVM_EXIT_HLT, KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_SHUTDOWN, KVM_EXIT_INTR, KVM_EXIT_SYSTEM_EVENT,
- KVM_EXIT_MWAIT, KVM_EXIT_MEMORY_FAULT) = 3, 5, 7, 8, 10, 24, 38, 39
+ KVM_EXIT_MWAIT, KVM_EXIT_MEMORY_FAULT, KVM_EXIT_INTERNAL_ERROR) = 3, 5, 7, 8, 10, 24, 38, 39, 17
+KVM_SYSTEM_EVENT_SHUTDOWN, KVM_SYSTEM_EVENT_RESET = 1, 2
 KVM_EXIT_PAUSE, KVM_EXIT_HYPERV_VTL_INTERRUPT = 0x100, 0x101       # not KVM's numbers, which are not known
 USERSPACE_EXIT_MWAIT, USERSPACE_EXIT_HLT, USERSPACE_EXIT_PAUSE = 1, 2, 4
 IDLE_HLT, IDLE_MWAIT = 1, 2
@@ -60,3 +61,4 @@ class Run:
     plane_event: PlaneEvent = field(default_factory=PlaneEvent)
     memory_fault: MemoryFault = field(default_factory=MemoryFault)
     hypercall: Hypercall = field(default_factory=Hypercall)
+    system_event_type: int = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emu import boot
 from emu.planes.kvm import calls
-from emu.waiting import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import RESET_HOLD, RUNNING, WAIT_FOR_SIPI
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def signal(model: KvmModel, vcpu: VCpu, number: int, kind: str, vector: int) -> 
             calls.start(model, vcpu, number, page)
             return
         boot.reset(plane)
-        plane.set(layout.ACTIVITY, WAIT_FOR_SIPI)
+        plane.set(layout.ACTIVITY, RUNNING if vcpu.lapics[number].bsp else WAIT_FOR_SIPI)
+    elif kind == "sipi" and plane.get(layout.ACTIVITY) == RESET_HOLD:
+        plane.set(layout.ACTIVITY, RUNNING)
     elif kind == "sipi" and plane.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
         boot.startup(plane, vector)
         plane.set(layout.ACTIVITY, RUNNING)

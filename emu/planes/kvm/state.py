@@ -5,6 +5,7 @@ Structures are dictionaries by the names of KVM's fields, XSAVE and LAPIC areas 
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from emu import boot
@@ -12,8 +13,9 @@ from emu.irq.lapic_msr import GeneralProtection
 from emu.load.model import SegmentRegister
 from emu.plane import GPR_NAMES, SEGMENT_NAMES
 from emu.planes.kvm import xsave
-from emu.planes.kvm.dialects import EINVAL, refuse
-from emu.waiting import HALTED, IDLE, RUNNING, UNINITIALIZED, WAIT_FOR_SIPI
+from emu.planes.kvm.dialects import EBUSY, EINVAL, refuse
+from emu.planes.shared import exchange_pkru
+from emu.waiting import HALTED, IDLE, RESET_HOLD, RUNNING, UNINITIALIZED, WAIT_FOR_SIPI
 from jit import exits, group_layout, layout
 
 if TYPE_CHECKING:
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from emu.planes.kvm.vm import KvmPlane
     from emu.vcpu import VCpu
 
-(KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_HALTED) = range(4)
-MP_STATES = {RUNNING: KVM_MP_STATE_RUNNABLE, UNINITIALIZED: KVM_MP_STATE_UNINITIALIZED,
-             WAIT_FOR_SIPI: KVM_MP_STATE_INIT_RECEIVED, HALTED: KVM_MP_STATE_HALTED, IDLE: KVM_MP_STATE_HALTED}
+(KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_HALTED,
+ KVM_MP_STATE_SIPI_RECEIVED) = range(5)
+KVM_MP_STATE_AP_RESET_HOLD = 9
 ACTIVITIES = {KVM_MP_STATE_RUNNABLE: RUNNING, KVM_MP_STATE_UNINITIALIZED: UNINITIALIZED,
-              KVM_MP_STATE_INIT_RECEIVED: WAIT_FOR_SIPI, KVM_MP_STATE_HALTED: HALTED}
+              KVM_MP_STATE_INIT_RECEIVED: WAIT_FOR_SIPI, KVM_MP_STATE_HALTED: HALTED,
+              KVM_MP_STATE_AP_RESET_HOLD: RESET_HOLD}
+MP_STATES = {activity: state for state, activity in ACTIVITIES.items()} | {IDLE: KVM_MP_STATE_HALTED}
 # struct kvm_segment: its names, and where they are in a descriptor's attributes (SDM Vol. 3A 3.4.5)
 SEGMENT_BITS = {"type": (0, 15), "s": (4, 1), "dpl": (5, 3), "present": (7, 1), "avl": (12, 1), "l": (13, 1),
                 "db": (14, 1), "g": (15, 1)}
@@ -45,7 +49,17 @@ class VcpuState:
     def __init__(self, plane: KvmPlane, number: int) -> None:
         self.plane, self.id = plane, number
         self.cpu: VCpu = plane.vm.machine.vcpus[number]
-        self.state: Plane = self.cpu.planes[plane.number]
+        self._state: Plane = self.cpu.planes[plane.number]
+        self.sipi_vector = 0
+        self.sipi_pending = False
+
+    @property
+    def state(self) -> Plane:
+        """The plane. KvmError EBUSY: another thread is in KVM_RUN of this vCPU."""
+        runs = self.plane.vm.running.get(self.id)
+        if runs is not None and runs != get_ident():
+            raise refuse(EBUSY, f"vCPU {self.id} runs")
+        return self._state
 
     def get_regs(self) -> dict[str, int]:
         """KVM_GET_REGS."""
@@ -139,13 +153,14 @@ class VcpuState:
                 "exception_has_error_code": get(layout.FAULT_HAS_ERROR),
                 "exception_error_code": get(layout.FAULT_ERROR), "interrupt_injected": is_interrupt,
                 "interrupt_nr": get(layout.FAULT_VECTOR) if is_interrupt else 0, "interrupt_shadow": shadow,
-                "nmi_pending": get(layout.NMI), "nmi_masked": get(layout.NMI_BLOCKED)}
+                "nmi_pending": get(layout.NMI), "nmi_masked": get(layout.NMI_BLOCKED),
+                "sipi_vector": self.sipi_vector}
 
     def set_vcpu_events(self, **values: int) -> None:
         """KVM_SET_VCPU_EVENTS of those that are named. KvmError EINVAL: a name or vector that is not one."""
         new = self.get_vcpu_events()
         if not values.keys() <= new.keys() or not 0 <= values.get("exception_nr", 0) < 32 \
-                or not 0 <= values.get("interrupt_nr", 0) < 256:
+                or not 0 <= values.get("interrupt_nr", 0) < 256 or not 0 <= values.get("sipi_vector", 0) < 256:
             raise refuse(EINVAL, f"vCPU events {values}")
         new |= values
         if "exception_injected" in values or "interrupt_injected" in values:
@@ -156,6 +171,7 @@ class VcpuState:
         elif new["interrupt_injected"] and "interrupt_injected" in values:
             self.state.inject_interrupt(new["interrupt_nr"])
         self.state.set(layout.SHADOW, {SHADOW_STI: 1, SHADOW_STACK: 2}.get(new["interrupt_shadow"], 0))
+        self.sipi_vector = new["sipi_vector"]
         self.state.set(layout.NMI, int(bool(new["nmi_pending"])))
         self.state.set(layout.NMI_BLOCKED, int(bool(new["nmi_masked"])))
 
@@ -206,14 +222,21 @@ class VcpuState:
 
     def get_xsave(self) -> bytes:
         """KVM_GET_XSAVE: the standard form, 4096 bytes, of all components that the processor has."""
-        return xsave.pack(self.state)
+        exchange_pkru(self.cpu.plane, self.state)           # to where the FPU file has the active plane's ...
+        area = xsave.pack(self.state)
+        exchange_pkru(self.state, self.cpu.plane)           # ... and back
+        return area
 
     def set_xsave(self, area: bytes) -> None:
         """KVM_SET_XSAVE. KvmError EINVAL: components or MXCSR bits that the processor has not."""
+        exchange_pkru(self.cpu.plane, self.state)
         try:
             xsave.unpack(self.state, area)
         except ValueError as error:
             raise refuse(EINVAL, str(error)) from error
+        finally:
+            exchange_pkru(self.state, self.cpu.plane)
+            self.state.flush()                              # PKRU decides what is in the TLBs
 
     def get_lapic(self) -> bytes:
         """KVM_GET_LAPIC: the 1,024 bytes of the register page."""
@@ -243,14 +266,28 @@ class VcpuState:
         self.cpu.interrupt_changed(self.plane.number)
 
     def get_mp_state(self) -> int:
-        """KVM_GET_MP_STATE; waits that may end early count as running, and HLT where it does not exit."""
+        """KVM_GET_MP_STATE; waits that may end early count as running, and HLT where it does not exit. A start-up IPI
+        that waits to be seen is seen."""
+        self.take_startup()
         activity = self.state.get(layout.ACTIVITY)
         if activity == HALTED and self.plane.vm.halts_unseen:
             return KVM_MP_STATE_RUNNABLE
         return MP_STATES.get(activity, KVM_MP_STATE_RUNNABLE)
 
     def set_mp_state(self, value: int) -> None:
-        """KVM_SET_MP_STATE. KvmError EINVAL: not a state of x86, or one that needs a local APIC in the kernel."""
-        if value not in ACTIVITIES or value and not self.plane.vm.irqchip:
+        """KVM_SET_MP_STATE; SIPI_RECEIVED is INIT_RECEIVED with a start-up IPI on its way (its vector:
+        KVM_SET_VCPU_EVENTS). KvmError EINVAL: not a state of x86, or one that needs a local APIC in the kernel."""
+        activity = ACTIVITIES.get(KVM_MP_STATE_INIT_RECEIVED if value == KVM_MP_STATE_SIPI_RECEIVED else value)
+        if activity is None or value and not self.plane.vm.irqchip:
             raise refuse(EINVAL, f"MP state {value}")
-        self.state.set(layout.ACTIVITY, ACTIVITIES[value])
+        self.state.set(layout.ACTIVITY, activity)
+        self.sipi_pending = value == KVM_MP_STATE_SIPI_RECEIVED
+
+    def take_startup(self) -> None:
+        """Start where a pending start-up IPI says."""
+        if self.sipi_pending:
+            self.sipi_pending = False
+            if self.state.get(layout.ACTIVITY) == WAIT_FOR_SIPI:
+                boot.startup(self.state, self.sipi_vector)
+                self.state.set(layout.ACTIVITY, RUNNING)
+                self.cpu.group.mark(group_layout.ENTERED, self.plane.number, True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from typing import Any
+
 from emu.machine import Machine
 from emu.mem.ram import PAGE, HostBlock
 from emu.planes.kvm import dialects
@@ -14,6 +17,7 @@ from emu.planes.policies import Policy, parse
 from jit import guards, layout
 
 DISABLE_EXITS, DISABLE_EXITS_HLT = 15, 2    # MWAIT, HLT, PAUSE, CSTATE
+IRQCHIPS = ("split", "kernel", "userspace")
 NR, NW, NX, PRIVATE = 1, 2, 4, 8            # KVM_MEMORY_ATTRIBUTE_*: what a page must not be used for
 
 
@@ -99,6 +103,21 @@ class KvmPlane:
             plane.use_tables()
         return at
 
+    def save(self) -> dict[str, Any]:
+        """Memory attributes and overlays, which KVM itself does not give back."""
+        return {"denials": b"" if self._denials is None else zlib.compress(bytes(self._denials.view), 1),
+                "overlays": self.overlays.save()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put them into a plane that has none."""
+        if state["denials"]:
+            self._denials = HostBlock(self.vm.machine.memory.top // PAGE)
+            self._denials.view[:] = zlib.decompress(state["denials"])
+        for address, data in state["overlays"]:
+            self.overlays.put(address, data)
+        for plane in self.vm.planes.values():
+            plane.use_tables()
+
     def set_gsi_routing(self, entries: list[GsiRoute]) -> None:
         """KVM_SET_GSI_ROUTING on a plane: one table for the VM, all of whose GSIs are this plane's from now on.
         KvmError ENOTTY where planes do not have it."""
@@ -108,13 +127,21 @@ class KvmPlane:
 
 
 class KvmVm:
-    """A virtual machine: memory, devices, planes. `policy` replaces what the dialect's kernel would do. Without
-    `irqchip` the local APICs are the VMM's: HLT leaves, and KVM_INTERRUPT injects; there are no planes then."""
+    """A virtual machine: memory, devices, planes. `policy` replaces what the dialect's kernel would do. `irqchip`: what
+    the kernel has of the interrupt controllers, "split" the local APICs, "kernel" all of them, "userspace" none: then
+    HLT leaves, and KVM_INTERRUPT injects. There are planes with the first alone. `lazy_timers`: as KVM's
+    (emu/planes/kvm/lazy_timers.py). `limit`: planes that there may be; `running`: by vCPU, the thread in KVM_RUN.
+    ValueError: no such dialect or irqchip."""
 
     def __init__(self, dialect: str = "apr25", vcpus: int = 1, memory: int = 64 << 20, policy: Policy | None = None,
-                 engine: str = "auto", irqchip: bool = True) -> None:
+                 engine: str = "auto", irqchip: str = "split", lazy_timers: bool = False) -> None:
         self.dialect = dialects.dialect(dialect)
-        self.irqchip, self.halts_unseen = irqchip, False
+        if irqchip not in IRQCHIPS:
+            raise ValueError(f"irqchip {irqchip!r}: not one of {', '.join(IRQCHIPS)}")
+        self.split, self.irqchip = irqchip == "split", irqchip != "userspace"
+        self.halts_unseen, self.lazy_timers = False, lazy_timers
+        self.running: dict[int, int] = {}
+        self.limit = self.dialect.limit if self.split and not self.dialect.enables else 1
         self.machine = Machine(memory=memory, vcpus=vcpus, engine=engine)
         self.pages = OverlayPages(self.machine)
         self.routing = GsiRouting(self)
@@ -125,26 +152,41 @@ class KvmVm:
     def check_extension(self, capability: int) -> int:
         """KVM_CHECK_EXTENSION."""
         if capability == dialects.KVM_CAP_PLANES:
-            return self.dialect.limit if self.dialect.counts else self.dialect.limit - 1
-        return int(capability in (dialects.KVM_CAP_PLANES_FPU, dialects.KVM_CAP_CHECK_EXTENSION_VM))
+            most = self.dialect.limit if self.split else 1
+            return most if self.dialect.counts else most - 1
+        if capability == dialects.KVM_CAP_PLANES_FPU:
+            return int(self.dialect.fpu_capability == "shares"
+                       or self.dialect.fpu_capability == "splits" and not self.model.shares_fpu)
+        if capability in (dialects.KVM_CAP_NR_VCPUS, dialects.KVM_CAP_MAX_VCPUS):
+            return len(self.machine.vcpus)
+        return {dialects.KVM_CAP_X86_DISABLE_EXITS: DISABLE_EXITS, dialects.KVM_CAP_IRQCHIP: int(self.irqchip),
+                dialects.KVM_CAP_SPLIT_IRQCHIP: int(self.split),
+                dialects.KVM_CAP_MEMORY_ATTRIBUTES: NR | NW | NX | PRIVATE if self.dialect.attributes else 0,
+                }.get(capability, int(capability in dialects.ALWAYS))
 
     def enable_cap(self, capability: int, argument: int = 0) -> None:
-        """KVM_ENABLE_CAP: KVM_CAP_PLANES_FPU makes planes share x87 and vector state; KVM_CAP_X86_DISABLE_EXITS with
-        HLT (2) hides in MP states that a vCPU is halted, as hardware that is left alone does. KvmError: EINVAL where a
-        capability has the other meaning (a property to read), for others and unknown bits, and once there is a vCPU."""
+        """KVM_ENABLE_CAP: KVM_CAP_PLANES_FPU makes planes share x87 and vector state; KVM_CAP_PLANES, where the series
+        wants that, lets there be so many planes; KVM_CAP_X86_DISABLE_EXITS with HLT (2) hides in MP states that a vCPU
+        is halted, as hardware that is left alone does. KvmError: EINVAL where a capability is only to be read, for
+        others, wrong numbers and unknown bits, and once there is a vCPU."""
         if capability == dialects.KVM_CAP_X86_DISABLE_EXITS:
             if argument & ~DISABLE_EXITS or self.planes[0].vcpus:
                 raise refuse(EINVAL, f"exits {argument:#x} cannot be disabled now")
             self.halts_unseen = bool(argument & DISABLE_EXITS_HLT)
             return
-        if capability != dialects.KVM_CAP_PLANES_FPU or self.dialect.fpu_capability_splits or self.planes[0].vcpus:
+        if capability == dialects.KVM_CAP_PLANES and self.dialect.enables:
+            if not 1 <= argument <= self.check_extension(capability) or self.planes[0].vcpus or len(self.planes) > 1:
+                raise refuse(EINVAL, f"{argument} planes cannot be enabled now")
+            self.limit = argument
+            return
+        if capability != dialects.KVM_CAP_PLANES_FPU or self.dialect.fpu_capability != "shares" or self.planes[0].vcpus:
             raise refuse(EINVAL, f"capability {capability} cannot be enabled now")
         self.model.shares_fpu = True
 
     def create_plane(self, number: int) -> KvmPlane:
         """KVM_CREATE_PLANE. KvmError: EINVAL beyond the limit, EEXIST."""
-        if not 0 <= number < self.dialect.limit or not self.irqchip and number:
-            raise refuse(EINVAL, f"plane {number}: {self.dialect.name} has {self.dialect.limit}, one without irqchip")
+        if not 0 <= number < self.limit:
+            raise refuse(EINVAL, f"plane {number}: this VM of {self.dialect.name} may have {self.limit}")
         if number in self.planes:
             raise refuse(EEXIST, f"plane {number}")
         made = self.planes[number] = KvmPlane(self, number)

@@ -57,10 +57,8 @@ def unpack(plane: Plane, area: bytes) -> None:
     control, status, tags, opcode, ip, dp, mxcsr, _ = _FIRST.unpack_from(area)
     if bits & ~X87 and mxcsr & ~MXCSR_MASK:
         raise ValueError(f"MXCSR {mxcsr:#x} has reserved bits")
-    plane.reset_fpu()
+    plane.init_fpu()
     put = plane.fpu_set
-    put(f.FCW, f.FCW_INIT)
-    put(f.FTW, 0)
     if bits & X87:
         control, status = control & FCW_WRITABLE | FCW_FIXED, status & ~SUMMARY
         status |= SUMMARY if status & ~control & EXCEPTIONS else 0

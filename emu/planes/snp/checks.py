@@ -18,7 +18,8 @@ PAGE_SHIFT = 12
 
 class Access(NamedTuple):
     """An access as the guest's page tables let it through. `walk`: of the page tables themselves; `private`: with the
-    C-bit, or treated as such; `user`: at CPL 3; `shadow`: of a supervisor shadow stack, under VmplSSS."""
+    C-bit, or treated as such; `user`: at CPL 3; `shadow`: of a supervisor shadow stack, under VmplSSS; `sss`: VmplSSS
+    is active."""
 
     gpa: int
     write: bool = False
@@ -28,6 +29,7 @@ class Access(NamedTuple):
     user: bool = False
     vmpl: int = 0
     shadow: bool = False
+    sss: bool = False
 
     @property
     def permissions(self) -> int:
@@ -83,5 +85,6 @@ def check(table: Rmp, nested: NestedTable, asid: int, access: Access) -> Refusal
         return NotValidated()
     mask = int(table.permissions[access.vmpl, page])
     if access.permissions & ~mask:
-        return fault(access, denied | exits.NPF_VMPL | (exits.NPF_SSS if mask & rmp.SHADOW_STACK else 0))
+        permitted = exits.NPF_SSS if access.sss and mask & rmp.SHADOW_STACK else 0
+        return fault(access, denied | exits.NPF_VMPL | permitted)
     return None

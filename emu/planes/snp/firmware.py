@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from emu.planes.snp import cpuid_page, derived_key, id_block, measurement, report, secrets_page, tcb
+from emu.planes.snp import cpuid_page, derived_key, id_block, measurement, report, secrets_page, tcb, vmsa
 from emu.planes.snp.cpuid_page import Read
 from emu.planes.snp.derived_key import Identity
 from emu.planes.snp.firmware_status import (
@@ -65,9 +65,10 @@ class Firmware:
 
     # --- launch ------------------------------------------------------------------------------------------------------
 
-    def launch(self, launch: Launch) -> list[tuple[LaunchPage, bytes]]:
-        """Each page with the contents that the guest finds in it. FirmwareError: the policy, the CPUID page or the ID
-        block is refused; the guest must not run then."""
+    def launch(self, launch: Launch, tsc_scale: int = 1 << 32) -> list[tuple[LaunchPage, bytes]]:
+        """Each page with the contents that the guest finds in it. `tsc_scale`: guest TSC / machine TSC, with 32
+        fraction bits, of guests with Secure TSC. FirmwareError: the policy, the CPUID page or the ID block is refused;
+        the guest must not run then."""
         fault = policy_fault(launch.policy)
         if fault is not None:
             raise FirmwareError(POLICY_FAILURE, f"guest policy {launch.policy:#x}: {fault}")
@@ -79,6 +80,7 @@ class Firmware:
             ours = ours._replace(image_id=block.image_id, family_id=block.family_id, guest_svn=block.guest_svn,
                                  id_key=id_key, author_key=author_key, has_author=block.author_key_enabled)
         self.identity = ours
+        self.tsc_scale, self.tsc_offset = tsc_scale, 0
         return [(page, self._contents(page)) for page in launch.pages]
 
     def _contents(self, page: LaunchPage) -> bytes:
@@ -86,7 +88,16 @@ class Firmware:
             return secrets_page.build(self.keys, self._signature, self.tsc_factor)
         if page.type is PageType.CPUID:
             return cpuid_page.contents(page.data, self._read)
+        if page.type is PageType.VMSA:
+            return self._with_time(page.contents)
         return bytes(PAGE) if page.type is PageType.ZERO else page.contents
+
+    def _with_time(self, contents: bytes) -> bytes:
+        """A VMSA with the guest's TSC, if it has one of its own (FWABI, SNP_LAUNCH_UPDATE)."""
+        state = vmsa.Vmsa(bytearray(contents))
+        if state["sev_features"] & vmsa.SECURE_TSC:
+            state["guest_tsc_scale"], state["guest_tsc_offset"] = self.tsc_scale, self.tsc_offset
+        return bytes(state)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 from emu.mem.ram import PAGE
 from emu.planes.model import PlaneModel
 from emu.planes.policies import parse as parse_policy
-from emu.planes.snp import cipher, exits, instructions, intercepts, vc, vmsa
+from emu.planes.snp import cipher, exits, injection, instructions, intercepts, vc, vmsa
 from emu.planes.snp.checks import NPF_RSV, Access, NestedFault, NotValidated, check
 from emu.planes.snp.context import Context, Vp
 from emu.planes.snp.firmware import Firmware
@@ -69,6 +69,7 @@ class SnpGuest(PlaneModel):
         for vcpu in machine.vcpus:
             vcpu.cpuid.overlay = self.hypervisor.cpuid_leaf
             self.configure(vcpu.plane, 0, vmsa.SNP_ACTIVE)
+            self.publish(vcpu)
 
     # --- what parts of it ask ------------------------------------------------------------------------------------
 
@@ -102,6 +103,8 @@ class SnpGuest(PlaneModel):
                              (layout.NESTED_PAGES, self.nested.frames), (layout.DENIALS, self.tables.denials(vmpl)),
                              (layout.C_BIT, 0 if by_address else 1 << C_BIT), (layout.PHYS_MASK, (1 << physical) - 1),
                              (layout.EFER_VALID, self.machine.cpu.efer_valid | vmsa.EFER_SVME),
+                             (layout.VMPL_SSS, int(bool(features & vmsa.VMPL_SSS))),
+                             (layout.TSC_RATIO, layout.TSC_RATIO_ONE),
                              (layout.TRAPS, intercepts.traps(self.hypervisor.intercepts, features))):
             plane.set(field, value)
 
@@ -126,7 +129,7 @@ class SnpGuest(PlaneModel):
         elif self.hypervisor.is_mmio(nested):
             vc.event(self, vcpu, exits.NPF, nested.info1 | NPF_RSV, nested.gpa)
         else:
-            self.world.vmexit(vcpu, exits.NPF, nested.info1, nested.gpa)
+            self.world.vmexit(vcpu, exits.NPF, nested.info1, nested.gpa, injection.pending(vcpu))
             self.hypervisor.nested_fault(vcpu, nested)
             self.resume(vcpu)
 
@@ -145,6 +148,9 @@ class SnpGuest(PlaneModel):
         return False
 
     def slice_begins(self, vcpu: VCpu) -> None:
+        for context in self.vps[vcpu.index].contexts:
+            if context.page is not None:
+                self.world.note_written(context.page)       # compiled switches do not say so (jit/vmgexit.py)
         if self.vps[vcpu.index].exited:
             self.resume(vcpu)
 
@@ -158,7 +164,8 @@ class SnpGuest(PlaneModel):
     def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
         kind, how = plane.get(layout.DENIED_ACCESS), plane.get(layout.DENIED_HOW)
         access = Access(plane.get(layout.DENIED_GPA), kind == WRITE, kind == FETCH, bool(how & guards.HOW_WALK),
-                        not how & guards.HOW_SHARED, plane.get(layout.CPL) == 3, self.vmpl(vcpu, plane))
+                        not how & guards.HOW_SHARED, plane.get(layout.CPL) == 3, self.vmpl(vcpu, plane),
+                        bool(how & guards.HOW_SHADOW_STACK), bool(plane.get(layout.VMPL_SSS)))
         refusal = check(self.rmp, self.nested, self.asid, access)
         if refusal is not None:
             self.refuse(vcpu, plane, None if isinstance(refusal, NotValidated) else refusal)
@@ -194,11 +201,13 @@ class SnpGuest(PlaneModel):
         return self._intercepts(vcpu, exits.RDPMC)
 
     def intercepts_msr(self, vcpu: VCpu, plane: Plane, index: int, value: int | None) -> bool:
-        return index not in SnpMsrs.DIRECT and self._intercepts(vcpu, exits.MSR, int(value is not None))
+        return index not in SnpMsrs.SWAPPED and self._intercepts(vcpu, exits.MSR, int(value is not None))
 
     def intercepts_port(self, vcpu: VCpu, plane: Plane, port: int, size: int, value: int | None) -> bool:
-        """Always, whatever the hypervisor's bitmap says (15.36.12)."""
-        vc.event(self, vcpu, exits.IOIO, intercepts.ioio_info(self.machine, plane, port, size, value is None))
+        """Always, whatever the hypervisor's bitmap says (15.36.12). #VC does not say more than that."""
+        reflects = self.running(self.vps[vcpu.index]).has(vmsa.REFLECT_VC)
+        vc.event(self, vcpu, exits.IOIO,
+                 intercepts.ioio_info(self.machine, plane, port, size, value is None) if reflects else 0)
         return True
 
     def intercepts_cpuid(self, vcpu: VCpu, plane: Plane, leaf: int, subleaf: int) -> bool:

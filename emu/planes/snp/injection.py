@@ -83,6 +83,13 @@ def inject(plane: Plane, event: int) -> None:
     plane.set(layout.FAULT_PENDING, 1)
 
 
+def keep_only_the_hosts(plane: Plane) -> None:
+    """An event whose delivery an exit interrupted is injected again if it came from the hypervisor; what instructions
+    raised, they raise again. For a VMSA that was changed meanwhile."""
+    if plane.get(layout.FAULT_KIND) not in (engine_exits.KIND_INTERRUPT, engine_exits.KIND_NMI):
+        plane.set(layout.FAULT_PENDING, 0)
+
+
 def pending(vcpu: VCpu) -> int:
     """The event that the active plane is delivering, in the form of EXITINTINFO; 0: none."""
     plane = vcpu.plane

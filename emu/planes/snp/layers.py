@@ -27,4 +27,5 @@ def layers(guest: SnpGuest, vmpl: int, gpa: int) -> list[Layer]:
         return [Layer("the RMP, as the sizes of page and entry differ", PRIVATE)]
     if not rmp.validated[page]:
         return [Layer("the RMP, as the page is not validated", PRIVATE)]
-    return [Layer(f"VMPL{vmpl}'s permissions in the RMP", int(BY_MASK[rmp.permissions[vmpl, page]]))]
+    denied = int(BY_MASK[rmp.permissions[vmpl, page]])
+    return [Layer(f"VMPL{vmpl}'s permissions in the RMP", denied & PRIVATE)]

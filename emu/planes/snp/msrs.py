@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.irq.lapic_msr import GeneralProtection
+from emu.isa.debugctl import IA32_DEBUGCTL, LAST
 from emu.planes.snp import vmsa
 from jit import layout
 
@@ -22,6 +23,7 @@ class SnpMsrs:
     """Those of one vCPU."""
 
     DIRECT = frozenset((SEV_STATUS, GUEST_TSC_FREQ, VIRTUAL_TOM))
+    SWAPPED = DIRECT | {IA32_DEBUGCTL, *LAST}       # with those that VMRUN loads, which a hypervisor has no use for
 
     def __init__(self, guest: SnpGuest, vcpu: VCpu) -> None:
         self._guest, self._vcpu = guest, vcpu
@@ -44,7 +46,8 @@ class SnpMsrs:
             return vmsa.sev_status(self._features)
         if index == GUEST_TSC_FREQ:
             self._need(vmsa.SECURE_TSC)
-            return self._guest.machine.clock.model.tsc_hz // MHZ
+            machine = self._guest.machine
+            return (machine.clock.model.tsc_hz * self._vcpu.plane.get(layout.TSC_RATIO) >> 32) // MHZ
         self._need(vmsa.VTOM)
         return self._vcpu.plane.get(layout.VIRTUAL_TOM)
 

@@ -26,7 +26,15 @@ class Planes:
 
     def __init__(self, guest: SnpGuest) -> None:
         self._guest = guest
-        self._buses = {0: guest.machine.pc.apic_bus}
+        pc = guest.machine.pc
+        self._buses = {0: pc.apic_bus}
+        pc.ioapic.connect(lambda message: self.bus(self.interrupted).send(message))
+        pc.interrupted = lambda: guest.machine.vcpus[0].lapics[self.interrupted]
+
+    @property
+    def interrupted(self) -> int:
+        """The plane that devices interrupt."""
+        return self._guest.hypervisor.device_vmpl()
 
     def bus(self, number: int) -> ApicBus:
         """What links the local APICs of one VMPL."""
@@ -42,6 +50,7 @@ class Planes:
             lapic = self._lapic(vcpu, n)
             vcpu.add_plane(plane, lapic, LapicMsrs(lapic))
             vp.contexts.append(Context(n))
+            self._guest.configure(plane, n, 0)
         return vp.contexts[number]
 
     def resize(self, vcpu: VCpu, count: int) -> None:
@@ -53,8 +62,12 @@ class Planes:
             vp.contexts.pop()
 
     def _lapic(self, vcpu: VCpu, number: int) -> LocalApic:
-        """A VMPL's own local APIC; devices are on VMPL0's bus."""
+        """A VMPL's own local APIC."""
         machine, bus = self._guest.machine, self.bus(number)
+
+        def ended(vector: int) -> None:
+            if self.interrupted == number:
+                machine.pc.ioapic.eoi(vector)
 
         def changed() -> None:
             if len(vcpu.planes) > number:
@@ -67,7 +80,7 @@ class Planes:
                 self._guest.hypervisor.startup(vcpu)
 
         lapic = LocalApic(vcpu.index, machine.clock, send=bus.send, notify=changed, signal=signal,
-                          eoi=lambda vector: None, extint=lambda: 0xFF, bsp=vcpu.lapics[0].bsp)
+                          eoi=ended, extint=machine.pc.pic.acknowledge, bsp=vcpu.lapics[0].bsp)
         bus.attach(lapic)
         return lapic
 

@@ -19,7 +19,8 @@ from emu.planes.snp.rmp import LARGE, VMPLS, Rmp
 from jit import guards
 
 NEEDED = ((guards.DENY_READ, r.READ), (guards.DENY_WRITE, r.READ | r.WRITE),
-          (guards.DENY_EXECUTE, r.EXECUTE_SUPERVISOR), (guards.DENY_USER_EXECUTE, r.EXECUTE_USER))
+          (guards.DENY_EXECUTE, r.EXECUTE_SUPERVISOR), (guards.DENY_USER_EXECUTE, r.EXECUTE_USER),
+          (guards.DENY_SHADOW_STACK, r.SHADOW_STACK))
 PRIVATE = guards.DENY_READ | guards.DENY_WRITE | guards.DENY_EXECUTE | guards.DENY_USER_EXECUTE
 SHARED = guards.DENY_SHARED_READ | guards.DENY_SHARED_WRITE
 BY_MASK = np.array([sum(bit for bit, need in NEEDED if need & ~mask) for mask in range(256)], np.uint8)
@@ -64,10 +65,27 @@ class Tables:
         self.refresh(first, count)
         self._flush()
 
+    def _refresh_one(self, gfn: int) -> None:
+        """What `refresh` does, for a frame that no 2 MiB mapping covers: guests accept memory page by page."""
+        table, frames = self._rmp, self._nested.frames
+        page = int(self._nested.page[gfn])
+        at, present = (0, False) if page == NONE else (page, True)
+        guest = bool(table.assigned[at])
+        open_ = (present and guest and table.asid[at] == self._asid and table.gfn[at] == gfn and not table.large[at]
+                 and table.validated[at] and not table.immutable[at])
+        shared = (guards.DENY_SHARED_WRITE if guest else 0) if present else SHARED
+        for vmpl in range(VMPLS):
+            self.bytes[vmpl][gfn] = (BY_MASK[table.permissions[vmpl, at]] if open_ else PRIVATE) | shared
+        self.words[gfn] = at * PAGE
+        self.words[frames + gfn] = (int(self._unseen(gfn, at)) if guest else at) * PAGE
+
     def refresh(self, first: int, count: int) -> None:
         """Make the tables of some frames anew."""
         if self._nested.large[first:first + count].any():
             first, count = first & -LARGE, (first + count + LARGE - 1 & -LARGE) - (first & -LARGE)
+        elif count == 1 and first < self._nested.frames:
+            self._refresh_one(first)
+            return
         end = min(first + count, self._nested.frames)
         frames = np.arange(first, end)
         page, large = self._nested.page[first:end], self._nested.large[first:end]

@@ -11,7 +11,7 @@ from emu.planes.snp import exits, injection, vmsa
 from emu.planes.snp.context import Context, Vp, described
 from emu.planes.snp.rmp import VMPLS
 from emu.planes.snp.vmsa import Vmsa
-from jit import group_layout, layout, pmap
+from jit import group_layout, layout, pmap, vmsa_rules
 
 if TYPE_CHECKING:
     from emu.plane import Plane
@@ -21,13 +21,28 @@ if TYPE_CHECKING:
 IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_INJECTION | vmsa.ALTERNATE_INJECTION
                | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER)
 
+# Exits that are not an instruction's: there is no RIP after it (APM Vol. 2 15.7.1)
+NO_INSTRUCTION = frozenset((exits.INTR, exits.NPF, exits.PAGE_NOT_VALIDATED, exits.SHUTDOWN))
+# What jit/vmsa_checks.py may find wrong with the registers
+BROKEN = {
+    vmsa_rules.NOT_SVME: "EFER.SVME is 0", vmsa_rules.BAD_CACHING: "CR0.NW is 1 without CR0.CD",
+    vmsa_rules.BAD_CR0: "CR0 has bits above 31", vmsa_rules.BAD_CR3: "CR3 has bits beyond physical addresses",
+    vmsa_rules.BAD_CR4: "CR4 has bits that this processor does not", vmsa_rules.BAD_DR6: "DR6 has bits above 31",
+    vmsa_rules.BAD_DR7: "DR7 has bits above 31", vmsa_rules.BAD_EFER: "EFER has bits that this processor does not",
+    vmsa_rules.BAD_CET: "CR4.CET is 1 without CR0.WP", vmsa_rules.BAD_PAE: "long mode has no CR4.PAE",
+    vmsa_rules.BAD_PE: "CR0.PG is 1 without CR0.PE", vmsa_rules.BAD_CS: "CS is 64-bit and 32-bit code at once",
+}
+
 
 class World:
     """The processor's side of running a guest's VMSAs."""
 
+    NOT_STATE = ("_views",)
+
     def __init__(self, guest: SnpGuest) -> None:
         self._guest = guest
         self._machine = guest.machine
+        self._views: dict[int, Vmsa] = {}
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -37,7 +52,10 @@ class World:
 
     def view(self, page: int) -> Vmsa:
         """A VMSA in place. Whoever writes to it tells the memory (`note_written`)."""
-        return Vmsa(memoryview((ctypes.c_ubyte * PAGE).from_address(self.host(page))).cast("B"))
+        host = self.host(page)
+        if host not in self._views:
+            self._views[host] = Vmsa(memoryview((ctypes.c_ubyte * PAGE).from_address(host)).cast("B"))
+        return self._views[host]
 
     def note_written(self, page: int) -> None:
         """A page was written behind the engine's back."""
@@ -83,9 +101,13 @@ class World:
         self._set_up(vcpu, context, state, plane)
         if bytes(state.page) != context.saved:
             plane.set(layout.ARG, self.host(context.page))
+            self._machine.engine.call("check_vmsa", plane)
+            rule = plane.get(layout.ARG + 8)
+            if rule != vmsa_rules.GOOD:
+                return exits.INVALID, BROKEN[rule]
             self._machine.engine.call("load_vmsa", plane)
             plane.set(layout.RESUME, 0)
-            plane.set(layout.FAULT_PENDING, 0)
+            injection.keep_only_the_hosts(plane)
         vp.exited = False
         injection.enter(plane, context, state)
         return None
@@ -98,8 +120,6 @@ class World:
             return
         context.features, context.vmpl = features, vmpl
         guest.configure(plane, vmpl, features)
-        if features & vmsa.SECURE_TSC:
-            plane.set(layout.TSC_OFFSET, state["guest_tsc_offset"])
         group = vcpu.group
         group.set(group_layout.VMSA_FEATURES + 8 * context.number, features)
         guest.publish(vcpu)
@@ -125,7 +145,8 @@ class World:
         state["guest_exitcode"] = (code if reflected is None else reflected) & (1 << 64) - 1
         state["guest_exitinfo1"], state["guest_exitinfo2"] = info1, info2
         state["guest_exitintinfo"] = interrupted
-        state["guest_nrip"] = plane.get(layout.NEXT_RIP)
+        instruction = (code if reflected is None else reflected) not in NO_INSTRUCTION
+        state["guest_nrip"] = plane.get(layout.NEXT_RIP) if instruction else 0
         injection.leave(context, state, reflected is not None, interrupted)
         self.note_written(context.page)
         context.saved = bytes(state.page)

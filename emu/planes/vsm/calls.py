@@ -1,40 +1,18 @@
-"""Further hypercalls: intercepts of I/O ports and CPUID, messages and events within the partition, spin waits,
-capabilities (TLFS, hypercall reference)."""
+"""Further hypercalls: messages and events within the partition, spin waits, capabilities (TLFS, "Hypercall
+reference")."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from emu.planes.vsm import codes
+from emu.planes.vsm import codes, installed
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
 from emu.planes.vsm.synic import EVENT_FLAGS, PAYLOAD_BYTES, SINTS, Synic, message
 
-INTERCEPT_IO_PORT, INTERCEPT_CPUID = 0, 2              # HV_INTERCEPT_TYPE
-ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE = 1, 2, 4
-# By type: the accesses that can be intercepted, and how many parameters there are.
-INTERCEPTED = {INTERCEPT_IO_PORT: (ACCESS_READ | ACCESS_WRITE, 1 << 16), INTERCEPT_CPUID: (ACCESS_EXECUTE, 1 << 32)}
 MESSAGE_BYTES = 16 + PAYLOAD_BYTES
-
-
-@simple_call(codes.INSTALL_INTERCEPT, 24)
-def install_intercept(caller: Caller, data: bytes) -> bytes:
-    """u64 partition, u32 access mask (1 read, 2 write, 4 execute; 0 removes it), u32 type, u64 parameter: an I/O port
-    or a CPUID leaf of lower VTLs."""
-    partition = caller.vp.partition
-    identity, access, kind, parameter = struct.unpack("<QIIQ", data)
-    partition.check_self(identity)
-    if caller.vtl == 0:
-        raise HvError(codes.ACCESS_DENIED)
-    if kind not in INTERCEPTED or access & ~INTERCEPTED[kind][0] or parameter >= INTERCEPTED[kind][1]:
-        raise HvError(codes.INVALID_PARAMETER)
-    table = partition.intercepts.ports if kind == INTERCEPT_IO_PORT else partition.intercepts.leaves
-    installed = table.setdefault(caller.vtl, {})
-    if access:
-        installed[parameter] = access
-    else:
-        installed.pop(parameter, None)
-    return b""
 
 
 def _synic(caller: Caller, data: bytes) -> tuple[Synic, int]:
@@ -76,13 +54,25 @@ def post_message_direct(caller: Caller, data: bytes) -> bytes:
     return b""
 
 
+@contextmanager
+def _unknown(caller: Caller, kind: int, status: int) -> Iterator[None]:
+    """A call ends with `status` where what it names does not exist, unless a higher VTL intercepts such calls."""
+    try:
+        yield
+    except HvError as error:
+        if error.status == status:
+            caller.vp.partition.intercepts.hypercall(caller.vp, kind)
+        raise
+
+
 @simple_call(codes.POST_MESSAGE, 16 + PAYLOAD_BYTES, may_be_fast=False)
 def post_message(caller: Caller, data: bytes) -> bytes:
     """u32 connection, u32 0, u32 type, u32 size, 240 bytes of payload."""
     connection, _, kind, size = struct.unpack_from("<4I", data)
     if size > PAYLOAD_BYTES or not kind or kind >> 31:
         raise HvError(codes.INVALID_PARAMETER)
-    caller.vp.partition.connections.post(connection, kind, data[16:16 + size])
+    with _unknown(caller, installed.UNKNOWN_SYNIC_CONNECTION, codes.INVALID_CONNECTION_ID):
+        caller.vp.partition.connections.post(connection, kind, data[16:16 + size])
     return b""
 
 
@@ -92,14 +82,21 @@ def signal_event(caller: Caller, data: bytes) -> bytes:
     connection, flag, zero = struct.unpack("<IHH", data)
     if zero:
         raise HvError(codes.INVALID_PARAMETER)
-    caller.vp.partition.connections.signal(connection, flag)
+    with _unknown(caller, installed.UNKNOWN_SYNIC_CONNECTION, codes.INVALID_CONNECTION_ID):
+        caller.vp.partition.connections.signal(connection, flag)
     return b""
 
 
-@simple_call(codes.RETARGET_DEVICE_INTERRUPT, 56)
+def _uninteresting(header: bytes) -> int:
+    """The banks of a processor set, for a call that does not look at them."""
+    return 0
+
+
+@simple_call(codes.RETARGET_DEVICE_INTERRUPT, 56, variable=_uninteresting)
 def retarget_device_interrupt(caller: Caller, data: bytes) -> bytes:
-    """No device here takes part in interrupt remapping."""
-    raise HvError(codes.INVALID_PARAMETER)
+    """No device here takes part in interrupt remapping, so each is unknown."""
+    with _unknown(caller, installed.RETARGET_UNKNOWN_DEVICE, codes.INVALID_PARAMETER):
+        raise HvError(codes.INVALID_PARAMETER)
 
 
 @simple_call(codes.NOTIFY_LONG_SPIN_WAIT, 8)

@@ -25,15 +25,16 @@ class Dialect(NamedTuple):
     no_protector: int               # ModifyVtlProtectionMask by VTL0 for itself
     fetch_length: int               # instruction length in the message about a denied fetch
     mbec: bool                      # VsmCapabilities offer mode-based execution control for VTL0
+    reserved_checked: bool          # reserved fields of parameters must be 0; otherwise they may hold anything
 
 
 DIALECTS = {dialect.name: dialect for dialect in (
     Dialect("ms", partition_vtl_enabled=codes.INVALID_VTL_STATE, partition_vtl_disabled=codes.INVALID_VTL_STATE,
             vp_vtl_enabled=codes.VTL_ALREADY_ENABLED, vp_vtl_enabled_first=False, empty_repetition=False,
             ipi_to_higher=False, config_locked=codes.INVALID_REGISTER_VALUE, no_protector=codes.INVALID_PARAMETER,
-            fetch_length=0, mbec=True),
+            fetch_length=0, mbec=True, reserved_checked=True),
     Dialect("kut", partition_vtl_enabled=codes.INVALID_PARAMETER, partition_vtl_disabled=codes.INVALID_PARAMETER,
             vp_vtl_enabled=codes.INVALID_PARAMETER, vp_vtl_enabled_first=True, empty_repetition=True,
             ipi_to_higher=True, config_locked=codes.SUCCESS, no_protector=codes.ACCESS_DENIED,
-            fetch_length=2, mbec=False),
+            fetch_length=2, mbec=False, reserved_checked=False),
 )}

@@ -13,6 +13,7 @@ from emu.planes.context import apply
 from emu.planes.vsm import codes, context
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
+from emu.planes.vsm.operands import check_reserved
 from emu.planes.vsm.trapped import arm
 from jit import group_layout, layout
 
@@ -33,17 +34,18 @@ def enable_partition_vtl(caller: Caller, data: bytes) -> bytes:
     partition = caller.vp.partition
     identity, vtl, flags = struct.unpack("<QBB6x", data)
     partition.check_self(identity)
-    if partition.max_vtl == 0:
+    if partition.highest(caller.vtl) == 0:
         raise HvError(codes.ACCESS_DENIED)      # VSM is not offered
-    if not 0 < vtl <= partition.max_vtl:
+    if not 0 < vtl <= partition.highest(caller.vtl):
         raise HvError(codes.INVALID_PARAMETER)
     if partition.enabled >> vtl & 1:
         raise HvError(partition.dialect.partition_vtl_enabled)
     below = partition.enabled & (1 << vtl) - 1
     if caller.vtl < vtl and caller.vtl != below.bit_length() - 1:
         raise HvError(codes.ACCESS_DENIED)      # only the highest enabled VTL may enable a higher one
-    if flags & ~(FLAG_MBEC if partition.dialect.mbec else 0) or any(data[10:]):
+    if flags & ~(FLAG_MBEC if partition.dialect.mbec else 0):
         raise HvError(codes.INVALID_PARAMETER)  # shadow stacks and HVPT are not among VsmCapabilities
+    check_reserved(caller, data[10:])
     partition.enable_vtl(vtl, mbec=bool(flags & FLAG_MBEC))
     return b""
 
@@ -55,9 +57,10 @@ def enable_vp_vtl(caller: Caller, data: bytes) -> bytes:
     identity, index, vtl = struct.unpack_from("<QIB", data)
     partition.check_self(identity)
     vp = partition.vp(caller.vp, index)
-    if vtl == 0 or any(data[13:16]):
+    if vtl == 0:
         raise HvError(codes.INVALID_PARAMETER)
-    if vtl > partition.max_vtl or not partition.enabled >> vtl & 1:
+    check_reserved(caller, data[13:16])
+    if vtl > partition.highest(caller.vtl) or not partition.enabled >> vtl & 1:
         raise HvError(partition.dialect.partition_vtl_disabled)
     already = vp.enabled >> vtl & 1
     if already and partition.dialect.vp_vtl_enabled_first:

@@ -21,8 +21,8 @@ NO_EOI_REQUIRED = 1             # bit 0 of the page's first word
 class EoiAssist:
     """The assist of one VTL's APIC. `page` is the address of its VP assist page, or None."""
 
-    def __init__(self, partition: Partition, lapic: LocalApic) -> None:
-        self._partition, self._lapic = partition, lapic
+    def __init__(self, partition: Partition, lapic: LocalApic, vtl: int) -> None:
+        self._partition, self._lapic, self._vtl = partition, lapic, vtl
         self._offered = False
         self._page: int | None = None
         lapic.settle, lapic.taken = self._settle, self._taken
@@ -38,7 +38,7 @@ class EoiAssist:
         if self._page is None or lapic.irr or lapic.tmr >> vector & 1 or not lapic.isr >> vector & 1:
             return
         word = self._partition.machine.memory.read(self._page, 1)[0]
-        self._partition.machine.dma_write(self._page, bytes((word | NO_EOI_REQUIRED,)))
+        self._partition.store(self._vtl, self._page, bytes((word | NO_EOI_REQUIRED,)))
         self._offered = True
 
     def _settle(self) -> None:
@@ -48,6 +48,6 @@ class EoiAssist:
         self._offered = False
         word = self._partition.machine.memory.read(self._page, 1)[0]
         if word & NO_EOI_REQUIRED:
-            self._partition.machine.dma_write(self._page, bytes((word & ~NO_EOI_REQUIRED,)))
+            self._partition.store(self._vtl, self._page, bytes((word & ~NO_EOI_REQUIRED,)))
         else:
             self._lapic.write_register(EOI, 0)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PENDING, TYPE_SHIFT, DELIVER_ERROR_CODE = 1, 1, 1 << 8
 TYPE_EXCEPTION, TYPE_EXTERNAL_INTERRUPT = 0, 5
+INTERRUPTION_EXTERNAL, INTERRUPTION_NMI, INTERRUPTION_EXCEPTION, INTERRUPTION_ERROR = 0, 2, 3, 1 << 4
 DE, DB, NMI, BP, OF, DF, TS, GP, PF, VE, CP = 0, 1, 2, 3, 4, 8, 10, 13, 14, 20, 21
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17, 21))
 CONTRIBUTORY = frozenset((DE, *range(TS, GP + 1)))          # SDM Vol. 3A table 6-4
@@ -66,9 +67,53 @@ def write_pending_event(vp: Vp, vtl: int, value: int) -> None:
         plane.set(layout.FAULT_KIND, exits.KIND_TRAP if vector in TRAPS else exits.KIND_FAULT)
         if vector == PF:
             plane.set(layout.FAULT_ADDRESS, value >> 64 & MASK64)
+        plane.set(layout.INJECTED, 1)
     plane.set(layout.RESUME, 0)
     plane.set(layout.IO_DONE, 0)
     vp.partition.tlb_locks.wake(plane)
+
+
+def read_pending_interruption(vp: Vp, vtl: int) -> int:
+    """0 pending, 3:1 type, 4 deliver error code, 31:16 vector, 63:32 error code: the same event as PendingEvent0 has,
+    and NMIs."""
+    plane = vp.vcpu.planes[vtl]
+    if not plane.get(layout.FAULT_PENDING):
+        return 0
+    kinds = {exits.KIND_INTERRUPT: INTERRUPTION_EXTERNAL, exits.KIND_NMI: INTERRUPTION_NMI}
+    kind = kinds.get(plane.get(layout.FAULT_KIND), INTERRUPTION_EXCEPTION)
+    value = PENDING | kind << TYPE_SHIFT | plane.get(layout.FAULT_VECTOR) << 16
+    if plane.get(layout.FAULT_HAS_ERROR):
+        value |= INTERRUPTION_ERROR | plane.get(layout.FAULT_ERROR) << 32
+    return value
+
+
+def write_pending_interruption(vp: Vp, vtl: int, value: int) -> None:
+    """As PendingEvent0, without an address for page faults. HvError: no such event."""
+    kind, vector, plane = value >> TYPE_SHIFT & 7, value >> 16 & 0xFFFF, vp.vcpu.planes[vtl]
+    if value & PENDING and kind == INTERRUPTION_NMI:
+        if vector != NMI or value & INTERRUPTION_ERROR:
+            raise HvError(codes.INVALID_REGISTER_VALUE)
+        _take_back(vp, vtl, plane)
+        plane.raise_exception(NMI, None)
+        plane.set(layout.FAULT_KIND, exits.KIND_NMI)
+        vp.partition.tlb_locks.wake(plane)
+        return
+    if value & PENDING and kind not in (INTERRUPTION_EXTERNAL, INTERRUPTION_EXCEPTION):
+        raise HvError(codes.INVALID_REGISTER_VALUE)
+    event = value & (PENDING | 0xFFFF << 16 | MASK32 << 32)
+    if kind == INTERRUPTION_EXTERNAL:
+        event |= TYPE_EXTERNAL_INTERRUPT << TYPE_SHIFT
+    write_pending_event(vp, vtl, event | (DELIVER_ERROR_CODE if value & INTERRUPTION_ERROR else 0))
+
+
+def read_nothing(vp: Vp, vtl: int) -> int:
+    return 0
+
+
+def write_nothing(vp: Vp, vtl: int, value: int) -> None:
+    """Of the kinds that PendingEvent1 could hold there is none."""
+    if value:
+        raise HvError(codes.INVALID_REGISTER_VALUE)
 
 
 def _take_back(vp: Vp, vtl: int, plane: Plane) -> None:
@@ -79,6 +124,7 @@ def _take_back(vp: Vp, vtl: int, plane: Plane) -> None:
         lapic.irr |= bit
         vp.vcpu.interrupt_changed(vtl)
     plane.set(layout.FAULT_PENDING, 0)
+    plane.set(layout.INJECTED, 0)
 
 
 def read_interrupt_state(vp: Vp, vtl: int) -> int:
@@ -109,6 +155,8 @@ def write_activity(vp: Vp, vtl: int, value: int) -> None:
 
 
 EVENTS = {
+    names.PENDING_INTERRUPTION: StateRegister(read_pending_interruption, write_pending_interruption),
+    names.PENDING_EVENT_1: StateRegister(read_nothing, write_nothing),
     names.PENDING_EVENT_0: StateRegister(read_pending_event, write_pending_event),
     names.INTERRUPT_STATE: StateRegister(read_interrupt_state, write_interrupt_state),
     names.INTERNAL_ACTIVITY_STATE: StateRegister(read_activity, write_activity),

@@ -7,7 +7,7 @@ import struct
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError, Retry
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call, simple_call
-from emu.planes.vsm.operands import in_mask, input_vtl, processor_set, set_bytes
+from emu.planes.vsm.operands import check_reserved, in_mask, input_vtl, processor_set, set_bytes
 from emu.planes.vsm.vp import Vp
 
 ALL_PROCESSORS, ALL_SPACES, NON_GLOBAL, EXTENDED_RANGE, USE_TARGET_VTL = 1, 2, 4, 8, 1 << 4
@@ -20,7 +20,8 @@ def _flush(caller: Caller, flags: int, vps: list[Vp]) -> None:
     """Drop translations of a VTL on some virtual processors: all of them, which a flush of some may always do. Retry:
     a higher VTL locks that VTL's."""
     partition = caller.vp.partition
-    if flags & ~FLAGS:
+    check_reserved(caller, (flags >> 32).to_bytes(4, "little"))
+    if flags & 0xFFFF_FFFF & ~FLAGS:
         raise HvError(codes.INVALID_PARAMETER)
     vtl = caller.vtl
     if flags & USE_TARGET_VTL:

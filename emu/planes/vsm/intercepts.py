@@ -11,12 +11,14 @@ from iced_x86 import Decoder
 
 from emu.disassembly import instruction_text
 from emu.planes.journal import KEPT, Intercept
-from emu.planes.vsm import config, messages, trapped
+from emu.planes.vsm import config, installed, messages, trapped
 from emu.planes.vsm.codes import Retry
+from emu.planes.vsm.installed import Installed
 from emu.planes.vsm.msrs import ENABLE, PAGE_BITS
+from emu.planes.vsm.results import Results
 from emu.planes.vsm.synic import message
 from emu.walk import read_virtual
-from jit import group_layout, layout
+from jit import exits, group_layout, guards, layout
 
 if TYPE_CHECKING:
     from emu.plane import Plane
@@ -28,6 +30,8 @@ CR4_SMEP = 1 << 20
 ASSIST_MESSAGE = 0x70                       # in the VP assist page
 STALL_COST = 100                            # instructions' time that a retry costs while nobody takes the message
 STALLS_REPORTED = 1000
+RAX, RCX, RDX, RBX = range(4)
+PAGE_FAULT = 14
 INSTRUCTION_BYTES = 15
 
 
@@ -41,8 +45,8 @@ class Intercepts:
         self.stalls = 0                     # retries for want of somebody to take the message
         self.delivered = 0
         self.journal: deque[Intercept] = deque(maxlen=KEPT)
-        self.ports: dict[int, dict[int, int]] = {}      # owner -> port -> accesses (1 read, 2 write)
-        self.leaves: dict[int, dict[int, int]] = {}     # owner -> CPUID leaf -> accesses (4 execute)
+        self.installed = Installed()
+        self.results = Results()
 
     def forget_future(self, icount: int) -> None:
         """Execution went back: later intercepts have not happened."""
@@ -51,25 +55,24 @@ class Intercepts:
 
     # --- delivery ------------------------------------------------------------------------------------------------
 
-    def deliver(self, vp: Vp, owner: int, kind: int, payload: bytes, what: str) -> None:
-        """Tell VTL `owner` of a virtual processor. Where it cannot take the message now, the lower VTL tries again."""
+    def deliver(self, vp: Vp, owner: int, kind: int, payload: bytes, what: str) -> bool:
+        """Tell VTL `owner` of a virtual processor. False: it cannot take the message now, and the lower VTL tries
+        again."""
         partition, data = self._partition, message(kind, payload)
         state = vp.vtls.get(owner) if vp.enabled >> owner & 1 else None
-        if state is None:
-            self._stall(vp, owner)
-        elif partition.vtls[owner].config & config.USE_INTERCEPT_PAGE:
-            if not state.assist_page & ENABLE:
-                self._stall(vp, owner)
-                return
-            partition.machine.dma_write((state.assist_page & PAGE_BITS) + ASSIST_MESSAGE, data)
-            vp.vcpu.group.set(group_layout.FORCED, owner + 1)
-            vp.vcpu.group.set(group_layout.FORCED_CAUSE, group_layout.CAUSE_INTERCEPT)
-            self._note(vp, owner, kind, what)
-        elif state.synic.receptive(INTERCEPT_SINT):
+        if state is not None and partition.vtls[owner].config & config.USE_INTERCEPT_PAGE:
+            if state.assist_page & ENABLE:
+                partition.store(owner, (state.assist_page & PAGE_BITS) + ASSIST_MESSAGE, data)
+                vp.vcpu.group.set(group_layout.FORCED, owner + 1)
+                vp.vcpu.group.set(group_layout.FORCED_CAUSE, group_layout.CAUSE_INTERCEPT)
+                self._note(vp, owner, kind, what)
+                return True
+        elif state is not None and state.synic.receptive(INTERCEPT_SINT):
             state.synic.post(INTERCEPT_SINT, data)
             self._note(vp, owner, kind, what)
-        else:
-            self._stall(vp, owner)
+            return True
+        self._stall(vp, owner)
+        return False
 
     def _note(self, vp: Vp, owner: int, kind: int, what: str) -> None:
         self.delivered += 1
@@ -139,9 +142,13 @@ class Intercepts:
     # --- registers, ports, CPUID ---------------------------------------------------------------------------------
 
     def register(self, vp: Vp, plane: Plane) -> None:
-        """The engine intercepted an access to a register (TRAPPED)."""
+        """The engine intercepted an access to a register, or an exception (TRAPPED)."""
         number = plane.get(layout.TRAPPED)
-        owner = next(n for n in vp.higher(plane.number) if vp.vtls[n].traps.wants(vp, number, plane))
+        owner = next(n for n in vp.higher(plane.number)
+                     if vp.vtls[n].traps.wants(vp, number, plane) or self.installed.traps(n) >> number & 1)
+        if number >= guards.EXCEPTION:
+            self._exception(vp, plane, owner, number - guards.EXCEPTION)
+            return
         length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
         lapic = vp.lapic(plane)
         index = trapped.MSRS.get(number)
@@ -156,12 +163,19 @@ class Intercepts:
 
     def msr(self, vp: Vp, plane: Plane, index: int, value: int | None) -> bool:
         """RDMSR, or WRMSR of a value, of an MSR that is no field of the register file."""
-        accesses = trapped.OTHER_MSRS.get(index)
-        if accesses is None:
-            return False
-        number = accesses[value is not None]
+        write = value is not None
+        unimplemented = not vp.vcpu.msrs.has(index)
+        if unimplemented and self.results.ignores(vp, plane.number, index, write):
+            if not write:
+                plane.set(layout.gpr(RAX), 0)
+                plane.set(layout.gpr(RDX), 0)
+            plane.retire()
+            return True
+        number = trapped.OTHER_MSRS[index][write] if index in trapped.OTHER_MSRS else None
         for owner in vp.higher(plane.number):
-            if vp.vtls[owner].traps.wants(vp, number, plane, value):
+            accesses = self.installed.number(owner, installed.MSR, index) | (
+                self.installed.number(owner, installed.MSR, installed.UNIMPLEMENTED_MSRS) if unimplemented else 0)
+            if accesses >> write & 1 or number is not None and vp.vtls[owner].traps.wants(vp, number, plane, value):
                 self._tell_msr(vp, plane, owner, index, value)
                 return True
         return False
@@ -174,32 +188,75 @@ class Intercepts:
     def port(self, vp: Vp, plane: Plane, port: int, size: int, value: int | None) -> bool:
         """IN, or OUT of a value."""
         access = messages.READ if value is None else messages.WRITE
-        for owner in vp.higher(plane.number):
-            installed = self.ports.get(owner, {})
-            if any(installed.get(port + i, 0) >> access & 1 for i in range(size)):
-                code = self.instruction(plane)
-                insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], code).decode()
-                string = insn.is_string_instruction
-                info = (messages.STRING if string else 0) | (messages.REP if string and insn.has_rep_prefix else 0)
-                self.deliver(vp, owner, messages.X64_IO_PORT,
-                             messages.io_port(plane, vp.lapic(plane), code, access, port, size, info),
-                             f"{messages.ACCESSES[access]} {port:#x}, {size} bytes")
-                return True
-        return False
+        owner = self.port_owner(vp, plane.number, port, size, value is not None)
+        if owner is None:
+            return False
+        code = self.instruction(plane)
+        insn = Decoder((16, 32, 64)[plane.get(layout.MODE) & 3], code).decode()
+        string = insn.is_string_instruction
+        info = (messages.STRING if string else 0) | (messages.REP if string and insn.has_rep_prefix else 0)
+        self.deliver(vp, owner, messages.X64_IO_PORT,
+                     messages.io_port(plane, vp.lapic(plane), code, access, port, size, info),
+                     f"{messages.ACCESSES[access]} {port:#x}, {size} bytes")
+        return True
+
+    def port_owner(self, vp: Vp, vtl: int, port: int, size: int, write: bool) -> int | None:
+        """The VTL that intercepts a VTL's access to some ports, if any does."""
+        return next((n for n in vp.higher(vtl)
+                     if any(self.installed.port(n, port + i) >> write & 1 for i in range(size))), None)
 
     def cpuid(self, vp: Vp, plane: Plane, leaf: int, subleaf: int) -> bool:
-        """CPUID of a leaf that a VTL has asked for, or that is not implemented."""
-        owner = next((n for n in vp.higher(plane.number) if leaf in self.leaves.get(n, ())), None)
-        if owner is None:
-            owner = self._owner(vp, plane.number, config.INTERCEPT_CPUID)
-            largest, *_ = vp.vcpu.cpuid.read(leaf & 0xF000_0000, 0)
-            if owner is None or leaf <= largest:
-                return False
-        length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
-        default = vp.vcpu.cpuid.read(leaf, subleaf)
-        self.deliver(vp, owner, messages.X64_CPUID, messages.cpuid(plane, vp.lapic(plane), length, default),
-                     f"leaf {leaf:#x}")
-        return True
+        """CPUID of a leaf that a VTL has asked for, or that is not implemented, or whose result was registered."""
+        vtl = plane.number
+        answer, registered, always = self.results.cpuid(vp, vtl, leaf, subleaf, vp.vcpu.cpuid.read(leaf, subleaf))
+        owner = None
+        if not always:
+            owner = next((n for n in vp.higher(vtl) if self.installed.number(n, installed.CPUID, leaf)), None)
+            if owner is None and not registered and leaf > vp.vcpu.cpuid.read(leaf & 0xF000_0000, 0)[0]:
+                owner = self._owner(vp, vtl, config.INTERCEPT_CPUID)
+        if owner is not None:
+            length = plane.get(layout.NEXT_RIP) - plane.get(layout.RIP)
+            self.deliver(vp, owner, messages.X64_CPUID, messages.cpuid(plane, vp.lapic(plane), length, answer),
+                         f"leaf {leaf:#x}")
+        elif registered:
+            for register, word in zip((RAX, RBX, RCX, RDX), answer, strict=True):
+                plane.set(layout.gpr(register), word)
+            plane.retire()
+        return owner is not None or registered
+
+    # --- exceptions, hypercalls, start-up ------------------------------------------------------------------------
+
+    def _exception(self, vp: Vp, plane: Plane, owner: int, vector: int) -> None:
+        """An exception that would be delivered now, or INT3, INT1 or INTO. It is not pending any more once somebody was
+        told, who may give it back."""
+        pending = bool(plane.get(layout.FAULT_PENDING))
+        error = plane.get(layout.FAULT_ERROR) if pending and plane.get(layout.FAULT_HAS_ERROR) else None
+        parameter = plane.get(layout.FAULT_ADDRESS) if pending and vector == PAGE_FAULT else 0
+        plane.set(layout.FAULT_PENDING, 0)
+        plane.set(layout.IO_DONE, 0)
+        at_instruction = not pending or plane.get(layout.FAULT_KIND) in (exits.KIND_FAULT, exits.KIND_BREAKPOINT)
+        code = self.instruction(plane) if at_instruction else b""
+        told = self.deliver(vp, owner, messages.EXCEPTION, messages.exception(
+            plane, vp.lapic(plane), code, vector, error, parameter, software=not pending), f"vector {vector}")
+        if pending and not told:
+            plane.set(layout.FAULT_PENDING, 1)
+
+    def hypercall(self, vp: Vp, kind: int) -> None:
+        """A hypercall that cannot be carried out because something is unknown here. Retry: a VTL that intercepts such
+        calls was told."""
+        plane = vp.vcpu.plane
+        owner = next((n for n in vp.higher(plane.number) if self.installed.number(n, kind)), None)
+        if owner is not None:
+            self.deliver(vp, owner, messages.HYPERCALL, messages.hypercall(plane, vp.lapic(plane)),
+                         f"code {plane.get(layout.gpr(RCX)) & 0xFFFF:#x}")
+            raise Retry
+
+    def startup(self, vp: Vp, plane: Plane, wanted: int, vector: int) -> bool:
+        """A start-up IPI that a VTL sends to virtual processor `wanted`: whether a VTL above it takes it."""
+        owner = self._owner(vp, plane.number, config.INTERCEPT_VP_STARTUP)
+        return owner is not None and self.deliver(
+            vp, owner, messages.X64_SIPI, messages.sipi(plane, vp.lapic(plane), wanted, vector),
+            f"vector {vector:#x} to virtual processor {wanted}")
 
     def shutdown(self, vp: Vp, plane: Plane) -> bool:
         """A triple fault: the VTL is where the first fault found it, and goes on from there."""

@@ -10,7 +10,7 @@ from emu.irq.apicbus import ApicMessage
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
-from emu.planes.vsm.operands import in_mask, input_vtl, processor_set, set_bytes
+from emu.planes.vsm.operands import check_reserved, in_mask, input_vtl, processor_set, set_bytes
 from emu.planes.vsm.vp import Vp
 
 FIRST_VECTOR, LAST_VECTOR = 0x10, 0xFF
@@ -33,8 +33,9 @@ def send_synthetic_cluster_ipi_ex(caller: Caller, data: bytes) -> bytes:
 
 def _send(caller: Caller, data: bytes, vps: list[Vp]) -> bytes:
     vector, which = struct.unpack_from("<IB", data)
-    if any(data[5:8]) or not FIRST_VECTOR <= vector <= LAST_VECTOR:
+    if not FIRST_VECTOR <= vector <= LAST_VECTOR:
         raise HvError(codes.INVALID_PARAMETER)
+    check_reserved(caller, data[5:8])
     vtl = input_vtl(caller, which)
     if vtl > caller.vtl and not (caller.vp.partition.dialect.ipi_to_higher and vtl <= caller.vp.partition.max_vtl):
         raise HvError(codes.ACCESS_DENIED)
@@ -54,7 +55,8 @@ def assert_virtual_interrupt(caller: Caller, data: bytes) -> bytes:
     kind = control & 0xFFFFFFFF
     if vtl >= caller.vtl:
         raise HvError(codes.ACCESS_DENIED)
-    if (control & ~CONTROL_BITS or kind not in (TYPE_FIXED, TYPE_NMI) or any(data[29:]) or destination >> 32
+    check_reserved(caller, data[29:])
+    if (control & ~CONTROL_BITS or kind not in (TYPE_FIXED, TYPE_NMI) or destination >> 32
             or kind == TYPE_FIXED and not FIRST_VECTOR <= vector <= LAST_VECTOR):
         raise HvError(codes.INVALID_PARAMETER)
     wide = any(vp.vcpu.lapics[vtl].x2apic for vp in partition.vps if vp.enabled >> vtl & 1)

@@ -22,7 +22,7 @@ NPIEP_CONFIG = 0x40000040
 EOI, ICR, TPR, VP_ASSIST_PAGE = range(0x40000070, 0x40000074)
 GUEST_IDLE = 0x400000F0
 CRASH_P0, CRASH_PARAMETERS, CRASH_CTL = 0x40000100, 5, 0x40000105
-CRASH_NOTIFY = 1 << 63
+CRASH_NOTIFY, CRASH_MESSAGE, CRASH_MESSAGE_BYTES = 1 << 63, 1 << 62, 4096
 ENABLE, LOCKED = 1, 2
 PAGE_BITS = ~0xFFF
 TICKS = 10_000_000              # reference time: 100 ns
@@ -58,7 +58,7 @@ def write_hypercall(vp: Vp, vtl: int, value: int) -> None:
         raise GeneralProtection
     if not state.guest_os_id:
         value &= ~ENABLE
-    if value & ENABLE and not partition.is_ram(value & PAGE_BITS):
+    if value & ENABLE and not partition.may_overlay(vtl, value & PAGE_BITS):
         raise GeneralProtection
     if state.hypercall & ENABLE:
         partition.pages.disable(vtl, state.hypercall & PAGE_BITS)
@@ -88,16 +88,16 @@ def write_reference_tsc(vp: Vp, vtl: int, value: int) -> None:
     reserved, u64 scale, s64 offset."""
     partition = vp.partition
     if value & ENABLE:
-        if not partition.is_ram(value & PAGE_BITS):
+        if not partition.may_overlay(vtl, value & PAGE_BITS):
             raise GeneralProtection
         scale = (TICKS << 64) // partition.machine.clock.model.tsc_hz
         page = (1).to_bytes(8, "little") + min(scale, (1 << 64) - 1).to_bytes(8, "little") + bytes(8)
-        partition.machine.dma_write(value & PAGE_BITS, page)
+        partition.store(vtl, value & PAGE_BITS, page)
     partition.vtls[vtl].reference_tsc = value
 
 
 def write_assist_page(vp: Vp, vtl: int, value: int) -> None:
-    if value & ENABLE and not vp.partition.is_ram(value & PAGE_BITS):
+    if value & ENABLE and not vp.partition.may_overlay(vtl, value & PAGE_BITS):
         raise GeneralProtection
     vp.set_assist_page(vtl, value)
 
@@ -126,9 +126,15 @@ def write_tpr(vp: Vp, vtl: int, value: int) -> None:
 
 
 def write_crash_control(vp: Vp, vtl: int, value: int) -> None:
+    """CrashNotify; with CrashMessage, P3 and P4 are the address and length of a text."""
     if value & CRASH_NOTIFY:
-        parameters = " ".join(f"{p:#x}" for p in vp.partition.crash)
-        vp.partition.machine.report(f"the guest reports that it crashed: {parameters}")
+        machine, crash = vp.partition.machine, vp.partition.crash
+        told = " ".join(f"{p:#x}" for p in crash)
+        at, size = crash[3:]
+        if value & CRASH_MESSAGE and size <= CRASH_MESSAGE_BYTES and machine.memory.backed(at, size):
+            text = machine.memory.read(at, size).rstrip(b"\0").decode("utf-8", "replace")
+            told += "".join(c if c.isprintable() or c == "\n" else "." for c in f"\n{text}")
+        machine.report(f"the guest reports that it crashed: {told}")
 
 
 REGISTERS: dict[int, tuple[str, Read, Write]] = {
@@ -147,7 +153,7 @@ REGISTERS: dict[int, tuple[str, Read, Write]] = {
     TPR: ("TPR", lambda vp, vtl: vp.vcpu.lapics[vtl].tpr, write_tpr),
     VP_ASSIST_PAGE: ("VP_ASSIST_PAGE", lambda vp, vtl: vp.vtls[vtl].assist_page, write_assist_page),
     GUEST_IDLE: ("GUEST_IDLE", lambda vp, vtl: 0, read_only),
-    CRASH_CTL: ("CRASH_CTL", lambda vp, vtl: CRASH_NOTIFY, write_crash_control),
+    CRASH_CTL: ("CRASH_CTL", lambda vp, vtl: CRASH_NOTIFY | CRASH_MESSAGE, write_crash_control),
 }
 
 

@@ -17,6 +17,12 @@ SPARSE, ALL_PROCESSORS = 0, 1           # formats of a processor set
 BANK = 64
 
 
+def check_reserved(caller: Caller, fields: bytes) -> None:
+    """HvError: reserved fields are not 0, where that counts."""
+    if any(fields) and caller.vp.partition.dialect.reserved_checked:
+        raise HvError(codes.INVALID_PARAMETER)
+
+
 def input_vtl(caller: Caller, which: int) -> int:
     """The VTL that an HV_INPUT_VTL names: the caller's own unless it says otherwise. HvError: reserved bits are set."""
     if which & codes.INPUT_VTL_RESERVED:
@@ -31,8 +37,7 @@ def target(caller: Caller, header: bytes) -> tuple[Vp, int]:
     identity, index, which = struct.unpack_from("<QIB", header)
     partition.check_self(identity)
     vp = partition.vp(caller.vp, index)
-    if any(header[13:16]):
-        raise HvError(codes.INVALID_PARAMETER)
+    check_reserved(caller, header[13:16])
     vtl = input_vtl(caller, which)
     if vtl > caller.vtl or not vp.enabled >> vtl & 1:
         raise HvError(codes.ACCESS_DENIED)

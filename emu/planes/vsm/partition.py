@@ -4,6 +4,7 @@ need."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emu.irq.apicbus import ApicBus
@@ -17,6 +18,7 @@ from emu.planes.vsm import (
     cpuid,
     enable,
     flush,
+    install,
     ipi,
     launch,
     protect,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
 # Imported for the hypercalls that they register.
-CALL_MODULES = (calls, enable, flush, ipi, protect, start, translate, vp_registers)
+CALL_MODULES = (calls, enable, flush, install, ipi, protect, start, translate, vp_registers)
 
 
 class PartitionVtl:
@@ -69,13 +71,15 @@ class Partition(PlaneModel):
     """
 
     saved = PRIVATE
-    launches = resets = True
+    resets = True
 
     def __init__(self, machine: Machine, dialect: str = "ms", max_vtl: int = 1) -> None:
         assert 0 <= max_vtl < group_layout.MAX_PLANES
         self.machine: Machine = machine
         self.dialect, self.max_vtl = DIALECTS[dialect], max_vtl
         self.enabled = 1                                # set of VTLs
+        self.paravisor = 0                              # the VTL that was there at the start, from VTL2 on; 0: none
+        self.guest_max_vtl = max_vtl                    # the highest that VTLs below it may enable
         self.vtls: dict[int, PartitionVtl] = {0: PartitionVtl()}
         self.pages = HypercallPages(machine, amd=machine.cpu.amd)
         self.protections = Protections(machine)
@@ -95,11 +99,11 @@ class Partition(PlaneModel):
             policies.VSM.apply(vp.vcpu.group)
             vp.vcpu.group.set(group_layout.ENTERED, group_layout.ALL_PLANES)    # VTLs are enabled with a context
             vp.vcpu.msrs.owners.append(vp.msrs)
-            vp.vcpu.cpuid.overlay = self._cpuid
+            vp.vcpu.cpuid.overlay = partial(self._cpuid, vp)
 
-    def _cpuid(self, leaf: int, _: int) -> cpuid.Registers | None:
+    def _cpuid(self, vp: Vp, leaf: int, _: int) -> cpuid.Registers | None:
         bits = self.vps[0].vcpu.planes[0].get(layout.PHYS_MASK).bit_length()
-        return cpuid.leaf(leaf, len(self.vps), bits, vsm=self.max_vtl > 0)
+        return cpuid.leaf(leaf, len(self.vps), bits, vsm=self.highest(vp.active) > 0)
 
     # --- what the machine asks (emu/planes/model.py) -------------------------------------------------------------
 
@@ -121,12 +125,20 @@ class Partition(PlaneModel):
             return_actions.carry_out(vp, vp.active)
             return
         execute(vp, plane)
+        if self.stale:
+            for vp in self.vps:
+                vp.refresh_assist_pages()
         while self.stale:
             self.protections.flush(self.stale.pop())
 
-    def launch(self, image: Image) -> None:
-        """VTL1 was enabled before the guest's first instruction."""
-        launch.start(self, image)
+    @property
+    def launches(self) -> int:
+        """VTL1, and VTL2 where it is offered."""
+        return self.max_vtl
+
+    def launch(self, image: Image, plane: int) -> None:
+        """A VTL was enabled before the guest's first instruction."""
+        launch.start(self, image, plane)
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:
         """As many planes and VTLs as a saved state has (emu/snapshot)."""
@@ -138,10 +150,14 @@ class Partition(PlaneModel):
         self.intercepts.forget_future(self.machine.clock.icount)
 
     def accepts_startup(self, vcpu: VCpu) -> bool:
-        """INIT and SIPI to VTL0 are dropped once a higher VTL is enabled there (TLFS, "VTL interrupts") or has set
-        DenyLowerVtlStartup."""
+        """INIT and SIPI to VTL0 are dropped once a higher VTL other than a paravisor is enabled there (TLFS, "VTL
+        interrupts"), or one has set DenyLowerVtlStartup."""
         denied = any(vtl.config & config.DENY_LOWER_VTL_STARTUP for number, vtl in self.vtls.items() if number)
-        return self.vps[vcpu.index].enabled == 1 and not denied
+        return self.visible(self.vps[vcpu.index].enabled, 0) == 1 and not denied
+
+    def intercepts_startup(self, vcpu: VCpu, vector: int) -> bool:
+        sender = self.machine.vcpus[self.machine.turn]
+        return self.intercepts.startup(self.vps[sender.index], sender.plane, vcpu.index, vector)
 
     def memory_denied(self, vcpu: VCpu, plane: Plane) -> None:
         self.intercepts.memory(self.vps[vcpu.index], plane)
@@ -164,7 +180,8 @@ class Partition(PlaneModel):
         return self.intercepts.msr(self.vps[vcpu.index], plane, index, value)
 
     def intercepts_port(self, vcpu: VCpu, plane: Plane, port: int, size: int, value: int | None) -> bool:
-        return bool(self.intercepts.ports) and self.intercepts.port(self.vps[vcpu.index], plane, port, size, value)
+        return (self.intercepts.installed.has_ports()
+                and self.intercepts.port(self.vps[vcpu.index], plane, port, size, value))
 
     def intercepts_unmapped(self, vcpu: VCpu, plane: Plane, gpa: int, write: bool) -> bool:
         return self.intercepts.unmapped(self.vps[vcpu.index], plane, gpa, write)
@@ -188,10 +205,11 @@ class Partition(PlaneModel):
                 self.pages.disable(vtl, state.hypercall & -PAGE)
         self.protections.clear()
         self.tlb_locks.clear()
-        self.intercepts.ports.clear()
-        self.intercepts.leaves.clear()
+        self.intercepts.installed.clear()
+        self.intercepts.results.clear()
         self.crash = [0] * len(self.crash)
         self.enabled, self.vtls = 1, {0: PartitionVtl()}
+        self.paravisor, self.guest_max_vtl = 0, self.max_vtl
         for vp in self.vps:
             vp.reset()
         if zero:
@@ -218,10 +236,30 @@ class Partition(PlaneModel):
         memory = self.machine.memory
         return gpa < memory.top and (bool(memory.map[gpa // PAGE] & pmap.WRITE) or self.pages.enabled(gpa & -PAGE))
 
+    def may_overlay(self, vtl: int, gpa: int) -> bool:
+        """Whether a VTL may have an overlay page there, or a page that the hypervisor writes for it: not over memory
+        that a higher VTL protects from its stores."""
+        return self.is_ram(gpa) and all(self.protections.allows(vtl, gpa, access) for access in (0, 1))
+
+    def store(self, vtl: int, gpa: int, data: bytes) -> None:
+        """The hypervisor writes within a page on a VTL's behalf; what that VTL could not write itself, by now, is
+        dropped."""
+        memory = self.machine.memory
+        if gpa < memory.top and memory.map[gpa // PAGE] & pmap.WRITE and self.protections.allows(vtl, gpa, 1):
+            self.machine.dma_write(gpa, data)
+
     def enable_vtl(self, number: int, mbec: bool = False) -> None:
         """A VTL becomes available to all virtual processors."""
         self.enabled |= 1 << number
         self.vtls[number] = PartitionVtl(mbec)
+
+    def highest(self, vtl: int) -> int:
+        """The highest VTL that a VTL may enable, or has."""
+        return self.max_vtl if vtl >= self.paravisor else self.guest_max_vtl
+
+    def visible(self, vtls: int, viewer: int) -> int:
+        """A set of VTLs as a VTL sees it: without the paravisor above it."""
+        return vtls & ~(1 << self.paravisor) if viewer < self.paravisor else vtls
 
     def protect(self) -> None:
         """Protections changed as a whole: tell all virtual processors."""

@@ -10,7 +10,7 @@ from emu.planes.layers import origin_of
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call
-from emu.planes.vsm.operands import input_vtl
+from emu.planes.vsm.operands import check_reserved, input_vtl
 from emu.planes.vsm.vsm_registers import legal_mask
 
 HEADER, GPN = 16, 8
@@ -26,8 +26,7 @@ def modify_vtl_protection_mask(caller: Caller, header: bytes) -> Element:
     partition = caller.vp.partition
     identity, flags, which = struct.unpack_from("<QIB", header)
     partition.check_self(identity)
-    if any(header[13:]):
-        raise HvError(codes.INVALID_PARAMETER)
+    check_reserved(caller, header[13:])
     vtl = input_vtl(caller, which)
     if vtl > caller.vtl:
         raise HvError(codes.ACCESS_DENIED)
@@ -61,7 +60,8 @@ def check_sparse_gpa_page_vtl_access(caller: Caller, header: bytes) -> Element:
     identity, which, wanted = struct.unpack_from("<QBB", header)
     partition.check_self(identity)
     vtl = input_vtl(caller, which)
-    if any(header[10:]) or wanted >> 4:
+    check_reserved(caller, header[10:])
+    if wanted >> 4:
         raise HvError(codes.INVALID_PARAMETER)
     if vtl > caller.vtl:
         raise HvError(codes.ACCESS_DENIED)

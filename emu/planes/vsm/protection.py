@@ -147,16 +147,12 @@ class Protections:
 
     def _ram(self) -> list[tuple[int, int]]:
         """(first page, pages) of each run of RAM pages."""
+        flags = self._machine.memory.map_block.view[:8 * self._pages:8].tobytes()       # the words' lowest bytes
+        kinds = flags.translate(bytes(bool(byte & (pmap.WRITE | pmap.GUARDED)) for byte in range(256)))
         runs: list[tuple[int, int]] = []
-        start = None
-        words = self._machine.memory.map
-        for page in range(self._pages):
-            is_ram = bool(words[page] & (pmap.WRITE | pmap.GUARDED))
-            if is_ram and start is None:
-                start = page
-            elif not is_ram and start is not None:
-                runs.append((start, page - start))
-                start = None
-        if start is not None:
-            runs.append((start, self._pages - start))
+        start = kinds.find(1)
+        while start >= 0:
+            end = kinds.find(0, start)
+            runs.append((start, (end if end >= 0 else self._pages) - start))
+            start = kinds.find(1, end) if end >= 0 else -1
         return runs

@@ -25,7 +25,7 @@ def carry_out(vp: Vp, vtl: int) -> None:
         return
     at, machine = (page & PAGE_BITS) + RETURN_ACTIONS, vp.partition.machine
     data = machine.memory.read(at, BYTES)
-    machine.dma_write(at, bytes(BYTES))
+    vp.partition.store(vtl, at, bytes(BYTES))
     for start in range(0, BYTES, ENTRY):
         kind, index, target, sint, flag = struct.unpack_from("<QIBBH", data, start)
         if kind != SIGNAL_EVENT:

@@ -8,7 +8,7 @@ from emu.planes.context import apply
 from emu.planes.vsm import codes, config, context
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call, simple_call
-from emu.planes.vsm.operands import input_vtl
+from emu.planes.vsm.operands import check_reserved, input_vtl
 from emu.waiting import RUNNING, WAIT_FOR_SIPI
 from jit import group_layout, layout
 
@@ -23,7 +23,8 @@ def start_virtual_processor(caller: Caller, data: bytes) -> bytes:
     vp = partition.vp(caller.vp, index)
     if vp is caller.vp:
         raise HvError(codes.INVALID_VP_INDEX)
-    if any(data[13:16]) or which & codes.INPUT_VTL_RESERVED:
+    check_reserved(caller, data[13:16])
+    if which & codes.INPUT_VTL_RESERVED:
         raise HvError(codes.INVALID_PARAMETER)
     vtl = input_vtl(caller, which) if which & codes.USE_TARGET_VTL else which & codes.TARGET_VTL
     denied = any(state.config & config.DENY_LOWER_VTL_STARTUP for number, state in partition.vtls.items()
@@ -54,8 +55,7 @@ def get_vp_index_from_apic_id(caller: Caller, header: bytes) -> Element:
     partition = caller.vp.partition
     identity, which = struct.unpack_from("<QB", header)
     partition.check_self(identity)
-    if any(header[9:]):
-        raise HvError(codes.INVALID_PARAMETER)
+    check_reserved(caller, header[9:])
     input_vtl(caller, which)
 
     def element(data: bytes) -> bytes:

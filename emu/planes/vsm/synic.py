@@ -35,8 +35,8 @@ def message(kind: int, payload: bytes, origin: int = 0) -> bytes:
 class Synic:
     """One instance."""
 
-    def __init__(self, partition: Partition, lapic: LocalApic) -> None:
-        self._partition, self._lapic = partition, lapic
+    def __init__(self, partition: Partition, lapic: LocalApic, vtl: int) -> None:
+        self._partition, self._lapic, self._vtl = partition, lapic, vtl
         self._queues: dict[int, deque[bytes]] = {n: deque() for n in range(SINTS)}
         self.values = dict.fromkeys((SCONTROL, SIEFP, SIMP, SIRBP), 0)
         self.values |= dict.fromkeys(range(SINT0, SINT0 + SINTS), SINT_MASKED)
@@ -53,7 +53,7 @@ class Synic:
 
     def write(self, index: int, value: int) -> None:
         """WRMSR of one of INDEXES. GeneralProtection: SVERSION, an unmasked SINT with a vector below 16, a page that is
-        not RAM."""
+        not RAM or not the VTL's to write."""
         if index == SVERSION:
             raise GeneralProtection
         if index == EOM:
@@ -62,7 +62,8 @@ class Synic:
             return
         if index >= SINT0 and not value & SINT_MASKED and value & SINT_VECTOR < 16:
             raise GeneralProtection
-        if index in (SIEFP, SIMP, SIRBP) and value & ENABLE and not self._partition.is_ram(value & PAGE_BITS):
+        if index in (SIEFP, SIMP, SIRBP) and value & ENABLE and not self._partition.may_overlay(
+                self._vtl, value & PAGE_BITS):
             raise GeneralProtection
         self.values[index] = value
         if index >= SINT0:
@@ -118,17 +119,20 @@ class Synic:
         queue, page = self._queues[sint], self._page(SIMP)
         if not queue or page is None:
             return
-        at, write = page + sint * SLOT_BYTES, self._partition.machine.dma_write
+        at = page + sint * SLOT_BYTES
         if self._busy(sint):
             flags = self._partition.machine.memory.read(at + FLAGS_AT, 1)[0]
-            write(at + FLAGS_AT, bytes((flags | MESSAGE_PENDING,)))
+            self._store(at + FLAGS_AT, bytes((flags | MESSAGE_PENDING,)))
             return
         data = bytearray(queue.popleft())
         if queue:
             data[FLAGS_AT] |= MESSAGE_PENDING
-        write(at + 4, bytes(data[4:]))
-        write(at, bytes(data[:4]))              # the type last: it says that the slot is full
+        self._store(at + 4, bytes(data[4:]))
+        self._store(at, bytes(data[:4]))        # the type last: it says that the slot is full
         self.assert_sint(sint)
+
+    def _store(self, gpa: int, data: bytes) -> None:
+        self._partition.store(self._vtl, gpa, data)
 
     def _ended(self, vector: int) -> None:
         """EOI of a vector: messages for its SINTs may follow."""
@@ -153,6 +157,6 @@ class Synic:
         old = self._partition.machine.memory.read(at, 1)[0]
         if old >> flag % 8 & 1:
             return False
-        self._partition.machine.dma_write(at, bytes((old | 1 << flag % 8,)))
+        self._store(at, bytes((old | 1 << flag % 8,)))
         self.assert_sint(sint)
         return True

@@ -11,7 +11,7 @@ from emu.planes.context import CR0_PG, CR4_PAE, EFER_LMA
 from emu.planes.vsm import codes
 from emu.planes.vsm.codes import HvError
 from emu.planes.vsm.hypercall import Caller, simple_call
-from emu.planes.vsm.operands import input_vtl
+from emu.planes.vsm.operands import check_reserved, input_vtl
 from jit import layout
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 FLAGS = (1 << 10) - 1
 VTL_SHIFT = 56
 (SUCCESS, NOT_PRESENT, PRIVILEGE_VIOLATION, INVALID_PAGE_TABLE_FLAGS, GPA_UNMAPPED, GPA_NO_READ, GPA_NO_WRITE,
- ) = range(7)
+ ILLEGAL_OVERLAY_ACCESS) = range(8)
 CACHE_WRITE_BACK, CACHE_SHIFT, OVERLAY = 6, 32, 1 << 40
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
-NX = 1 << 63
+NX, PAT_LARGE = 1 << 63, 1 << 12
+PAE_RESERVED, PAE_PDPTE_RESERVED = 0x7FF << 52, 0xFFF << 52 | 0x1E6
 FRAME = 0x000F_FFFF_FFFF_F000
 CR0_WP, CR4_PSE, CR4_LA57, CR4_SMEP, CR4_SMAP, EFER_NXE = 1 << 16, 1 << 4, 1 << 12, 1 << 20, 1 << 21, 1 << 11
 RFLAGS_AC = 1 << 18
@@ -76,6 +77,9 @@ class Walk:
         table, size, shifts = levels
         rights, nx = RW | US, False
         pae = shifts[0] == 30
+        sign = linear >> shifts[0] + 8                      # of a canonical address: all bits the same
+        if size == 8 and not pae and sign not in (0, (1 << 56 - shifts[0]) - 1):
+            return NOT_PRESENT
         for shift in shifts:
             index = linear >> shift & (0x3FF if size == 4 else 0x1FF if not (pae and shift == 30) else 3)
             at = table + index * size
@@ -87,7 +91,7 @@ class Walk:
             entry = int.from_bytes(memory.read(at, size), "little")
             if not entry & P:
                 return NOT_PRESENT
-            if entry & FRAME & ~self._plane.get(layout.PHYS_MASK):
+            if entry & self._reserved(entry, size, shift, pae):
                 return INVALID_PAGE_TABLE_FLAGS
             if not (pae and shift == 30):
                 rights &= entry
@@ -104,6 +108,21 @@ class Walk:
                 return self._permitted(rights, nx)
             table = entry & FRAME if size == 8 else entry & 0xFFFFF000
         return NOT_PRESENT
+
+    def _reserved(self, entry: int, size: int, shift: int, pae: bool) -> int:
+        """The bits of an entry that must be clear (SDM Vol. 3A 4.3 to 4.5)."""
+        if size == 4:
+            return 1 << 21 if shift == 22 and entry & PS and self._plane.get(layout.CR4) & CR4_PSE else 0
+        bits = FRAME & ~self._plane.get(layout.PHYS_MASK)
+        if not self._plane.get(layout.EFER) & EFER_NXE:
+            bits |= NX
+        if pae:
+            bits |= PAE_PDPTE_RESERVED if shift == 30 else PAE_RESERVED
+        elif shift > 30:
+            bits |= PS
+        if entry & PS and (shift == 21 or shift == 30 and not pae):
+            bits |= (1 << shift) - 1 & FRAME & ~PAT_LARGE
+        return bits
 
     def _permitted(self, rights: int, nx: bool) -> int:
         flags, plane = self._flags, self._plane
@@ -133,23 +152,28 @@ class Walk:
             return GPA_NO_WRITE
         if self._flags & VALIDATE_EXECUTE and not protections.allows(vtl, self.gpa, 2):
             return PRIVILEGE_VIOLATION
+        if self._flags & (VALIDATE_WRITE | PRIVILEGE_EXEMPT) == VALIDATE_WRITE and self._vp.partition.pages.enabled(
+                self.gpa & -PAGE):
+            return ILLEGAL_OVERLAY_ACCESS
         return SUCCESS
 
     def _mark(self) -> None:
         """Set accessed bits, and the dirty bit of a page that is to be written."""
         for entry in self._entries:
             bits = A | (D if entry is self._entries[-1] and self._flags & VALIDATE_WRITE else 0)
-            if entry.value & bits != bits and self._vp.partition.protections.allows(self._plane.number, entry.gpa, 1):
-                self._machine.dma_write(entry.gpa, (entry.value | bits).to_bytes(entry.size, "little"))
+            if entry.value & bits != bits:
+                value = (entry.value | bits).to_bytes(entry.size, "little")
+                self._vp.partition.store(self._plane.number, entry.gpa, value)
 
 
 def _translate(caller: Caller, data: bytes) -> tuple[int, int]:
     """Result and page number for: u64 partition, u32 VP, u32 0, u64 control flags (63:56 HV_INPUT_VTL), u64 page."""
     partition = caller.vp.partition
-    identity, index, zero, flags, page = struct.unpack("<QIIQQ", data)
+    identity, index, flags, page = struct.unpack("<QI4xQQ", data)
     partition.check_self(identity)
     vp = partition.vp(caller.vp, index)
-    if zero or flags & ~(FLAGS | 0xFF << VTL_SHIFT):
+    check_reserved(caller, data[12:16])
+    if flags & ~(FLAGS | 0xFF << VTL_SHIFT):
         raise HvError(codes.INVALID_PARAMETER)
     vtl = input_vtl(caller, flags >> VTL_SHIFT)
     if vtl > caller.vtl or not vp.enabled >> vtl & 1:

@@ -83,6 +83,8 @@ def arm(vp: Vp) -> None:
     for plane in vp.vcpu.planes:
         owners = [vp.vtls[n].traps.values for n in vp.higher(plane.number)]
         control = cr0 = cr4 = 0
+        for owner in vp.higher(plane.number):
+            control |= vp.partition.intercepts.installed.traps(owner)
         for values in owners:
             control |= values[CONTROL]
             cr0 |= values[CR0_MASK] if values[CONTROL] >> guards.CR0_WRITE & 1 else 0

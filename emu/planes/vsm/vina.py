@@ -50,7 +50,7 @@ def notify(vp: Vp) -> None:
     at = (state.assist_page & PAGE_BITS) + ASSERTED_AT
     status = vp.partition.machine.memory.read(at, 1)[0]
     if not status & 1:
-        vp.partition.machine.dma_write(at, bytes((status | 1,)))
+        vp.partition.store(vtl, at, bytes((status | 1,)))
         vp.vcpu.lapics[vtl].accept(ApicMessage(state.vina & VECTOR))
 
 

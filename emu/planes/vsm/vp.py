@@ -23,11 +23,11 @@ SECURE_MBEC, SECURE_TLB_LOCKED = 1, 2           # VsmVpSecureConfigVtlN
 class VpVtl:
     """What a VTL has on one virtual processor, besides the register file and the local APIC."""
 
-    def __init__(self, partition: Partition, lapic: LocalApic) -> None:
+    def __init__(self, partition: Partition, lapic: LocalApic, vtl: int) -> None:
         self.assist_page: int = 0
-        self.synic = Synic(partition, lapic)
+        self.synic = Synic(partition, lapic, vtl)
         self.stimers = Stimers(partition.machine.clock, self.synic, lapic)
-        self.eoi_assist = EoiAssist(partition, lapic)
+        self.eoi_assist = EoiAssist(partition, lapic, vtl)
         self.traps = Traps()
         self.vina: int = 0
         self.secure: dict[int, int] = {}        # lower VTL -> VsmVpSecureConfigVtlN
@@ -46,7 +46,7 @@ class Vp:
 
     def add_vtl(self, number: int) -> VpVtl:
         """The state of a VTL that is being enabled."""
-        return self.vtls.setdefault(number, VpVtl(self.partition, self.vcpu.lapics[number]))
+        return self.vtls.setdefault(number, VpVtl(self.partition, self.vcpu.lapics[number], number))
 
     @property
     def active(self) -> int:
@@ -93,7 +93,13 @@ class Vp:
         state = self.vtls[vtl]
         state.assist_page = value
         state.eoi_assist.use(value & PAGE_BITS if value & ENABLE else None)
-        self.vcpu.group.set(group_layout.CONTROL + 8 * vtl, value & ~0xFFE)
+        self.refresh_assist_pages()
+
+    def refresh_assist_pages(self) -> None:
+        """Tell compiled code which pages it may use: not those that higher VTLs protect by now."""
+        for vtl, state in self.vtls.items():
+            usable = state.assist_page & ENABLE and self.partition.may_overlay(vtl, state.assist_page & PAGE_BITS)
+            self.vcpu.group.set(group_layout.CONTROL + 8 * vtl, state.assist_page & PAGE_BITS | ENABLE if usable else 0)
 
     def mark(self, word: int, vtl: int, present: bool) -> None:
         """Put a VTL into a set of the group's block, or take it out."""
@@ -113,3 +119,4 @@ class Vp:
             if plane.get(layout.DENIALS) != table:
                 plane.set(layout.DENIALS, table)
                 plane.flush()
+        self.refresh_assist_pages()

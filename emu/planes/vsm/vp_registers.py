@@ -8,18 +8,17 @@ from emu.irq.lapic_msr import GeneralProtection
 from emu.planes.vsm import codes, events, vsm_registers
 from emu.planes.vsm import register_names as names
 from emu.planes.vsm.codes import HvError
+from emu.planes.vsm.extended_state import EXTENDED
 from emu.planes.vsm.hypercall import Caller, Element, repeated_call
-from emu.planes.vsm.operands import target
+from emu.planes.vsm.operands import check_reserved, target
 from emu.planes.vsm.register_names import CPUID_LEAVES, MSRS, SHARED_MSRS, describe
 from emu.planes.vsm.vp_state import STATE
-from jit import fpu_layout
 
 if TYPE_CHECKING:
     from emu.planes.vsm.vp import Vp
 
 HEADER, NAME, VALUE, SET_ELEMENT = 16, 4, 16, 32
-XMM_REGISTERS = 16
-ARCHITECTURAL = STATE | events.EVENTS
+ARCHITECTURAL = STATE | EXTENDED | events.EVENTS
 
 
 @repeated_call(codes.GET_VP_REGISTERS, HEADER, NAME, VALUE)
@@ -39,7 +38,8 @@ def set_vp_registers(caller: Caller, header: bytes) -> Element:
 
     def element(data: bytes) -> bytes:
         name = int.from_bytes(data[:NAME], "little")
-        if any(data[NAME:VALUE]) or name in events.EVENTS and vtl >= caller.vtl:
+        check_reserved(caller, data[NAME:VALUE])
+        if name in events.EVENTS and vtl >= caller.vtl:
             raise HvError(codes.INVALID_PARAMETER)
         write(vp, vtl, name, int.from_bytes(data[VALUE:], "little"))
         return b""
@@ -56,9 +56,6 @@ def read(vp: Vp, vtl: int, name: int) -> int:
         return sum(word << 32 * i for i, word in enumerate(vp.vcpu.cpuid.read(CPUID_LEAVES[name], 0)))
     if name in SHARED_MSRS:
         return vp.vcpu.msrs.read(SHARED_MSRS[name])
-    if names.XMM <= name < names.XMM + XMM_REGISTERS:
-        at = fpu_layout.xmm(name - names.XMM)
-        return vp.vcpu.plane.fpu_get(at) | vp.vcpu.plane.fpu_get(at + 8) << 64
     if names.APIC_ID <= name <= names.APIC_LAST:
         word = vp.vcpu.lapics[vtl].read_register((name - names.APIC_ID + 2) << 4)
         if word is not None:

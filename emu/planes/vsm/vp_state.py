@@ -186,12 +186,10 @@ STATE: dict[int, StateRegister] = {
     names.XCR0: _field(layout.XCR0),
     **{names.DR0 + n: _field(layout.DR + 8 * n) for n in range(3)},
     names.DR0 + 3: _write_debug(layout.DR + 24),
-    names.DR6: _field(layout.DR6), names.DR7: _write_debug(layout.DR7),
+    names.DR7: _write_debug(layout.DR7),
     **{names.ES + n: _segment(number) for n, number in enumerate((
         layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS, layout.LDTR, layout.TR))},
     names.IDTR: _table(layout.IDTR_BASE, layout.IDTR_LIMIT), names.GDTR: _table(layout.GDTR_BASE, layout.GDTR_LIMIT),
-    names.TSC: StateRegister(lambda vp, vtl: vp.partition.machine.clock.tsc
-                             + vp.vcpu.planes[vtl].get(layout.TSC_OFFSET) & MASK64),
     names.EFER: _control_register(layout.EFER), names.KERNEL_GS_BASE: _field(layout.KERNEL_GS_BASE, canonical),
     names.APIC_BASE: StateRegister(lambda vp, vtl: vp.vcpu.lapics[vtl].base, _write_apic_base),
     names.PAT: _field(layout.PAT, _legal_pat), names.SYSENTER_CS: _field(layout.SYSENTER_CS, _anything),

@@ -36,17 +36,18 @@ def code_page_offsets(vp: Vp, vtl: int) -> int:
 
 def vp_status(vp: Vp, vtl: int) -> int:
     """3:0 ActiveVtl, 4 ActiveMbecEnabled, 31:16 EnabledVtlSet."""
-    return vp.active | vp.mbec_active(vp.active) << 4 | vp.enabled << 16
+    return vp.active | vp.mbec_active(vp.active) << 4 | vp.partition.visible(vp.enabled, vtl) << 16
 
 
 def partition_status(vp: Vp, vtl: int) -> int:
     """15:0 EnabledVtlSet, 19:16 MaximumVtl, 35:20 MbecEnabledVtlSet: the VTLs that MBEC governs or that govern it."""
     partition = vp.partition
+    enabled = partition.visible(partition.enabled, vtl)
     mbec = 0
     for number, state in partition.vtls.items():
-        if state.mbec:
+        if state.mbec and enabled >> number & 1:
             mbec |= 1 << number | 1
-    return partition.enabled | partition.max_vtl << 16 | mbec << 20
+    return enabled | partition.highest(vtl) << 16 | mbec << 20
 
 
 def capabilities(vp: Vp, vtl: int) -> int:
@@ -92,6 +93,22 @@ def legal_mask(flags: int, default: bool = False) -> bool:
     return not kernel or bool(user)
 
 
+def read_guest_config(vp: Vp, vtl: int) -> int:
+    """GuestVsmPartitionConfig: 3:0 the highest VTL that VTLs below a paravisor may enable. It alone has this."""
+    if not vtl or vtl != vp.partition.paravisor:
+        raise HvError(codes.ACCESS_DENIED)
+    return vp.partition.guest_max_vtl
+
+
+def write_guest_config(vp: Vp, vtl: int, value: int) -> None:
+    """HvError: it would not be below the paravisor, or below what is enabled already."""
+    read_guest_config(vp, vtl)
+    below = vp.partition.enabled & (1 << vtl) - 1
+    if not below.bit_length() - 1 <= value < vtl:
+        raise HvError(codes.INVALID_REGISTER_VALUE)
+    vp.partition.guest_max_vtl = value
+
+
 def read_secure_config(vp: Vp, vtl: int, lower: int) -> int:
     """VsmVpSecureConfigVtlN: what VTL `vtl` decides for a lower one on this virtual processor."""
     if lower >= vtl:
@@ -131,6 +148,7 @@ REGISTERS = {
     names.VSM_VINA: Register(vina.read, vina.write),
     names.VSM_CAPABILITIES: Register(capabilities, read_only),
     names.VSM_PARTITION_CONFIG: Register(read_config, write_config),
+    names.GUEST_VSM_PARTITION_CONFIG: Register(read_guest_config, write_guest_config),
     names.VSM_VP_WAIT_FOR_TLB_LOCK: Register(_zero, write_wait_for_tlb_lock),
     **{names.VSM_VP_SECURE_CONFIG + n: Register(partial(read_secure_config, lower=n),
                                                 partial(write_secure_config, lower=n)) for n in range(15)},

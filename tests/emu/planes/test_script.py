@@ -28,23 +28,15 @@ def policy(tmp_path):
 
 @pytest.mark.parametrize("text, why", (
     ("def choose(:", "invalid syntax"),
-    ("1 / 0", "division by zero"),
-    ("while True: pass", "does not end"),
     (CHOOSE + "return active", r"no function request\(active, target"),
     ("def choose(a, b):\n    return a\n" + REQUEST + "return target", r"choose\(a, b\) must be choose\(active, "),
     ("choose = 3\n" + REQUEST + "return target", "no function choose"),
     (STAYS + "FILTER = 'all'", "FILTER is 'all', not one of injectable"),
     (STAYS + "MARKER = 16", "MARKER is 16, not a plane"),
     (CHOOSE + "return 7\n" + REQUEST + "return target", r"choose\(active=0, present=0b1.*gave 7.*not present"),
-    (CHOOSE + "return None\n" + REQUEST + "return target", "gave None, which is not an integer"),
-    (CHOOSE + "return active / 1\n" + REQUEST + "return target", "gave 0.0, which is not an integer"),
-    (CHOOSE + "return 0 // active\n" + REQUEST + "return target", "division"),
-    (CHOOSE + "while True: pass\n" + REQUEST + "return target", "does not end within"),
     (CHOOSE + "return active\n" + REQUEST + "return target + 1", r"request\(active=0, target=0.*gave 1"),
     (CHOOSE + "return (active + 1) % 3 if present == 7 else active\n" + REQUEST + "return target",
      r"gets nowhere with present=0b111.*0 -> 1 -> 2 -> 0"),
-    (CHOOSE + "return len(str(active)) * 0 + int(open) if active > 9 else active\n" + REQUEST + "return target",
-     "cannot be compiled"),
 ))
 def test_nonsense_is_refused_in_one_line(policy, text, why):
     path = policy(text)

@@ -57,7 +57,7 @@ def test_options_reach_the_machine(engine, guest, monkeypatch):
     assert made[0].options == dict(memory=64 << 20, vcpus=2, planes="vsm", policy="lowest-runnable", engine="interp",
                                    seed=9, quantum=500, test_device=True, paravirt="kvm")
     assert made[0].loaded == dict(path=path, kind="flat", load_address=0x7c00, mode=16, initrd=path, append="a b",
-                                  bios=None, vtl1=None)
+                                  bios=None, vtl1=None, vtl2=None)
 
 
 def test_kinds_are_those_of_the_loader():
@@ -123,6 +123,8 @@ def test_report_goes_to_standard_error(engine, guest, capfd):
     (["GUEST", "--planes", "snp"], "available: none, vsm"),
     (["GUEST", "--vtl1", "GUEST"], "needs --planes vsm"),
     (["GUEST", "--planes", "vsm", "--vtl1", "/nonexistent"], "--vtl1 /nonexistent: no such file"),
+    (["GUEST", "--vtl2", "GUEST"], "needs --planes vsm"),
+    (["GUEST", "--planes", "vsm", "--vtl2", "/nonexistent"], "--vtl2 /nonexistent: no such file"),
     (["GUEST", "--planes", "vsm", "--policy", "best"], "policies: lowest-runnable"),
     (["GUEST", "--policy", "lowest-runnable"], "choose a design with --planes"),
     (["GUEST", "--cpu", "z80"], "no CPU model named 'z80'; there are: max"),

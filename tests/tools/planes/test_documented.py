@@ -37,4 +37,4 @@ def test_a_command_prints_what_the_page_shows(command, shown, monkeypatch, capfd
 
 
 def test_every_open_question_has_a_command():
-    assert len(list(examples())) == 8
+    assert len(list(examples())) == 9

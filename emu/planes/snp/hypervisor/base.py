@@ -9,6 +9,7 @@ from emu.planes.snp import exits, ghcb, ghcb_msr, intercepts, vmsa
 from emu.planes.snp.cipher import HostFault
 from emu.planes.snp.nested import NONE
 from emu.planes.snp.options import C_BIT
+from emu.planes.snp.rmp import VMPLS
 from jit import group_layout
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Base:
     def __init__(self, guest: SnpGuest) -> None:
         self.guest = guest
         self.machine = guest.machine
-        self.channels: dict[int, Channel] = {}          # by number of the vCPU and the plane, see `channel`
+        self.channels = {vcpu.index << 4 | vmpl: Channel() for vcpu in guest.machine.vcpus for vmpl in range(VMPLS)}
         self.jump_table = 0
         self.terminated: tuple[int, int] | None = None  # reason set and reason
         self.exits: dict[int, int] = {}                 # requests of the guest so far, by exit code
@@ -60,7 +61,7 @@ class Base:
     def channel(self, vcpu: VCpu, number: int | None = None) -> Channel:
         """What is known of a plane, by default the active one."""
         plane = vcpu.group.active if number is None else number
-        return self.channels.setdefault(vcpu.index << 4 | plane, Channel())
+        return self.channels[vcpu.index << 4 | plane]
 
     def reset_ghcb(self) -> int:
         """What the GHCB MSR says before the guest has written it."""

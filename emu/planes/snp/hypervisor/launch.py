@@ -22,11 +22,13 @@ class Launch(PageStates):
     processor starts with the registers that it has."""
 
     launch_features = vmsa.DEFAULT_FEATURES
+    accepted = False                    # all RAM is private and validated from the start, whatever the image knows
+    tsc_hz = 0                          # that a guest with Secure TSC is to have; 0: the machine's
 
     def launch(self) -> None:
         """Memory and VMSAs as the guest finds them. ImageError: the image cannot be launched."""
         image = self.machine.image
-        if image is None or not knows_snp(image):
+        if self.accepted or image is None or not knows_snp(image):
             self.launch_memory()
         for vcpu in self.machine.vcpus:
             vcpu.plane.set(layout.GHCB, self.reset_ghcb())
@@ -49,7 +51,7 @@ class Launch(PageStates):
         launch = plan(image, memory=machine.memory_size, vcpus=machine.vcpu_count,
                       signature=machine.vcpus[0].cpuid.signature, features=self.launch_features, c_bit=C_BIT)
         try:
-            pages = firmware.launch(launch)
+            pages = firmware.launch(launch, self.tsc_scale())
         except FirmwareError as error:
             raise ImageError(image.path, "launch", str(error)) from None
         for page, contents in pages:
@@ -58,6 +60,10 @@ class Launch(PageStates):
             for at in range(0, len(data), PAGE):
                 self.share((gpa + at) // PAGE)
                 machine.memory.write(self.guest.nested.shared_backing((gpa + at) // PAGE) * PAGE, data[at:at + PAGE])
+
+    def tsc_scale(self) -> int:
+        """How much faster a guest's own TSC counts than the machine's, with 32 fraction bits."""
+        return (self.tsc_hz << 32) // self.machine.clock.model.tsc_hz if self.tsc_hz else 1 << 32
 
     def launch_page(self, page: LaunchPage, contents: bytes) -> None:
         """One page, with the contents that firmware leaves in it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from emu import stop
 from emu.mem.ram import PAGE
 from emu.planes.snp import exits, ghcb, ghcb_msr
-from emu.planes.snp.checks import NPF_P, NestedFault
+from emu.planes.snp.checks import NPF_ID, NPF_P, NestedFault
 from emu.planes.snp.hypervisor.base import Base
 from emu.planes.snp.hypervisor.call import Call
 from emu.planes.snp.nested import NONE
@@ -72,16 +72,17 @@ class PageStates(Base):
     # --- #NPF --------------------------------------------------------------------------------------------------------
 
     def is_mmio(self, fault: NestedFault) -> bool:
-        """Whether a fault is about a device: the hypervisor maps those with a reserved bit, so that it becomes #VC."""
-        return not fault.info1 & exits.NPF_ENCRYPTED and not self.guest.nested.exists(fault.gpa // PAGE)
+        """Whether a fault is about a device: the hypervisor maps those with a reserved bit, so that it becomes #VC,
+        with and without the C-bit, which is no part of the address (OVMF's SEC phase does set it)."""
+        return not fault.info1 & (NPF_ID | exits.NPF_TABLE) and not self.guest.nested.exists(fault.gpa // PAGE)
 
     def nested_fault(self, vcpu: VCpu, fault: NestedFault) -> None:
         """#NPF of the active plane, which tries again afterwards."""
         gfn, private = fault.gpa // PAGE, bool(fault.info1 & exits.NPF_ENCRYPTED)
         nested = self.guest.nested
         if not nested.exists(gfn):
-            self.machine.stop(stop.UNIMPLEMENTED, f"a private access to {fault.gpa:#x}, where the guest has no memory",
-                              vcpu)
+            what = "a fetch from" if fault.info1 & NPF_ID else "a page table at"
+            self.machine.stop(stop.UNIMPLEMENTED, f"{what} {fault.gpa:#x}, where the guest has no memory", vcpu)
         elif fault.info1 & exits.NPF_VMPL:
             self.vmpl_fault(vcpu, fault)
         elif private == bool(self.guest.nested.shared[gfn]):
@@ -136,8 +137,8 @@ class PageStates(Base):
             return False
         large = count == LARGE and gfn % LARGE == 0
         if operation == ghcb_msr.PSC_PRIVATE:
-            if large and self.large_pages:
-                return self.assign(gfn, True)
+            if large and self.large_pages and self.assign(gfn, True):
+                return True                     # not where accepted pages of 4 KiB are among them
             return all([self.assign(frame) for frame in range(gfn, gfn + count)])
         if operation == ghcb_msr.PSC_SHARED:
             return all([self.share(frame) for frame in range(gfn, gfn + count)])

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 class Vmpls(Base):
     """Which plane of a vCPU runs."""
 
+    def device_vmpl(self) -> int:
+        """The VMPL whose local APICs devices interrupt: the least privileged one that the first vCPU has, which is the
+        operating system's where there is an SVSM."""
+        contexts = self.guest.vps[0].contexts
+        return max((context.number for context in contexts if context.page is not None), default=0)
+
     def may_run(self, vcpu: VCpu, target: int) -> bool:
         """Whether there is a VMPL of that number on this vCPU."""
         contexts = self.guest.vps[vcpu.index].contexts

@@ -16,6 +16,8 @@ class Kvm(Flat):
         chosen = parse(policy) if policy else policy_object
         self.vm = KvmVm(dialect, memory=8 << 20, policy=chosen, engine="interp", **options)
         super().__init__(machine=self.vm.machine)
+        if self.vm.dialect.enables:
+            self.vm.enable_cap(239, 16)
         self.vcpus = [self.vm.create_vcpu(0)]
         self.at(0, NOP)
         for n in range(1, planes):

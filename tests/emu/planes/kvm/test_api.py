@@ -109,6 +109,13 @@ def test_pl36_userspace_may_go_on_with_the_lower_plane(g):
 def test_pl37_errors_are_kvms(name):
     vm = KvmVm(name, memory=8 << 20)
     limit, by_plane0 = vm.dialect.limit, vm.dialect.by_plane0
+    if name == "vsm26":
+        fails(errno.EINVAL, vm.create_plane, 1)             # they have to be enabled, with their number
+        for wrong in (0, 17):
+            fails(errno.EINVAL, vm.enable_cap, 239, wrong)
+        vm.enable_cap(239, 16)
+    else:
+        fails(errno.EINVAL, vm.enable_cap, 239, 4)
     fails(errno.EEXIST, vm.create_plane, 0)
     fails(errno.EINVAL, vm.create_plane, limit)
     plane = vm.create_plane(1)

@@ -314,3 +314,15 @@ def test_a_wrong_name_of_a_policy_is_one_line():
         parse("FIFO")
     with pytest.raises(ValueError, match="0 to 15"):
         mpp(16)
+    for both in ("USER+descending+ascending", "USER+sideways"):
+        with pytest.raises(ValueError, match=r"\+descending, \+ascending added"):
+            parse(both)
+
+
+@pytest.mark.parametrize("name", (*PRESETS, "MPP(1)"))
+def test_the_direction_of_any_policy_can_be_turned_and_leaves_the_marker(name):
+    as_it_is = parse(name)
+    for extra, descending in (("descending", True), ("ascending", False)):
+        turned = parse(f"{name}+{extra}")
+        assert (turned.rank(0) > turned.rank(1)) == descending and turned.marker == as_it_is.marker
+    assert parse(name + "+fpu").descending == as_it_is.descending

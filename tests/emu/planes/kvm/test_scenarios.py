@@ -6,7 +6,7 @@ import pytest
 from emu.irq.apicbus import INIT, ApicMessage
 from emu.planes.kvm.routing import GsiRoute
 from emu.planes.kvm.vm import NW, NX, KvmVm
-from emu.waiting import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import RUNNING
 from jit import layout
 from tests.emu.flat import CODE, DATA, Flat
 from tests.emu.planes.kvm.guest import CALL, HLT, NOP, RETURN, VMCALL, Kvm
@@ -16,6 +16,7 @@ IF = 1 << 9
 OSXSAVE = 0x620 | 1 << 18
 XGETBV, XSETBV, VADDPS, XRSTOR, XSAVE = "0f01d0", "0f01d1", "c5f458c2", "0fae2e", "0fae26"
 LOAD, STORE = "8a06", "8806"                                # mov al, [rsi]; mov [rsi], al
+PKRU_AT = 2688                  # in an XSAVE area
 KVM_EXIT_MEMORY_FAULT = 39
 
 
@@ -23,6 +24,66 @@ def with_avx(g, *planes):
     for n in planes:
         g.vcpus[n].state.set(layout.CR4, OSXSAVE)
         g.vcpus[n].state.update_mode()
+
+
+MOVD_FROM_EAX, MOVD_TO_EAX, WRPKRU, RDPKRU, PKE = "660f6ec0", "660f7ec0", "0f01ef", "0f01ee", 1 << 22
+LDMXCSR, STMXCSR, FNSTCW = "0fae16", "0fae1e", "d93e"      # [rsi]
+
+
+@pytest.mark.parametrize("shared", (False, True))
+@pytest.mark.parametrize("way", ("call", "userspace"))
+def test_pl21_vector_registers_are_shared_or_not_and_pkru_never(way, shared):
+    g = Kvm(("HIGHEST_RUNNABLE" if way == "call" else "USER") + "+fpu" * shared)
+    for vcpu in g.vcpus:
+        vcpu.state.set(layout.CR4, vcpu.state.get(layout.CR4) | PKE)
+        vcpu.state.update_mode()
+
+    def change(number):
+        if way == "call":
+            g.vcpus[0].set_regs(rax=CALL) if number else g.vcpus[1].set_regs(rax=RETURN)
+            g.steps(1)
+        else:
+            g.vcpus[0]._activate(number)
+        assert g.active == number
+
+    g.at(0, MOVD_FROM_EAX + WRPKRU + (VMCALL if way == "call" else "") + MOVD_TO_EAX + "89c3" + RDPKRU, rax=0x5554,
+         rcx=0, rdx=0)
+    g.at(1, MOVD_TO_EAX + "89c3" + RDPKRU + "b808000000" + WRPKRU + "89d8" + "ffc0" + MOVD_FROM_EAX + VMCALL, rax=0,
+         rcx=0, rdx=0)
+    g.steps(2)
+    change(1)
+    g.steps(3)                                              # movd eax, xmm0; mov ebx, eax; rdpkru
+    regs = g.vcpus[1].get_regs()
+    assert (regs["rbx"], regs["rax"]) == (0x5554 if shared else 0, 0)
+    areas = [int.from_bytes(vcpu.get_xsave()[PKRU_AT:PKRU_AT + 4], "little") for vcpu in g.vcpus]
+    assert areas == [0x5554, 0]
+    g.steps(5)                                              # PKRU = 8; xmm0 = ebx + 1
+    change(0)
+    g.steps(3)
+    regs = g.vcpus[0].get_regs()
+    assert (regs["rbx"], regs["rax"]) == (0x5555 if shared else 0x5554, 0x5554)
+    areas = [int.from_bytes(vcpu.get_xsave()[PKRU_AT:PKRU_AT + 4], "little") for vcpu in g.vcpus]
+    assert areas == [0x5554, 8]
+
+
+def test_pl21_a_parked_planes_pkru_is_set_for_itself():
+    g = Kvm("HIGHEST_RUNNABLE+fpu")
+    area = bytearray(g.vcpus[1].get_xsave())
+    area[PKRU_AT:PKRU_AT + 4] = (0x30).to_bytes(4, "little")
+    g.vcpus[1].set_xsave(bytes(area))
+    assert g.vcpus[0].get_xsave()[PKRU_AT] == 0 and g.vcpus[1].get_xsave()[PKRU_AT] == 0x30
+
+
+def test_pl21_a_plane_that_used_nothing_starts_with_fninits_values():
+    """And finds these after the other plane, which changed its own."""
+    g = Kvm("HIGHEST_RUNNABLE")
+    g.m.dma_write(DATA, (0x1F00).to_bytes(4, "little"))
+    g.at(0, LDMXCSR + VMCALL, rsi=DATA, rax=CALL)
+    g.at(1, STMXCSR + "4883c604" + FNSTCW + "d9e8" + "dd1e", rsi=DATA)      # fld1; fstp qword [rsi]
+    g.steps(5)
+    assert (g.read(DATA, 4), g.read(DATA + 4, 2)) == (0x1F80, 0x37F)
+    g.steps(2)
+    assert g.read(DATA + 4) == 0x3FF0000000000000
 
 
 def test_pl22_xcr0_is_shared_with_vector_state():
@@ -81,7 +142,7 @@ def test_pl24_or_to_the_plane_that_an_entry_names():
 def test_pl26_init_for_a_plane_beneath_another(policy, reaches):
     g = Kvm(policy, planes=2, dialect="vsm26")
     g.m.pc.apic_bus.send(ApicMessage(0, INIT, destination=0))
-    assert g.vcpu.planes[0].get(layout.ACTIVITY) == (WAIT_FOR_SIPI if reaches else RUNNING)
+    assert (g.vcpus[0].get_regs()["rip"] == 0xFFF0) == reaches      # of the boot processor: the reset vector
 
 
 @pytest.mark.parametrize("engine", ("interp", "blocks"))

@@ -55,7 +55,7 @@ def test_hw16_reading_the_state_takes_a_latched_init_into_account():
 
 
 def userspace_lapic(code, rflags=2):
-    g = Vm(irqchip=False)
+    g = Vm(irqchip="userspace")
     vcpu = g.make()
     g.code(code, rflags=rflags)
     return g, vcpu

@@ -220,3 +220,53 @@ def test_t75_modes_that_exclude_each_other(features):
     guest.add_vmpl(2, sev_features=features)
     guest.switch(2)
     assert guest.hv.failures[-1][:2] == (2, exits.INVALID) and "exclude" in guest.hv.failures[-1][2]
+
+
+@pytest.fixture
+def devices():
+    """VMPL0 and VMPL2 run; COM1's pin of the I/O APIC is programmed: level-triggered, vector 0x44, for APIC ID 0."""
+    guest = Guest()
+    guest.add_vmpl(2)
+    ioapic = guest.m.pc.ioapic
+    for register, value in ((0x10 + 2 * 4, 0x44 | 1 << 15), (0x11 + 2 * 4, 0)):
+        ioapic.mmio_write(0, 4, register)
+        ioapic.mmio_write(0x10, 4, value)
+    for lapic in guest.vcpu.lapics:
+        lapic.svr |= 0x100
+    return guest
+
+
+def test_devices_interrupt_the_least_privileged_vmpl(devices):
+    """And its EOI reaches the I/O APIC: a level that is still asserted interrupts again."""
+    first, second = devices.vcpu.lapics[0], devices.vcpu.lapics[2]
+    devices.m.pc.ioapic.set_irq(4, True)
+    assert second.irr >> 0x44 & 1 and not first.irr
+    devices.switch(2)
+    devices.step(b"\xfb\x90\x90", 3)
+    assert devices.vmpl == 2 and devices.exception == 0x44 and not second.irr
+    second.write_register(0xB0, 0)
+    assert second.irr >> 0x44 & 1
+    devices.m.pc.ioapic.set_irq(4, False)
+
+
+def test_a_hypervisor_may_give_devices_to_another_vmpl(devices):
+    devices.hv.device_vmpl = lambda: 0
+    devices.m.pc.ioapic.set_irq(4, True)
+    assert devices.vcpu.lapics[0].irr >> 0x44 & 1 and not devices.vcpu.lapics[2].irr
+
+
+def test_the_8259_interrupts_it_too(devices):
+    second = devices.vcpu.lapics[2]
+    second.write_register(0x350, 0x700)                 # LVT LINT0: ExtINT, not masked
+    pic = devices.m.pc.pic
+    for port, value in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xEF)):
+        pic.port_write(port, 1, value)
+    pic.set_irq(4, True)
+    assert second.pending() and not devices.vcpu.lapics[0].pending()
+    devices.switch(2)
+    devices.step(b"\xfb\x90\x90", 3)
+    assert devices.vmpl == 2 and devices.exception == 0x24
+
+
+def test_vmpl0_has_them_as_long_as_it_is_alone():
+    assert Guest().hv.device_vmpl() == 0

@@ -33,6 +33,16 @@ def test_the_blob_is_the_first_of_the_setup_data(following):
     assert struct.unpack_from("<QQI", joined, 0x808 + 0x2D0) == (0, 0x9C000, 1)
 
 
+def test_the_acpi_tables_are_not_taken_for_shared():
+    contents, params = pages()
+    at = params - PARAMS + 0x2D0
+    contents[PARAMS][params - PARAMS + 0x1E8:params - PARAMS + 0x1E9] = b"\3"
+    for n, entry in enumerate(((0x9FC00, 0x400, 2), (0xF0000, 0x10000, 2)), 1):
+        contents[PARAMS][at + 20 * n:at + 20 * n + 20] = struct.pack("<QQI", *entry)
+    linux_boot.announce("kernel", contents, params)
+    assert struct.unpack_from("<QQIQQI", contents[PARAMS], at + 20) == (0x9FC00, 0x400, 2, 0xF0000, 0x10000, 4)
+
+
 def test_pages_in_use_are_left_alone():
     contents, params = pages()
     contents[0x9E000] = contents[0x9B000] = bytearray(PAGE)

@@ -2,10 +2,14 @@
 
 import pytest
 
+from emu.load.model import ImageError
+from emu.machine import Machine
 from emu.planes.snp import measurement, report
 from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.plan import plan
-from tests.emu.planes.snp.attacked import MEMORY, run
+from tests.emu.load.build_igvm import every_header
+from tests.emu.planes.snp.attacked import MEMORY, ROOT, run
+from tools.cli import snp
 
 PASS = 1
 
@@ -121,3 +125,25 @@ def test_attacks_that_end_in_an_error():
 def test_a_run_repeats():
     first, second = run("services"), run("services")
     assert first.lines == second.lines and first.machine.icount == second.machine.icount
+
+
+def test_the_same_from_an_igvm_file(tmp_path):
+    file = tmp_path / "services.igvm"
+    assert snp.main(["pack", str(ROOT / "firmware/build/snp_services.elf"), "--mem", "20M", "--output", str(file)]) == 0
+    out = []
+    machine = Machine(memory=MEMORY, planes="snp", serial_out=out.append)
+    machine.load(str(file))
+    stop = machine.run(max_insns=100_000_000)
+    text = b"".join(out).decode()
+    assert (stop.reason, stop.status) == ("exit", PASS) and ", 0 failed" in text
+    assert f"measurement {machine.plane_model.firmware.measurement.hex()}" in text
+
+
+def test_what_cannot_be_launched(tmp_path):
+    machine = Machine(memory=MEMORY, planes="snp")
+    (tmp_path / "rom").write_bytes(bytes(0x10000))
+    with pytest.raises(ImageError, match="SEV metadata"):
+        machine.load(None, bios=str(tmp_path / "rom"))
+    (tmp_path / "all.igvm").write_bytes(every_header())
+    with pytest.raises(ImageError, match="launch: ID block"):
+        machine.load(str(tmp_path / "all.igvm"))

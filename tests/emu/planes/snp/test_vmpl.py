@@ -280,7 +280,9 @@ def test_t41_without_paging_everything_is_private():
 # --- the rule and the tables -----------------------------------------------------------------------------------------
 
 
-def test_compiled_code_is_told_what_the_rule_says():
+@pytest.mark.parametrize("pages", [1, 64])
+def test_compiled_code_is_told_what_the_rule_says(pages):
+    """Whether one page changed or many."""
     guest = Guest()
     choice = random.Random(1)
     table, nested = guest.rmp, guest.nested
@@ -296,7 +298,8 @@ def test_compiled_code_is_told_what_the_rule_says():
         table.large[page] = choice.random() < 0.1
         table.permissions[:, page] = [choice.randrange(32) for _ in range(4)]
         nested.page[page] = choice.choice((page, page, page, -1, page + nested.frames))
-    guest.snp.tables.refresh(first, 64)
+    for at in range(first, first + 64, pages):
+        guest.snp.tables.refresh(at, pages)
     kinds = ((False, False, guards.DENY_READ), (True, False, guards.DENY_WRITE), (False, True, guards.DENY_EXECUTE))
     for n, vmpl, (write, fetch, bit) in itertools.product(range(64), range(4), kinds):
         gfn = first + n
@@ -305,6 +308,9 @@ def test_compiled_code_is_told_what_the_rule_says():
             access = Access(gfn << 12, write, fetch, private=True, user=user, vmpl=vmpl)
             said = denied & (guards.DENY_USER_EXECUTE if user else bit)
             assert bool(said) == (check(table, nested, 1, access) is not None), (n, access)
+            shadow = access._replace(shadow=True)
+            said |= 0 if fetch else denied & guards.DENY_SHADOW_STACK
+            assert fetch or bool(said) == (check(table, nested, 1, shadow) is not None), (n, shadow)
         if not fetch:
             refusal = check(table, nested, 1, Access(gfn << 12, write, private=False, vmpl=vmpl))
             assert bool(denied & bit << guards.SHARED_SHIFT) == isinstance(refusal, NestedFault)

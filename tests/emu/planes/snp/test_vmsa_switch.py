@@ -56,10 +56,13 @@ def test_the_layouts_agree():
              "FTW": "x87_ftw", "FSW": "x87_fsw", "FCW": "x87_fcw", "FOP": "x87_fop", "X87_DS": "x87_ds",
              "X87_CS": "x87_cs", "X87_RIP": "x87_rip", "X87_SIGNIFICANDS": "x87_significand0",
              "X87_EXPONENTS": "x87_exponent0", "XMM": "xmm0", "YMM_HIGH": "ymm_high0", "GDTR": "gdtr_selector",
-             "LDTR": "ldtr_selector", "IDTR": "idtr_selector", "TR": "tr_selector"}
+             "PL0_SSP": "pl0_ssp", "PL3_SSP": "pl3_ssp", "U_CET": "u_cet", "XSS": "xss", "S_CET": "s_cet", "SSP": "ssp",
+             "ISST": "isst_addr", "DEBUGCTL": "dbgctl", "LDTR": "ldtr_selector", "IDTR": "idtr_selector",
+             "TR": "tr_selector"}
     for name, field in names.items():
         assert getattr(vmsa_layout, name) == vmsa.FIELDS[field].offset, name
     assert vmsa_layout.FEATURE_DEBUG_SWAP == vmsa.DEBUG_SWAP and vmsa_layout.FEATURE_VTOM == vmsa.VTOM
+    assert vmsa_layout.FEATURE_SECURE_TSC == vmsa.SECURE_TSC
 
 
 def test_every_register_is_saved_and_loaded(guest):

@@ -8,25 +8,37 @@ import argparse
 import random
 import struct
 import sys
-import zlib
 from operator import itemgetter
 
+from emu.mem.ram import PAGE
 from emu.planes.vsm import codes, stimer
 from emu.planes.vsm.hypercall import CALLS
 from emu.planes.vsm.vp_registers import ARCHITECTURAL
 from emu.planes.vsm.vsm_registers import REGISTERS
 from emu.stop import TRIPLE_FAULT
-from jit import fpu_layout, layout
-from tests.emu.planes.vsm.guest import HYPERCALL_PAGE, INPUT, NOP, OS_ID, OUTPUT, RAX, SELF, VMCALL, VP_SELF, Guest
+from jit import fpu_layout, layout, pmap
+from tests.emu.planes.vsm.guest import (
+    HYPERCALL_PAGE,
+    INPUT,
+    NOP,
+    OS_ID,
+    OUTPUT,
+    PML4,
+    RAX,
+    SELF,
+    VMCALL,
+    VP_SELF,
+    Guest,
+)
 
-STATUSES = {0, 2, 3, 4, 5, 6, 0xD, 0xE, 0x12, 0x13, 0x15, 0x18, 0x50, 0x51, 0x86}
+STATUSES = {0, 2, 3, 4, 5, 6, 0xD, 0xE, 0x10, 0x12, 0x13, 0x15, 0x18, 0x50, 0x51, 0x86}
 UNKNOWN = (0x0E, 0x10, 0x7F00, 0x8002, 0xFFFF)
 NAMES = [*REGISTERS, *ARCHITECTURAL, 0x77777, 0x90002, 0x90013, 0xA0003, 0xA0013, 0xB0000, 0xB0001]
 # Fields of the register file that a hypercall may change: its result, the instruction's end and the engine's own.
 GUEST_STATE = [*(layout.gpr(n) for n in range(1, 16)), *range(layout.SEG, layout.PDPTE, 8), layout.RFL,
                layout.FAULT_PENDING, layout.NMI, layout.NMI_BLOCKED, layout.SHADOW, layout.DENIALS, layout.TRAPS]
+FLUSHES = (codes.FLUSH_SPACE, codes.FLUSH_LIST, codes.FLUSH_SPACE_EX, codes.FLUSH_LIST_EX)
 FIELDS = itemgetter(*(offset >> 3 for offset in GUEST_STATE))      # of a plane's words, at once: it is done often
-WHOLE = 16              # every so many calls all memory is compared
 
 
 class Fuzzer:
@@ -107,10 +119,15 @@ class Fuzzer:
                     tuple(part.synic.values.items()), part.assist_page, part.vina, tuple(part.secure.items()),
                     tuple(part.traps.values.items()), tuple(part.stimers.read(i) for i in stimer.INDEXES))
         found["partition"] = g.partition.enabled, [(v.config, v.hypercall) for v in g.partition.vtls.values()]
-        found["memory"] = zlib.crc32(g.m.memory.read(OUTPUT, 4096))
-        if self.done % WHOLE == 0:
-            found["all memory"] = zlib.crc32(g.m.memory.read(0, 4 << 20))
+        found["memory"] = self.memory()
         return found
+
+    def memory(self) -> tuple[tuple[int, bytes], ...]:
+        """What was ever written of RAM, beneath overlays too, and what lies where."""
+        memory, (_, ram) = self.g.m.memory, self.g.m.memory.ram[0]
+        kinds = memory.map_block.view[:ram.size // PAGE * 8:8].tobytes()
+        return tuple((page << 8 | flags & ~pmap.CODE, ram.view[page * PAGE:(page + 1) * PAGE].tobytes())
+                     for page, flags in enumerate(kinds) if not flags & pmap.CLEAN)
 
     # --- what is asked -------------------------------------------------------------------------------------------
 
@@ -161,10 +178,30 @@ class Fuzzer:
             head = struct.pack("<QIB3x", identity, draw.choice((0, 1, 3, 9, 15, draw.getrandbits(16))), vtl)
             pages = (0x300, 0x301, 0x302, 0xFEE00, draw.getrandbits(52))
             return head + struct.pack(f"<{max(count, 1)}Q", *(draw.choice(pages) for _ in range(max(count, 1))))
+        if code == codes.INSTALL_INTERCEPT:
+            parameter = draw.choice((0, 6, 0x80, 0x80 << 16 | 0x70, 0xC0000082, self.number(64)))
+            return struct.pack("<QIIQ", identity, draw.choice((0, 1, 2, 3, 4, 8)), draw.randrange(0x14), parameter)
+        if code in (codes.REGISTER_INTERCEPT_RESULT, codes.UNREGISTER_INTERCEPT_RESULT):
+            head = struct.pack("<QII", identity, index, draw.randrange(4))
+            named = struct.pack("<IIBB2x", self.number(32), draw.randrange(5), *draw.choices((0, 1, 1, 2), k=2))
+            return head + named + self.number(256).to_bytes(32, "little")
         if code in (codes.SEND_IPI, codes.SEND_IPI_EX):
-            head = struct.pack("<IB3x", draw.choice((5, 0x100, 1 << 31)), vtl)
+            head = struct.pack("<IB3x", draw.choice((5, 0x41, 0x100, 1 << 31)), vtl)
         if code == codes.ASSERT_VIRTUAL_INTERRUPT:
-            return struct.pack("<QQQIB3x", identity, draw.choice((0, 1, 4, 1 << 40)), self.number(40), 5, 1)
+            return struct.pack("<QQQIB3x", identity, draw.choice((0, 1, 4, 1 << 32, 1 << 40)), self.number(40),
+                               draw.choice((5, 0x41)), draw.randrange(3))
+        if code in (codes.TRANSLATE_VIRTUAL_ADDRESS, codes.TRANSLATE_VIRTUAL_ADDRESS_EX):
+            flags = draw.getrandbits(11) & draw.getrandbits(11) | (vtl & 0x13) << 56
+            return struct.pack("<QI4xQQ", identity, index, flags,
+                               draw.choice((0, INPUT >> 12, HYPERCALL_PAGE >> 12, 0x300, draw.getrandbits(64))))
+        if code in FLUSHES:
+            flags = draw.choice((0, 1, 3, 7, 0x10 | draw.randrange(3) << 8, draw.getrandbits(12)))
+            head = struct.pack("<QQ", draw.choice((PML4, 0)), flags)
+            if code in (codes.FLUSH_SPACE, codes.FLUSH_LIST):
+                return head + struct.pack("<5Q", draw.randrange(5), *(draw.getrandbits(48) for _ in range(4)))
+        if code in (*FLUSHES, codes.SEND_IPI_EX):
+            return head + struct.pack("<QQ6Q", draw.choice((0, 0, 1, 2)), draw.choice((0, 1, 3, 1 << 63)),
+                                      *(draw.randrange(4) for _ in range(6)))
         return head + b"".join(self.number(64).to_bytes(8, "little") for _ in range(draw.randrange(40)))
 
     def number(self, bits: int) -> int:

@@ -2,6 +2,7 @@
 import struct
 
 from emu.irq.lapic_msr import GeneralProtection
+from emu.load.model import BootState, Image
 from emu.machine import Machine
 from emu.planes.context import apply
 from emu.planes.vsm import context
@@ -125,6 +126,17 @@ class Guest:
     def enable_vp(self, vtl=1, vp=VP_SELF, partition=SELF, initial=None):
         data = struct.pack("<QIB3x", partition, vp, vtl)
         return self.call(0x0F, data + (initial or initial_context(vtl)))[0]
+
+    def launch(self, vtl=2):
+        """A VTL that is there before VTL0's first instruction, and runs."""
+        made = context.parse(initial_context(vtl))
+        registers = dict(rip=made.rip, rsp=made.rsp, cr0=made.cr0, cr3=made.cr3, cr4=made.cr4, efer=made.efer)
+        boot = BootState(registers, dict(zip("cs ds es fs gs ss tr ldtr".split(), made.segments, strict=True)),
+                         (GDT, 0x7F), (IDT, 0xFFF))
+        self.m.dma_write(made.rip, NOP)
+        self.partition.launch(Image("flat", "", (), boot), vtl)
+        self.run(1)
+        assert self.vtl == vtl
 
     def vtl_call(self, **registers):
         self.step(**({"rax": 0, "rcx": 0x11} | registers))

@@ -179,10 +179,10 @@ def test_s28_vtl1_moves_vtl0s_rip():
 
 def test_registers_without_an_implementation_are_named_once(guest):
     for _ in range(2):
-        assert guest.get(0x10005)[0] == (0x5, 0)
+        assert guest.get(0x10006)[0] == (0x5, 0)
     assert guest.set((0x20000, 1)) == (0x5, 0)              # shared general registers are read only
-    assert [line for line in guest.reports if "PendingEvent1" in line] == [
-        "Hyper-V: reading VP register 0x10005 (PendingEvent1) is not implemented"]
+    assert [line for line in guest.reports if "0x10006" in line] == [
+        "Hyper-V: reading VP register 0x10006 (DeliverabilityNotifications) is not implemented"]
 
 
 def test_read_only_vsm_registers(guest):
@@ -200,7 +200,7 @@ def test_partition_config_belongs_to_vtls_above_0():
     assert g.get(CONFIG)[1] == [0x1E]
 
 
-@pytest.mark.parametrize("value", [0x2F, 0x3A, 1 << 9 | 0x3E, 1 << 16 | 0x3E, 0x20])
+@pytest.mark.parametrize("value", [0x2F, 0x3A, 1 << 8 | 0x3E, 1 << 16 | 0x3E, 0x20])
 def test_partition_config_refuses_what_is_not_offered(value):
     g = Guest()
     g.enter_vtl1()

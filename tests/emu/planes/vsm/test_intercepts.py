@@ -183,7 +183,7 @@ def test_named_cpuid_leaves(guest):
 
 def test_ports(guest):
     assert install(guest, 2, 0x80) == 0
-    assert install(guest, 4, 0x80) == 0x5 and install(guest, 1, 5, kind=1) == 0x5 and install(guest, 1, 0x10000) == 0x5
+    assert install(guest, 4, 0x80) == 0x5 and install(guest, 1, 5, kind=4) == 0x5 and install(guest, 1, 0x10000) == 0x5
     guest.vtl_return()
     assert install(guest, 0, 0x80) == 0x6
     assert guest.attempt(b"\xe4\x80") == 0                          # in al, 0x80

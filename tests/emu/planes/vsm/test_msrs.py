@@ -224,6 +224,17 @@ def test_a_crash_is_reported(guest):
     assert any("crashed: 0xa0 0xa1 0xa2 0xa3 0xa4" in line for line in guest.reports)
 
 
+@pytest.mark.parametrize("at, size, shown", [(0x300000, 20, True), (0x300000, 4097, False), (1 << 60, 20, False)])
+def test_a_crash_may_come_with_a_text(guest, at, size, shown):
+    assert guest.rdmsr(0x40000105) == 3 << 62
+    guest.m.memory.write(0x300000, b"Kernel panic\x1b[2J\n\0\0")
+    for n, value in enumerate((1, 2, 3, at, size)):
+        guest.wrmsr(0x40000100 + n, value)
+    guest.wrmsr(0x40000105, 3 << 62)
+    (line,) = [line for line in guest.reports if "crashed" in line]
+    assert line.endswith(f"{size:#x}" + "\nKernel panic.[2J\n" * shown)
+
+
 def test_the_reset_register_ends_the_run(guest):
     guest.m.stopping = None
     guest.wrmsr(0x40000003, 1)

@@ -210,6 +210,37 @@ def test_translation_outside_paging_and_in_32_bit_modes(guest):
     assert translate(guest, 5)[1:] == (6 << 32, 0x55)
 
 
+def test_translation_knows_reserved_bits_and_canonical_addresses(guest):
+    plane = guest.vcpu.planes[0]
+    guest.m.memory.write(PD + 8, struct.pack("<Q", 0x200087 | 1 << 13))              # a 2 MiB page in the wrong place
+    assert translate(guest, 0x200)[1] == 3
+    guest.m.memory.write(PD + 8, struct.pack("<Q", 0x200087 | 1 << 63))
+    plane.set(layout.EFER, 0x500)
+    assert translate(guest, 0x200)[1] == 3                                          # NX without EFER.NXE
+    plane.set(layout.EFER, 0xD00)
+    assert translate(guest, 0x200)[1] == 6 << 32 and translate(guest, 0x200, 4)[1] == 2
+    assert translate(guest, 1 << 36)[1] == 1 and translate(guest, (1 << 51) + 0x200)[1] == 1
+
+
+def lay_hypercall_page(g):
+    g.wrmsr(0x40000000, OS_ID)
+    g.wrmsr(0x40000001, HYPERCALL_PAGE | 1)
+
+
+def test_translation_for_stores_ends_at_hypercall_pages(guest):
+    lay_hypercall_page(guest)
+    assert translate(guest, HYPERCALL_PAGE >> 12, 2)[1] == 7
+    assert translate(guest, HYPERCALL_PAGE >> 12, 0xF)[1] & 0xFF == 0       # exempt from such checks, as kut's test is
+
+
+def test_translation_does_not_write_where_nobody_may(guest):
+    """A page table beneath the hypercall page: its accessed bits stay as they are."""
+    guest.m.memory.write(HYPERCALL_PAGE, struct.pack("<Q", 0x200007))
+    guest.m.memory.write(PD + 8, struct.pack("<Q", HYPERCALL_PAGE | 7))
+    lay_hypercall_page(guest)
+    assert translate(guest, 0x200, 1 | 0x10)[0] == 0
+
+
 def test_translation_checks_its_operands(guest):
     assert translate(guest, 0x200, 1 << 20)[0] == 0x5 and translate(guest, 0x200, vp=7)[0] == 0xE
     assert translate(guest, 0x200, vtl=1)[0] == 0

@@ -122,3 +122,23 @@ def test_a_kernel_in_vtl_mode_starts_its_processors():
     assert g.vtl == 2 and g.reg(layout.RIP) == CODE + 0x8001
     g.vtl_return()
     assert g.vtl == 0 and g.reg(layout.ACTIVITY) == WAIT_FOR_SIPI
+
+
+def test_amazons_test_leaves_what_it_does_not_fill_in_as_its_stack_was():
+    """Reserved fields of all its parameter blocks; the kut dialect does not look at them."""
+    junk = b"\xa5\x5a\xa5"
+    g = Guest("kut", vcpus=2)
+    assert g.call(0x0D, struct.pack("<QBB", SELF, 1, 0) + junk + junk)[0] == 0
+    block = struct.pack("<QIB", SELF, 0, 1) + junk + initial_context(1)
+    assert g.call(0x0F, block)[0] == 0
+    g.vtl_call()
+    head = struct.pack("<QIB", SELF, 0xFFFFFFFE, 0x11) + junk
+    assert g.call(0x50, head + struct.pack("<I", VP_STATUS), count=1) == (0, 1)
+    assert g.call(0x51, head + struct.pack("<I", CONFIG) + junk * 4 + struct.pack("<QQ", 0x37, 0), count=1) == (0, 1)
+    assert g.call(0x0C, struct.pack("<QIB", SELF, 9, 0x10) + junk + struct.pack("<Q", 0x300), count=1) == (0, 1)
+    assert g.call(0x0B, struct.pack("<IB", 0x40, 0x10) + junk + struct.pack("<Q", 1))[0] == 0
+    assert g.call(0x02, struct.pack("<QI", 0, 1) + junk + b"\1" + struct.pack("<Q", 1))[0] == 0
+    assert g.call(0x52, struct.pack("<QI", SELF, 0) + junk + b"\1" + struct.pack("<QQ", 0x10 << 56, 0x20))[0] == 0
+    m = Guest("ms")
+    assert m.call(0x0D, struct.pack("<QBB", SELF, 1, 0) + junk + junk)[0] == 0x5
+    assert m.call(0x02, struct.pack("<QI", 0, 1) + junk + b"\1" + struct.pack("<Q", 1))[0] == 0x5

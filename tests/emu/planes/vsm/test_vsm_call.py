@@ -10,7 +10,7 @@ from tests.emu.planes.vsm.guest import HYPERCALL_PAGE, OS_ID, VMCALL, Guest
 
 GUEST = Path(__file__).resolve().parents[4] / "firmware" / "build" / "vsm_call.elf"
 CALLS = 1000            # that the guest times
-ROUND_TRIPS = 500_000
+ROUND_TRIPS, REPEATS = 200_000, 8
 
 
 @pytest.mark.parametrize("engine", ["interp", "auto"])
@@ -35,8 +35,9 @@ def test_the_guest_ends_with_38_without_planes():
 
 
 @pytest.mark.bench
-def test_a_round_trip_costs_under_300_ns():
-    """VTL call and fast return through the hypercall page's stubs, the loops around them included."""
+def test_a_round_trip_costs_under_100_ns():
+    """VTL call and fast return through the hypercall page's stubs, the loops around them included: the best of a few,
+    since other processes on the machine cost caches, too."""
     g = Guest(engine="auto")
     g.wrmsr(0x40000000, OS_ID)
     g.wrmsr(0x40000001, HYPERCALL_PAGE | 1)
@@ -48,8 +49,11 @@ def test_a_round_trip_costs_under_300_ns():
     g.reg(layout.gpr(3), HYPERCALL_PAGE + 0x0F)
     g.reg(layout.gpr(5), HYPERCALL_PAGE + 0x26)
     g.vcpu.run(20_000)
-    before, started = g.vcpu.group.switches, time.process_time()
-    g.vcpu.run(ROUND_TRIPS * 14)
-    each = (time.process_time() - started) / (g.vcpu.group.switches - before) * 2e9
-    print(f"{each:.0f} ns a round trip")
-    assert g.vcpu.group.switches - before > ROUND_TRIPS and each < 300
+    taken = []
+    for _ in range(REPEATS):
+        before, started = g.vcpu.group.switches, time.process_time()
+        g.vcpu.run(ROUND_TRIPS * 14)
+        taken.append((time.process_time() - started) / (g.vcpu.group.switches - before) * 2e9)
+        assert g.vcpu.group.switches - before > ROUND_TRIPS
+    print(" ".join(f"{each:.0f}" for each in taken), "ns a round trip")
+    assert min(taken) < 100
