@@ -159,7 +159,7 @@ class VCpu:
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
         self.group.now = machine.clock.icount
-        if self.icount == self.counters.due:
+        if self.counters.due is not None and self.icount >= self.counters.due:
             self.counters.overflow()
         return done
 
