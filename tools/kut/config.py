@@ -106,9 +106,9 @@ def _test(name: str, keys: dict[str, str], path: str) -> Test:
             elif word == "-smp":
                 smp = value
             elif word == "-device":
-                name = value.partition(",")[0]
-                if name in DEVICES:
-                    devices.append(name)
+                device = value.partition(",")[0]
+                if device in DEVICES:
+                    devices.append(device)
                 else:
                     ignored.append(f"{word} {value}")
             else:

@@ -39,7 +39,7 @@ def test_options() -> None:
 def test_devices_that_there_are_are_plugged_in() -> None:
     text = "[a]\nfile = a.flat\nqemu_params = -M q35 -device intel-iommu,intremap=on -device edu -device nvme\n"
     test, = parse(text, "x86/unittests.cfg")
-    assert test.devices == ("intel-iommu", "edu") and test.ignored == ("-M q35", "-device nvme")
+    assert (test.name, test.devices) == ("a", ("intel-iommu", "edu")) and test.ignored == ("-M q35", "-device nvme")
 
 
 def test_selection_is_by_architecture_name_and_group() -> None:
