@@ -65,7 +65,7 @@ class Engine:
             layout.CODE: translator.directory_block.address,
             layout.CODE_MAP: translator.decoded_block.address,
             layout.RUNTIME: self.runtime.ctypes.data,
-            layout.HANDLERS: self.compiler.table.ctypes.data,
+            layout.HANDLERS: self.compiler.table_address,
             layout.PROBES: self.probes,
         }
 

@@ -109,6 +109,19 @@ class Plane:
         for offset, value in fpu_layout.RESET.items():
             self.fpu_set(offset, value)
 
+    @property
+    def pkru(self) -> int:
+        """PKRU, which is put aside while another plane that has its own works on this one's FPU file."""
+        aside = self.get(layout.PKRU_ASIDE)
+        return aside & 0xFFFFFFFF if aside else self.fpu_get(fpu_layout.PKRU)
+
+    @pkru.setter
+    def pkru(self, value: int) -> None:
+        if self.get(layout.PKRU_ASIDE):
+            self.set(layout.PKRU_ASIDE, 1 << 32 | value)
+        else:
+            self.fpu_set(fpu_layout.PKRU, value)
+
     def init_fpu(self) -> None:
         """The FPU file as after FNINIT and XRSTOR of initial states (SDM Vol. 1 8.1.12, 13.6)."""
         self.reset_fpu()

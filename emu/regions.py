@@ -57,7 +57,7 @@ class Worker(threading.Thread):
         while (job := self.jobs.get()) is not None and not self.stopping:
             try:
                 self.done.put((job, compile_region(self.compiler, job.plan, job.symbol, job.builder,
-                                                   self.process.emit)))
+                                                   self.process)))
             except Exception:
                 self.done.put((job, None))
                 if not self.stopping:

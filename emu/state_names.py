@@ -89,6 +89,8 @@ def read(plane: Plane, name: str) -> int:
     register = REGISTERS[name]
     if register.offset is not None:
         return plane.get(register.offset) >> register.shift & (1 << register.bits) - 1
+    if name == "pkru":
+        return plane.pkru
     if register.fpu is not None:
         words = range((register.bits + 63) // 64)
         value = sum(plane.fpu_get(register.fpu + 8 * n) << 64 * n for n in words)
@@ -109,6 +111,8 @@ def write(plane: Plane, name: str, value: int) -> None:
     if register.offset is not None:
         old = plane.get(register.offset)
         plane.set(register.offset, old & ~(limit << register.shift) | value << register.shift)
+    elif name == "pkru":
+        plane.pkru = value
     elif register.fpu is not None:
         for n in range((register.bits + 63) // 64):
             plane.fpu_set(register.fpu + 8 * n, value >> 64 * n)

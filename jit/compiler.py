@@ -46,6 +46,7 @@ class Compiler:
         self.cache = cache or Cache()
         self.lock = threading.RLock()
         self.table = np.zeros(MAX_OPS, np.uint64)   # op id -> interpreter handler
+        self.table_address: int = self.table.ctypes.data
         self.ids: dict[str, int] = {}
         self.names: list[str] = []
         self.compiled: dict[str, Compiled] = {}

@@ -204,7 +204,7 @@ NPIEP = _at("npiep")                # Hyper-V: NPIEP_* of instructions that are 
 # --- what the TLB's entries depend on besides the page tables ---------------------------------------------------------
 KEYS_USED = _at("keys_used")        # protection keys of the user pages in the TLB, a bit each ...
 KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
-PKRU_ASIDE = _at("pkru_aside")      # KVM planes: PKRU of a plane that does not run and whose FPU file another works on
+PKRU_ASIDE = _at("pkru_aside")      # 1 << 32 | PKRU while another plane works on the FPU file; 0: PKRU is in there
 WP_IGNORED = _at("wp_ignored")      # 1: the TLB may grant writes that only CR0.WP = 0 allows
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------

@@ -5,11 +5,7 @@ the place is filled in here.
 """
 
 from jit.native import inline, ld64, shr, st8, st16, st32, st64
-from jit.uops import LENGTH, OFFSET, REM, SIZE
-
-# A step of a block: address of an instruction's records, how many, page offset in bits 15:0 and length from bit 16
-SOURCE, COUNT, WHERE, STEP = 0, 8, 16, 24
-LENGTH_SHIFT = 16
+from jit.uops import COUNT, LENGTH, LENGTH_SHIFT, OFFSET, REM, SIZE, SOURCE, STEP, WHERE
 
 
 @inline

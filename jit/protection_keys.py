@@ -48,8 +48,9 @@ def exchange_pkru(old: State, new: State) -> None:
     """Each of two planes has a PKRU of its own, though both may work on one FPU file."""
     fpu = rd64(old, FPU)
     if rd64(new, FPU) == fpu:
-        wr64(old, PKRU_ASIDE, ld32(fpu + PKRU))
+        wr64(old, PKRU_ASIDE, 1 << 32 | ld32(fpu + PKRU))
         st32(fpu + PKRU, rd64(new, PKRU_ASIDE))
+        wr64(new, PKRU_ASIDE, 0)
 
 
 @inline

@@ -11,14 +11,14 @@ Only fast paths are inside: whatever a handler cannot finish leaves with the sta
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from llvmlite import ir
 
 from jit import exits, layout, uops
 from jit.compiler import Compiler
-from jit.region_object import emit
+from jit.region_object import RegionProcess, emit
 from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
 from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_FILE
@@ -26,6 +26,7 @@ from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
 PROBE_OF_FILE, PROBE_AT_ENTRY = f"probe.{PROBE_ANYWHERE}.{PROBE_FILE}", f"probe.{PROBE_ENTRY}.{PROBE_FILE}"
+JUMP_CACHED = "fn.jump_cached"
 FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py; the vector ones are compiled
                                                                 # with the micro-ops that need them
 
@@ -343,7 +344,7 @@ class RegionBuilder(Wrapper):
         b = self.b
         b.position_at_end(self.interpret)
         at = b.inttoptr(self._copy_out(), PTR)
-        table = I64(self.compiler.table.ctypes.data)
+        table = I64(self.compiler.table_address)
         slot = b.add(table, b.shl(self.field(uops.OP, I32, at), I64(3)))
         code = b.load(b.inttoptr(slot, THREAD_TYPE.as_pointer().as_pointer()))
         b.ret(b.call(code, [self.state, at, self.left], tail="musttail"))
@@ -355,12 +356,24 @@ class RegionBuilder(Wrapper):
         self.by_rip()
 
 
+def handlers(plan: Plan) -> set[str]:
+    """Cache keys of the functions whose bitcode a region needs, or that say whether it may have a micro-op."""
+    names = {uop.name for block in plan.blocks.values() for uop in block.uops}
+    if PROBE_OF_FILE in names:
+        names.add(PROBE_AT_ENTRY)
+    return {JUMP_CACHED, *("op." + name for name in names)}
+
+
 def compile_region(compiler: Compiler, plan: Plan, symbol: str, kind: type[RegionBuilder] = RegionBuilder,
-                   emitter: Callable[[str, list[bytes], str], bytes] | None = None) -> bytes:
-    """Object code of a region that defines `symbol`; `emitter` makes it of assembly and bitcode elsewhere
-    (jit/region_object.py). Runs on any thread."""
+                   process: RegionProcess | None = None) -> bytes:
+    """Object code of a region that defines `symbol`; `process` makes it, if it can. Runs on any thread. EOFError: the
+    process was closed."""
+    if process is not None:
+        made = process.compile(plan, symbol, kind, handlers(plan))
+        if made is not None:
+            return made
     builder = kind(compiler, plan, symbol)
     text = builder.text()
     parts = [compiler.bitcode(name).bitcode for name in builder.handlers]
-    parts.append(compiler.compiled["fn.jump_cached"].bitcode)
-    return emitter(text, parts, symbol) if emitter else emit(compiler, text, parts, symbol)
+    parts.append(compiler.compiled[JUMP_CACHED].bitcode)
+    return emit(compiler, text, parts, symbol)

@@ -21,3 +21,8 @@ SIZE = 64
 # A code page: MODE it was decoded for, next page record of the same GPA, then the table
 PAGE_MODE, PAGE_NEXT, PAGE_TABLE = 0, 8, 16
 PAGE_BYTES = PAGE_TABLE + 8 * 4096
+
+# A step of a block to place (jit/placement.py): address of an instruction's records, how many, page offset in bits 15:0
+# and length from bit 16
+SOURCE, COUNT, WHERE, STEP = 0, 8, 16, 24
+LENGTH_SHIFT = 16

@@ -221,7 +221,8 @@ def load_rarer(st: State, page: int) -> None:
 
 @inline
 def save_page(st: State, page: int) -> None:
-    """Write a VMSA's register fields. What describes the exit is the caller's."""
+    """Write a VMSA's register fields. What describes the exit is the caller's. Flags are left in the form that loading
+    gives them, so that it does not show whether registers were loaded again."""
     for number in range(6):
         save_segment(st, page, number, v.SEGMENTS + v.SEGMENT_BYTES * number)
     save_segment(st, page, LDTR, v.LDTR)
@@ -237,7 +238,9 @@ def save_page(st: State, page: int) -> None:
     st64(page + v.CR0, rd64(st, CR0))
     st64(page + v.DR7, rd64(st, DR7))
     st64(page + v.DR6, rd64(st, DR6))
-    st64(page + v.RFLAGS, get_flags(st))
+    flags = get_flags(st)
+    st64(page + v.RFLAGS, flags)
+    set_status(st, flags)
     st64(page + v.RIP, rd64(st, RIP))
     if ld64(page + v.SEV_FEATURES) & v.FEATURE_DEBUG_SWAP:
         for i in range(4):

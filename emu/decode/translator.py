@@ -20,7 +20,6 @@ from emu.decode.records import Packer, Records
 from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
-from jit.placement import LENGTH_SHIFT, STEP
 
 if TYPE_CHECKING:
     from jit.compiler import Compiler
@@ -59,7 +58,7 @@ class Translator:
         self.spill: dict[int, set[int]] = {}                    # page -> pages with an instruction that runs into it
         self.packer = Packer(compiler)
         self._emitters: dict[int, Emitter] = {}
-        self._steps = HostBlock((MAX_INSTRUCTIONS + 1) * STEP + PAGE - 1 & -PAGE)
+        self._steps = HostBlock((MAX_INSTRUCTIONS + 1) * uops.STEP + PAGE - 1 & -PAGE)
         self._place_records = _PLACE(compiler.function("place_records"))
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
@@ -248,7 +247,7 @@ class Translator:
         links: list[tuple[int, int]] = []                       # (word in the block, page offset)
         total = word = 0
         for offset, length, (address, count, _, leads) in block:
-            steps[word], steps[word + 1], steps[word + 2] = address, count, offset | length << LENGTH_SHIFT
+            steps[word], steps[word + 1], steps[word + 2] = address, count, offset | length << uops.LENGTH_SHIFT
             word += 3
             for n, field, target in leads:
                 links.append((((total + n) * uops.SIZE + field) // 8, target))
@@ -256,7 +255,7 @@ class Translator:
         # Also after a branch, where it is never reached: no record may run into what is not one.
         linked = end < PAGE and emitter.flat and not block[-1][2].ends
         steps[word], steps[word + 1] = self.packer.block_end(emitter.bits, end), 1
-        steps[word + 2] = offset | length << LENGTH_SHIFT
+        steps[word + 2] = offset | length << uops.LENGTH_SHIFT
         if linked:
             links.append(((total * uops.SIZE + uops.TARGET) // 8, end))
         total += 1

@@ -11,6 +11,7 @@ from jit import layout
 
 if TYPE_CHECKING:
     from emu.machine import Machine
+    from emu.mem.ram import PhysicalMemory
     from emu.plane import Plane
 
 SEGMENTS = (layout.CS, layout.DS, layout.ES, layout.FS, layout.GS, layout.SS, layout.TR, layout.LDTR)
@@ -84,10 +85,17 @@ def apply(context: Context, plane: Plane, machine: Machine) -> None:
     for field, value in context.others:
         plane.set(field, value)
     plane.rflags = context.rflags & RFLAGS_SETTABLE
-    if context.cr4 & CR4_PAE and not context.efer & EFER_LME:
-        at = context.cr3 & 0xFFFFFFE0
-        table = machine.memory.read(at, 32) if machine.memory.backed(at, 32) else bytes(32)
-        for i in range(4):
-            plane.set(layout.PDPTE + 8 * i, int.from_bytes(table[8 * i:8 * i + 8], "little"))
+    load_pdptes(plane, machine.memory)
     plane.update_mode()
     plane.flush()
+
+
+def load_pdptes(plane: Plane, memory: PhysicalMemory) -> None:
+    """Under PAE paging the processor has the four PDPTEs in registers (SDM Vol. 3A 4.4.1); 0 where there is no
+    memory."""
+    if not plane.get(layout.CR0) & CR0_PG or not plane.get(layout.CR4) & CR4_PAE or plane.get(layout.EFER) & EFER_LME:
+        return
+    at = plane.get(layout.CR3) & 0xFFFFFFE0
+    table = memory.read(at, 32) if memory.backed(at, 32) else bytes(32)
+    for i in range(4):
+        plane.set(layout.PDPTE + 8 * i, int.from_bytes(table[8 * i:8 * i + 8], "little"))

@@ -9,7 +9,8 @@ leaves undefined, goes through functions too.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -17,7 +18,9 @@ OWN = "strata_"                 # names of what is put in begin so, and no other
 FUEL = "strata_fuel"
 ARGUMENTS = {"abs": (1, 1), "bool": (1, 1), "int": (1, 1), "max": (2, 16), "min": (2, 16)}
 BUILTINS = {*ARGUMENTS, "range"}
-PLAIN = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)
+PLAIN: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_, ast.BitXor: operator.xor}
 GUARDED = {ast.FloorDiv: "strata_quotient", ast.Mod: "strata_remainder", ast.LShift: "strata_left",
            ast.RShift: "strata_right"}
 COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -49,6 +52,14 @@ def _ends(body: Sequence[ast.stmt]) -> bool:
 
 def _call(name: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _plain(left: ast.expr, operation: ast.operator, right: ast.expr) -> ast.expr:
+    """An operation that wraps, on numbers too: Python's compiler would compute those without bounds."""
+    if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
+        value = PLAIN[type(operation)](number(left, left.value), number(right, right.value))
+        return ast.Constant((value - SMALLEST) % (1 << 64) + SMALLEST)
+    return ast.BinOp(left, operation, right)
 
 
 def _burn(node: ast.AST) -> ast.stmt:
@@ -155,7 +166,15 @@ class Rewriter(ast.NodeTransformer):
 
     visit_IfExp = visit_BoolOp = _parts
     visit_And = visit_Or = _parts
-    visit_USub = visit_UAdd = visit_Invert = visit_Not = visit_UnaryOp = _parts
+    visit_Not = _parts
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """As differences: Numba's operators on truth values are not those on 0 and 1."""
+        if isinstance(node.op, ast.Not):
+            return self._parts(node)
+        start = ast.Constant(-1 if isinstance(node.op, ast.Invert) else 0)
+        operation = ast.Add() if isinstance(node.op, ast.UAdd) else ast.Sub()
+        return ast.copy_location(_plain(start, operation, self.visit(node.operand)), node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self._locals and node.id not in self._numbers:
@@ -167,9 +186,9 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        for operator in node.ops:
-            if not isinstance(operator, COMPARISONS):
-                raise Refused(node, f"{type(operator).__name__} is not for policies")
+        for comparison in node.ops:
+            if not isinstance(comparison, COMPARISONS):
+                raise Refused(node, f"{type(comparison).__name__} is not for policies")
         node.left, node.comparators = self.visit(node.left), [self.visit(other) for other in node.comparators]
         return node
 
@@ -177,9 +196,9 @@ class Rewriter(ast.NodeTransformer):
         left, right = self.visit(node.left), self.visit(node.right)
         if type(node.op) in GUARDED:
             return ast.copy_location(_call(GUARDED[type(node.op)], ast.Name(FUEL, ast.Load()), left, right), node)
-        if not isinstance(node.op, PLAIN):
+        if type(node.op) not in PLAIN:
             raise Refused(node, f"{type(node.op).__name__} is not for integers")
-        return ast.copy_location(ast.BinOp(left, node.op, right), node)
+        return ast.copy_location(_plain(left, node.op, right), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.id if isinstance(node.func, ast.Name) else ""

@@ -4,6 +4,7 @@ never executed as Python; what is not of the language is refused with its line."
 from __future__ import annotations
 
 import ast
+import warnings
 from typing import Any, NamedTuple
 
 from emu.planes.script_function import BUILTINS, OWN, Refused, Rewriter, number
@@ -21,14 +22,18 @@ class Program(NamedTuple):
 
 
 def parse(source: str) -> Program:
-    """A file's program. ValueError (Refused is one) or SyntaxError: it is none."""
+    """A file's program. ValueError, of which Refused is one: it is none."""
     if len(source) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES} characters")
     try:
-        tree = ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")             # of Python's parser, about what is refused later
+            tree = ast.parse(source)
         if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
             raise ValueError(f"it has more than {MAX_NODES} names, numbers and operators")
         return _program(tree)
+    except SyntaxError as error:
+        raise ValueError(f"line {error.lineno or 1}: {error.msg}") from error
     except (RecursionError, MemoryError):
         raise ValueError("it is nested too deeply") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from emu.plane import GPR_NAMES, Plane
-from jit import fpu_layout, layout
+from jit import layout
 from jit.group_layout import SharedSet
 
 RSP = 4
@@ -38,8 +38,10 @@ SHARES = {
 def exchange_pkru(old: Plane, new: Plane) -> None:
     """What a switch does in compiled code, for planes that share an FPU file (jit/protection_keys.py)."""
     if old is not new and old.get(layout.FPU) == new.get(layout.FPU):
-        old.set(layout.PKRU_ASIDE, old.fpu_get(fpu_layout.PKRU))
-        new.fpu_set(fpu_layout.PKRU, new.get(layout.PKRU_ASIDE))
+        aside, pkru = new.pkru, old.pkru
+        new.set(layout.PKRU_ASIDE, 0)
+        new.pkru = aside
+        old.set(layout.PKRU_ASIDE, 1 << 32 | pkru)
 
 
 def shared_words(names: tuple[str, ...]) -> SharedSet:

@@ -161,3 +161,12 @@ def test_a_process_asks_for_help_once_even_if_others_compile_everything(monkeypa
     compiler.help_wanted, compiler.cache = True, Busy()
     assert [compiler._compile(key, None) for key in ("op.a", "op.b")] == ["op.a", "op.b"]
     assert started == [1]
+
+
+def test_a_warm_start_imports_no_numba():
+    """Half of such a start would go by importing it."""
+    run = ("import sys; from emu import Machine; m = Machine(); m.load('firmware/build/hello.elf'); m.run(); "
+           "print('numba' in sys.modules)")
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.splitlines()[-1] == "False"

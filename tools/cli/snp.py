@@ -24,6 +24,7 @@ examples:
   strata snp measure svsm.igvm --pages
   strata snp measure svsm.igvm --json
   strata snp pack firmware/build/hello.elf --output hello.igvm
+  strata snp measure vmlinuz --initrd shell.cpio --append console=ttyS0 --mem 256M
   strata snp attacks
   strata snp attacks --table docs/snp.md
 """
@@ -37,6 +38,8 @@ def parser() -> Parser:
     p.add_argument("file", nargs="?", metavar="FILE", help="an image, or a firmware ROM with SNP metadata")
     p.add_argument("--output", "-o", metavar="F", help="the IGVM file to write, for pack")
     p.add_argument("--mem", type=size, default=1 << 30, metavar="N", help="the guest's RAM (default: 1G)")
+    p.add_argument("--initrd", metavar="F", help="a kernel's initial RAM disk, or modules")
+    p.add_argument("--append", default="", metavar="LINE", help="its command line")
     p.add_argument("--vcpus", type=_vcpus, default=1, metavar="N", help="how many vCPUs it has (default: 1)")
     p.add_argument("--cpu", default="max", metavar="MODEL", help="the vCPUs' model (default: max)")
     p.add_argument("--signature", type=_number, metavar="N",
@@ -71,14 +74,12 @@ def _launch(args: argparse.Namespace) -> Any:
     from emu.isa import cpu as cpus
     from emu.isa.cpuid import Cpuid
     from emu.load.files import read_file
-    from emu.load.image import load_bytes
-    from emu.load.model import Request
+    from emu.load.image import load_image
     from emu.load.sniff import sniff
     from emu.planes.snp.options import C_BIT
     from emu.planes.snp.plan import plan
-    data = read_file(args.file)
-    kind = sniff(args.file, data) or "bios"
-    image = load_bytes(kind, Request(args.file, data, args.mem, vcpus=args.vcpus))
+    kind = sniff(args.file, read_file(args.file)) or "bios"
+    image = load_image(args.file, kind=kind, memory=args.mem, initrd=args.initrd, append=args.append, vcpus=args.vcpus)
     signature = Cpuid(cpus.parse(args.cpu), 0, args.vcpus).signature if args.signature is None else args.signature
     return plan(image, memory=args.mem, vcpus=args.vcpus, signature=signature, features=args.features, c_bit=C_BIT)
 

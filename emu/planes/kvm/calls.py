@@ -103,7 +103,7 @@ def start(model: KvmModel, vcpu: VCpu, number: int, page: bytes) -> None:
     contexts.apply(context.parse(page), twin, model.machine)
     if not model.shares_fpu:
         context.start_fpu(page, twin)
-    twin.set(layout.PKRU_ASIDE, 0)
+    twin.pkru = 0
     twin.set(layout.DR6, twin.get(layout.DR6) | 0xFFFF0FF0)
     twin.set(layout.DR7, twin.get(layout.DR7) | 0x400)
     twin.set(layout.ACTIVITY, RUNNING)

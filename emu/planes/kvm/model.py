@@ -84,6 +84,7 @@ class KvmModel(PlaneModel):
         twin = vcpu.planes[plane]
         if self.shares_fpu:
             twin.use_fpu(vcpu.planes[0].get(layout.FPU))
+            twin.set(layout.PKRU_ASIDE, 1 << 32)
         self.bus(plane).attach(vcpu.lapics[plane])
         self.twins.add((number, plane))
         vcpu.group.mark(group_layout.ENABLED, plane, True)

@@ -53,7 +53,9 @@ class GsiRouting:
             self._routes.setdefault(route[0], []).append(GsiRoute(*route))
 
     def line(self, gsi: int, level: int) -> int:
-        """Set a line. Routes to planes that do not exist are dropped."""
+        """Set a line. Routes to planes that do not exist are dropped. KvmError EINVAL: no such GSI."""
+        if not 0 <= gsi < MAX_GSIS:
+            raise refuse(EINVAL, f"GSIs are numbered 0 to {MAX_GSIS - 1}")
         rises = level and not self._levels.get(gsi)
         self._levels[gsi] = level
         if not rises:

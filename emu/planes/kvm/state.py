@@ -9,9 +9,11 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from emu import boot
+from emu.irq.lapic import BASE_BSP, BASE_EN, BASE_EXTD
 from emu.irq.lapic_msr import GeneralProtection
 from emu.load.model import SegmentRegister
 from emu.plane import GPR_NAMES, SEGMENT_NAMES
+from emu.planes import context as contexts
 from emu.planes.kvm import xsave
 from emu.planes.kvm.dialects import EBUSY, EINVAL, refuse
 from emu.planes.shared import exchange_pkru
@@ -67,17 +69,18 @@ class VcpuState:
         return values | {"rip": self.state.get(layout.RIP), "rflags": self.state.rflags}
 
     def set_regs(self, **values: int) -> None:
-        """KVM_SET_REGS of those that are named."""
+        """KVM_SET_REGS of those that are named. KvmError EINVAL, with nothing changed: there is no such register."""
+        unknown = values.keys() - {"rip", "rflags", *GPR_NAMES}
+        if unknown:
+            raise refuse(EINVAL, f"no register {', '.join(sorted(unknown))}")
         for name, value in values.items():
             if name == "rip":
                 self.state.set(layout.RIP, value)
             elif name == "rflags":
                 self.state.rflags = value
                 self.state.update_mode()
-            elif name in GPR_NAMES:
-                self.state.set(layout.gpr(GPR_NAMES.index(name)), value)
             else:
-                raise refuse(EINVAL, f"no register {name}")
+                self.state.set(layout.gpr(GPR_NAMES.index(name)), value)
         self.cpu.group.mark(group_layout.ENTERED, self.plane.number, True)
 
     def get_sregs(self) -> dict[str, Any]:
@@ -99,16 +102,21 @@ class VcpuState:
                 **{name: attributes >> shift & mask for name, (shift, mask) in SEGMENT_BITS.items()}}
 
     def set_sregs(self, **values: Any) -> None:
-        """KVM_SET_SREGS of those that are named. KvmError EINVAL, with nothing changed: paging without protection, long
-        mode without PAE or with bits that the processor has not, names that are not there."""
+        """KVM_SET_SREGS of those that are named. The boot processor at its reset vector is not halted any more.
+        KvmError EINVAL, with nothing changed: paging without protection, long mode without PAE or with bits that the
+        processor has not, no value of IA32_APIC_BASE, names that are not there."""
         new = self.get_sregs() | values
         state = self.state
         long_mode = new["efer"] & EFER_LME and new["cr0"] & CR0_PG
+        if any(new[name].keys() != self._segment(0).keys() for name in SEGMENT_NAMES):
+            raise refuse(EINVAL, "a segment register without all its fields")
         if (len(new) != len(self.get_sregs()) or new["cr0"] & CR0_PG and not new["cr0"] & CR0_PE
                 or new["cr0"] >> 32 or long_mode and not new["cr4"] & CR4_PAE or bool(long_mode) != bool(
                     new["efer"] & EFER_LMA) or new["cr4"] & ~state.get(layout.CR4_VALID)
                 or new["efer"] & ~(state.get(layout.EFER_VALID) | EFER_LMA) or not 0 <= new["cr8"] <= 15
-                or long_mode and new["cr3"] & ~state.get(layout.PHYS_MASK)):
+                or long_mode and new["cr3"] & ~state.get(layout.PHYS_MASK)
+                or new["apic_base"] & ~(state.get(layout.PHYS_MASK) & -4096 | BASE_BSP | BASE_EXTD | BASE_EN)
+                or new["apic_base"] & (BASE_EXTD | BASE_EN) == BASE_EXTD):
             raise refuse(EINVAL, "special registers that no processor has")
         for n, name in enumerate(SEGMENT_NAMES):
             fields = new[name]
@@ -121,10 +129,16 @@ class VcpuState:
         for name, offset in CONTROL.items():
             state.set(offset, new[name])
         state.set(layout.CPL, new["ss"]["dpl"] if new["cr0"] & CR0_PE else 0)
-        self.cpu.lapics[self.plane.number].tpr = new["cr8"] << 4
+        contexts.load_pdptes(state, self.plane.vm.machine.memory)
+        lapic = self.cpu.lapics[self.plane.number]
+        lapic.tpr, lapic.base = new["cr8"] << 4, new["apic_base"]
         self.cpu.interrupt_changed(self.plane.number)
         state.update_mode()
         state.flush()
+        at_reset = not new["cr0"] & CR0_PE and state.get(layout.RIP) == 0xFFF0 and (
+            new["cs"]["selector"], new["cs"]["base"]) == (0xF000, 0xFFFF0000)
+        if at_reset and lapic.bsp and state.get(layout.ACTIVITY) == HALTED:
+            state.set(layout.ACTIVITY, RUNNING)
         self.cpu.group.mark(group_layout.ENTERED, self.plane.number, True)
 
     def get_debugregs(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class KvmPlane:
 
     def create_vcpu(self, vcpu: Vcpu | int) -> Vcpu:
         """KVM_CREATE_VCPU_PLANE from plane 0's vCPU, or KVM_CREATE_VCPU with an id, as the dialect has it. KvmError:
-        EINVAL without a vCPU of that id on plane 0, EEXIST if there is one here."""
+        EINVAL without a vCPU of that id on plane 0 of this VM, EEXIST if there is one here."""
         if isinstance(vcpu, int) == self.vm.dialect.by_plane0 and self.number:
             raise refuse(EINVAL, f"{self.vm.dialect.name} creates vCPUs of planes the other way")
         number = vcpu if isinstance(vcpu, int) else vcpu.id
@@ -53,7 +53,9 @@ class KvmPlane:
             raise refuse(EEXIST, f"vCPU {number} of plane {self.number}")
         if self.number and number not in self.vm.planes[0].vcpus:
             raise refuse(EINVAL, f"plane 0 has no vCPU {number}")
-        if number >= len(self.vm.machine.vcpus):
+        if not isinstance(vcpu, int) and self.vm.planes[0].vcpus[number] is not vcpu:
+            raise refuse(EINVAL, "that vCPU is not plane 0's, or another VM's")
+        if not 0 <= number < len(self.vm.machine.vcpus):
             raise refuse(EINVAL, f"vCPU {number}: the VM was made for {len(self.vm.machine.vcpus)}")
         if self.number:
             self.vm.model.add_twin(number, self.number)

@@ -9,6 +9,8 @@ class Context:
     """One (vCPU, plane). `page`: system-physical page of its VMSA, or None; `vmpl` and `features`: what the page said
     when it was last run; `saved`: the page as #VMEXIT left it, to tell whether anyone wrote to it since."""
 
+    NOT_STATE = ("saved",)                  # it only tells whether registers must be loaded, and compiled code has none
+
     def __init__(self, number: int) -> None:
         self.number = number
         self.page: int | None = None

@@ -240,6 +240,10 @@ class SnpGuest(PlaneModel):
         for vcpu, vp in zip(self.machine.vcpus, self.vps, strict=True):
             for context in vp.contexts:
                 self.configure(vcpu.planes[context.number], context.vmpl, context.features)
+                context.saved = b""
+            active = self.running(vp)
+            if active.page is not None:                     # its registers are those in the page, or further on
+                active.saved = bytes(self.world.view(active.page).page)
             self.publish(vcpu)
 
     def resize(self, vcpu: VCpu, planes: int, enabled: int, state: dict[str, Any]) -> None:

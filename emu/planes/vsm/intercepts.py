@@ -163,6 +163,8 @@ class Intercepts:
 
     def msr(self, vp: Vp, plane: Plane, index: int, value: int | None) -> bool:
         """RDMSR, or WRMSR of a value, of an MSR that is no field of the register file."""
+        if index not in trapped.OTHER_MSRS and not self.installed.has_msrs() and not self.results.has_msrs():
+            return False                    # as for most guests, and they access many
         write = value is not None
         unimplemented = not vp.vcpu.msrs.has(index)
         if unimplemented and self.results.ignores(vp, plane.number, index, write):

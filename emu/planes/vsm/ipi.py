@@ -37,7 +37,8 @@ def _send(caller: Caller, data: bytes, vps: list[Vp]) -> bytes:
         raise HvError(codes.INVALID_PARAMETER)
     check_reserved(caller, data[5:8])
     vtl = input_vtl(caller, which)
-    if vtl > caller.vtl and not (caller.vp.partition.dialect.ipi_to_higher and vtl <= caller.vp.partition.max_vtl):
+    if vtl > caller.vtl and not (caller.vp.partition.dialect.ipi_to_higher
+                                and vtl <= caller.vp.partition.highest(caller.vtl)):
         raise HvError(codes.ACCESS_DENIED)
     for vp in vps:
         if vp.enabled >> vtl & 1:

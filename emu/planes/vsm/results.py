@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.planes.vsm import codes
-from emu.planes.vsm.installed import READ, WRITE
+from emu.planes.vsm.codes import HvError
+from emu.planes.vsm.installed import LIMIT, READ, WRITE
 
 if TYPE_CHECKING:
     from emu.planes.vsm.vp import Vp
@@ -27,8 +28,11 @@ class Results:
 
     def set_cpuid(self, owner: int, vp: int, leaf: int, subleaf: int, always: bool, values: Answer,
                   masks: Answer) -> None:
-        """Replace the masked bits of a leaf's result, before any intercept if `always`."""
-        self._cpuid[owner, vp, leaf, subleaf] = always, values, masks
+        """Replace the masked bits of a leaf's result, before any intercept if `always`. HvError: there are too many."""
+        key = owner, vp, leaf, subleaf
+        if key not in self._cpuid and len(self._cpuid) >= LIMIT:
+            raise HvError(codes.INSUFFICIENT_MEMORY)
+        self._cpuid[key] = always, values, masks
 
     def drop_cpuid(self, owner: int, vp: int, leaf: int, subleaf: int) -> bool:
         """Whether there was one."""
@@ -50,14 +54,19 @@ class Results:
         return default, registered, always
 
     def set_msr(self, owner: int, vp: int, index: int, accesses: int, action: int) -> None:
-        """What accesses to an MSR do that nobody implements."""
-        old = self._ignored.get((owner, vp, index), 0)
-        self._ignored[owner, vp, index] = old | accesses if action else old & ~accesses
+        """What accesses to an MSR do that nobody implements. HvError: there are too many."""
+        key = owner, vp, index
+        if key not in self._ignored and len(self._ignored) >= LIMIT:
+            raise HvError(codes.INSUFFICIENT_MEMORY)
+        old = self._ignored.get(key, 0)
+        self._ignored[key] = old | accesses if action else old & ~accesses
 
     def drop_msr(self, owner: int, vp: int, index: int, accesses: int) -> bool:
         """Whether there was one."""
-        old = self._ignored.get((owner, vp, index), 0)
-        self._ignored[owner, vp, index] = old & ~accesses
+        key = owner, vp, index
+        old = self._ignored.pop(key, 0)
+        if old & ~accesses:
+            self._ignored[key] = old & ~accesses
         return bool(old & accesses)
 
     def ignores(self, vp: Vp, vtl: int, index: int, write: bool) -> bool:
@@ -65,6 +74,10 @@ class Results:
         access = WRITE if write else READ
         return any(self._ignored.get((owner, which, index), 0) & access
                    for owner in vp.higher(vtl) for which in (codes.VP_ANY, vp.index))
+
+    def has_msrs(self) -> bool:
+        """Whether any result for an MSR was ever registered."""
+        return bool(self._ignored)
 
     def clear(self) -> None:
         """As after a reset."""

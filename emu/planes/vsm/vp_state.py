@@ -23,6 +23,7 @@ from emu.planes.context import (
     PAT_TYPES,
     RFLAGS_SETTABLE,
     canonical,
+    load_pdptes,
 )
 from emu.planes.vsm import codes
 from emu.planes.vsm import register_names as names
@@ -32,6 +33,7 @@ from emu.planes.vsm.shared import SHARED
 from jit import layout
 
 if TYPE_CHECKING:
+    from emu.machine import Machine
     from emu.plane import Plane
     from emu.planes.vsm.vp import Vp
 
@@ -113,7 +115,7 @@ def _write_rflags(vp: Vp, vtl: int, value: int) -> None:
     vp.vcpu.planes[vtl].update_mode()
 
 
-def _control(plane: Plane, cr0: int, cr4: int, efer: int) -> None:
+def _control(plane: Plane, machine: Machine, cr0: int, cr4: int, efer: int) -> None:
     """Put CR0, CR4 and EFER, which decide together on long mode, in place. HvError: they contradict each other."""
     paging, long_mode = bool(cr0 & CR0_PG), bool(efer & EFER_LME)
     bad = (cr0 & ~CR0_BITS or paging and not cr0 & CR0_PE or cr0 & CR0_NW and not cr0 & CR0_CD
@@ -124,6 +126,7 @@ def _control(plane: Plane, cr0: int, cr4: int, efer: int) -> None:
     plane.set(layout.CR0, cr0 | CR0_ET)
     plane.set(layout.CR4, cr4)
     plane.set(layout.EFER, efer & ~EFER_LMA | (EFER_LMA if paging and long_mode else 0))
+    load_pdptes(plane, machine.memory)
     plane.update_mode()
     plane.flush()
 
@@ -133,7 +136,7 @@ def _control_register(offset: int) -> StateRegister:
         _check(value, True)
         plane = vp.vcpu.planes[vtl]
         fields = {at: value if at == offset else plane.get(at) for at in (layout.CR0, layout.CR4, layout.EFER)}
-        _control(plane, *fields.values())
+        _control(plane, vp.partition.machine, *fields.values())
     return StateRegister(lambda vp, vtl: vp.vcpu.planes[vtl].get(offset), write)
 
 
@@ -141,6 +144,7 @@ def _write_cr3(vp: Vp, vtl: int, value: int) -> None:
     plane = vp.vcpu.planes[vtl]
     _check(value, not value & ~plane.get(layout.PHYS_MASK))
     plane.set(layout.CR3, value)
+    load_pdptes(plane, vp.partition.machine.memory)
     plane.flush()
 
 

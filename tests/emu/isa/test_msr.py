@@ -86,7 +86,8 @@ def test_tsc_and_its_adjustment_move_together() -> None:
     """SDM Vol. 3B 17.17.3: each write to one adds the same difference to the other."""
     clock = Clock()
     timer = ApicTimer(clock, 1_000_000_000, lambda: None)
-    vcpu = SimpleNamespace(plane=Plane({layout.TSC_OFFSET: 0}), machine=SimpleNamespace(clock=clock),
+    plane = Plane({layout.TSC_OFFSET: 0, layout.TSC_RATIO: layout.TSC_RATIO_ONE})
+    vcpu = SimpleNamespace(plane=plane, machine=SimpleNamespace(clock=clock),
                            lapic=SimpleNamespace(timer=timer))
     tsc = TimeStampCounter(vcpu)        # type: ignore[arg-type]
     clock.skip_to(1_000)

@@ -27,7 +27,7 @@ def policy(tmp_path):
 
 
 @pytest.mark.parametrize("text, why", (
-    ("def choose(:", "invalid syntax"),
+    ("def choose(:", "line 1: invalid syntax"),
     (CHOOSE + "return active", r"no function request\(active, target"),
     ("def choose(a, b):\n    return a\n" + REQUEST + "return target", r"choose\(a, b\) must be choose\(active, "),
     ("choose = 3\n" + REQUEST + "return target", "no function choose"),

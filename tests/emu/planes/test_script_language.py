@@ -1,6 +1,7 @@
 """What may stand in a user's policy: all else is refused with its line, and nothing in it runs for ever."""
 import ctypes
 import time
+from random import Random
 
 import pytest
 
@@ -123,16 +124,77 @@ def choose(active: int, present: int, runnable: int, events: int) -> int:
         if active > 100:
             unset = 5
         return unset
+    if events == 9:
+        return 9223372036854775807 + 1
+    if events == 10:
+        return ~(active == 9) * 10 - -(active == 9)
     return -1 if active else int(bool(7))
 """
 
 
 @pytest.mark.parametrize("events, answer", list(enumerate((
-    -1 << 63, 0, -400 + 2, -1 << 63, -1 << 63, -1, 21, 15, 0, -1))))
+    -1 << 63, 0, -400 + 2, -1 << 63, -1 << 63, -1, 21, 15, 0, -1 << 63, -19, -1))))
 def test_arithmetic_wraps_and_never_traps(policy_object, events, answer):
     """As Python's where the result fits into 64 bits."""
     fuel = ctypes.c_int64(g.SCRIPT_FUEL_LIMIT)
     assert _ANSWER(policy_object.choose)(ctypes.addressof(fuel), 9, 9, 512, 0, events) == answer and fuel.value > 0
+
+
+class Word(int):
+    """A number of 64 bits that computes as Python does."""
+
+    def __new__(cls, value):
+        return int.__new__(cls, (value + (1 << 63)) % (1 << 64) - (1 << 63))
+
+
+def wrapping(function):
+    return lambda *words: Word(function(*map(int, words)))
+
+
+for _name in ("add", "sub", "mul", "and", "or", "xor", "floordiv", "mod", "neg", "invert", "pos"):
+    setattr(Word, f"__{_name}__", wrapping(getattr(int, f"__{_name}__")))
+Word.__lshift__ = lambda a, b: Word(int(a) << int(b) if b < 64 else 0)
+Word.__rshift__ = lambda a, b: Word(int(a) >> int(b))
+NUMBERS = (0, 1, 2, 5, 63, 64, -1, -2, 1 << 62, -(1 << 63) + 1, (1 << 63) - 1)
+
+
+def expression(random, depth):
+    """Text with {} around what makes numbers of other values."""
+    def part():
+        return expression(random, depth - 1)
+    if depth == 0:
+        return random.choice(("active", "present", "runnable", f"{{{random.choice(NUMBERS)}}}"))
+    return random.choice((
+        lambda: f"({part()} {random.choice(('+', '-', '*', '&', '|', '^', '//', '%', '<<', '>>'))} {part()})",
+        lambda: f"{{{part()} {random.choice(('<', '<=', '==', '!=', '>', '>='))} {part()}}}",
+        lambda: f"({random.choice('-~+')}{part()})",
+        lambda: f"{{not {part()}}}",
+        lambda: f"({part()} if {part()} else {part()})",
+        lambda: f"{random.choice(('min', 'max'))}({part()}, {part()})",
+        lambda: f"({part()} {random.choice(('and', 'or'))} {part()})"))()
+
+
+def test_random_expressions_are_what_python_makes_of_them(policy):
+    random = Random(5)
+    texts = [expression(random, random.randint(1, 4)) for _ in range(40)]
+    body = "".join(f"if events == {n + 100}:\n        return {text.replace('{', '(').replace('}', ')')}\n    "
+                   for n, text in enumerate(texts))
+    choose = _ANSWER(load(policy(CHOOSE + body + "return active\n" + STAYS)).script.choose)
+    answers = 0
+    for n, text in enumerate(texts):
+        expected = compile(text.replace("{", "Word(").replace("}", ")"), "expression", "eval")
+        for values in ([Word(random.choice(NUMBERS)) for _ in range(3)] for _ in range(20)):
+            names = dict(zip(("active", "present", "runnable"), values, strict=True))
+            fuel = ctypes.c_int64(g.SCRIPT_FUEL_LIMIT)
+            found = choose(ctypes.addressof(fuel), values[0], *values, n + 100)
+            try:
+                wanted = eval(expected, {"Word": Word}, names)
+            except (ZeroDivisionError, ValueError):
+                assert fuel.value in (g.FUEL_DIVISION, g.FUEL_SHIFT)
+                continue
+            assert (found, fuel.value > 0) == (wanted, True), (text, values)
+            answers += 1
+    assert answers > 600
 
 
 @pytest.fixture(scope="module")

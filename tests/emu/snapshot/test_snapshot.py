@@ -82,7 +82,7 @@ def test_dirty_tracking_misses_no_store(guest):
 PLAIN = (bool, int, str, bytes, bytearray, float, type(None))
 NOT_STATE = {"_reported", "report", "_report", "seconds", "stopping", "progress", "_slice", "_io_uop", "frontier",
              "reschedule", "_free", "_numbers", "now", "lapic", "_sequence", "_queue", "log", "_waiting", "at", "cpu",
-             "journal"}
+             "journal", "saved"}
 
 
 def plain_attributes(root):

@@ -62,6 +62,19 @@ def test_packing_keeps_the_measurement(tmp_path, capsys):
         assert first == second and len(first) == 96
 
 
+def test_what_goes_with_a_kernel_is_measured(tmp_path, capsys):
+    (tmp_path / "kernel.elf").write_bytes(multiboot_elf())
+    (tmp_path / "module").write_bytes(b"a module")
+    seen = []
+    for more in ([], ["--append", "quiet"], ["--initrd", str(tmp_path / "module")], ["--append", "quiet"]):
+        assert snp.main(["measure", str(tmp_path / "kernel.elf"), *more]) == 0
+        seen.append(capsys.readouterr().out)
+    assert len(set(seen)) == 3 and seen[1] == seen[3]
+    assert snp.main(["measure", str(tmp_path / "kernel.elf"), "--initrd", str(tmp_path / "none")]) == 126
+    err = capsys.readouterr().err
+    assert "none: " in err and err.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["measure", "/nonexistent"], "No such file"), (["weigh", "x"], "invalid choice"),
     (["measure", "x", "--vcpus", "0"], "1 to 255"), (["pack", "x"], "--output"),

@@ -55,6 +55,26 @@ def test_other_capabilities(name):
     assert [vm.check_extension(n) for n in (0, 9, 14, 66, 121, 143, 233, 999)] == [1, 2, 1, 2, 1, 15, attributes, 0]
 
 
+def test_pl37_vcpus_of_planes_are_made_from_plane_0s_of_the_same_vm():
+    g, other = Kvm("USER"), Kvm("USER")
+    plane = g.vm.create_plane(2)
+    for wrong in (g.vcpus[1], other.vcpus[0]):
+        fails(errno.EINVAL, plane.create_vcpu, wrong)
+    for wrong in (-1, 1):
+        fails(errno.EINVAL, KvmVm("jun26", memory=8 << 20).create_vcpu, wrong)
+    assert plane.create_vcpu(g.vcpus[0]).id == 0
+
+
+def test_what_is_refused_changes_nothing():
+    vcpu = Kvm("USER").vcpus[1]
+    before = vcpu.get_regs(), vcpu.get_sregs()
+    fails(errno.EINVAL, lambda: vcpu.set_regs(rax=5, eflags=2))
+    fails(errno.EINVAL, lambda: vcpu.set_sregs(cs={"base": 0}))
+    assert (vcpu.get_regs(), vcpu.get_sregs()) == before
+    for gsi in (-1, 4096):
+        fails(errno.EINVAL, vcpu.plane.vm.irq_line, gsi, 1)
+
+
 def test_a_triple_fault_is_a_shutdown():
     g = Vm()
     vcpu = g.make()

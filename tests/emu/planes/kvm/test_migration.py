@@ -10,7 +10,7 @@ from emu.planes.kvm.run import KVM_EXIT_MEMORY_FAULT, USERSPACE_EXIT_HLT
 from emu.planes.kvm.vm import NW, KvmVm
 from emu.walk import read_virtual
 from jit import layout
-from tests.emu.flat import CODE
+from tests.emu.flat import CODE, COUNTS
 from tests.emu.planes.kvm.guest import DATA, HLT, NOP, RETURN, VMCALL, Kvm
 
 IF = 1 << 9
@@ -162,3 +162,16 @@ def test_a_vm_of_another_kind_is_refused():
     for other in (KvmVm("oct24", memory=8 << 20, policy=g.vm.model.policy), KvmVm("apr25", memory=4 << 20), g.vm):
         with pytest.raises(KvmError, match="a VM without vCPUs of this kind.*apr25"):
             migration.restore_vm(other, state)
+
+
+def test_pl38_a_timer_that_expired_unseen_is_seen_elsewhere():
+    """With KVM's timers it is in no register yet when the VM is saved."""
+    g = Kvm("HIGHEST_RUNNABLE", planes=2, dialect="jun26", lazy_timers=True)
+    expired_timer(g)
+    assert g.vcpu.lapic.irr == 0 and not g.vcpu.runs()
+    vm = whole(g, lazy_timers=True)
+    vcpu = vm.planes[0].vcpus[0]
+    assert vm.machine.vcpus[0].lapic.irr == 0 and vcpu.is_runnable()
+    with pytest.raises(KvmError, match="sleeps"):
+        vcpu.run()
+    assert vm.machine.memory.read(COUNTS + 8 * 0x40, 1) == b"\1"

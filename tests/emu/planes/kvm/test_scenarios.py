@@ -3,6 +3,7 @@ import errno
 
 import pytest
 
+from emu import state_names
 from emu.irq.apicbus import INIT, ApicMessage
 from emu.planes.kvm.routing import GsiRoute
 from emu.planes.kvm.vm import NW, NX, KvmVm
@@ -30,6 +31,13 @@ MOVD_FROM_EAX, MOVD_TO_EAX, WRPKRU, RDPKRU, PKE = "660f6ec0", "660f7ec0", "0f01e
 LDMXCSR, STMXCSR, FNSTCW = "0fae16", "0fae1e", "d93e"      # [rsi]
 
 
+def pkrus(g):
+    """By plane; XSAVE areas and debuggers show the same."""
+    found = [int.from_bytes(vcpu.get_xsave()[PKRU_AT:PKRU_AT + 4], "little") for vcpu in g.vcpus]
+    assert found == [state_names.read(vcpu.state, "pkru") for vcpu in g.vcpus]
+    return found
+
+
 @pytest.mark.parametrize("shared", (False, True))
 @pytest.mark.parametrize("way", ("call", "userspace"))
 def test_pl21_vector_registers_are_shared_or_not_and_pkru_never(way, shared):
@@ -55,15 +63,13 @@ def test_pl21_vector_registers_are_shared_or_not_and_pkru_never(way, shared):
     g.steps(3)                                              # movd eax, xmm0; mov ebx, eax; rdpkru
     regs = g.vcpus[1].get_regs()
     assert (regs["rbx"], regs["rax"]) == (0x5554 if shared else 0, 0)
-    areas = [int.from_bytes(vcpu.get_xsave()[PKRU_AT:PKRU_AT + 4], "little") for vcpu in g.vcpus]
-    assert areas == [0x5554, 0]
+    assert pkrus(g) == [0x5554, 0]
     g.steps(5)                                              # PKRU = 8; xmm0 = ebx + 1
     change(0)
     g.steps(3)
     regs = g.vcpus[0].get_regs()
     assert (regs["rbx"], regs["rax"]) == (0x5555 if shared else 0x5554, 0x5554)
-    areas = [int.from_bytes(vcpu.get_xsave()[PKRU_AT:PKRU_AT + 4], "little") for vcpu in g.vcpus]
-    assert areas == [0x5554, 8]
+    assert pkrus(g) == [0x5554, 8]
 
 
 def test_pl21_a_parked_planes_pkru_is_set_for_itself():
@@ -71,7 +77,10 @@ def test_pl21_a_parked_planes_pkru_is_set_for_itself():
     area = bytearray(g.vcpus[1].get_xsave())
     area[PKRU_AT:PKRU_AT + 4] = (0x30).to_bytes(4, "little")
     g.vcpus[1].set_xsave(bytes(area))
-    assert g.vcpus[0].get_xsave()[PKRU_AT] == 0 and g.vcpus[1].get_xsave()[PKRU_AT] == 0x30
+    assert pkrus(g) == [0, 0x30]
+    state_names.write(g.vcpus[1].state, "pkru", 0x40)
+    state_names.write(g.vcpus[0].state, "pkru", 0x50)
+    assert pkrus(g) == [0x50, 0x40]
 
 
 def test_pl21_a_plane_that_used_nothing_starts_with_fninits_values():

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from jit import fpu_layout, layout
-from tests.emu.flat import PML4
+from tests.emu.flat import DATA, PML4
 from tests.emu.planes.kvm.guest import HLT, NOP, Kvm
 from tests.emu.planes.kvm.test_api import fails
 
@@ -33,11 +33,36 @@ def test_special_registers(vcpu):
 
 
 @pytest.mark.parametrize("change", ({"cr0": 0x80000010}, {"cr4": 0x600}, {"efer": 0x100}, {"efer": 1 << 40},
-                                    {"cr8": 16}, {"cr3": 1 << 60}, {"cr9": 1}))
+                                    {"cr8": 16}, {"cr3": 1 << 60}, {"cr9": 1}, {"apic_base": 0xFEE00801},
+                                    {"apic_base": 0xFEE00400}, {"apic_base": 1 << 60}))
 def test_special_registers_that_no_processor_has(vcpu, change):
     before = vcpu.get_sregs()
     fails(errno.EINVAL, lambda: vcpu.set_sregs(**change))
     assert vcpu.get_sregs() == before
+
+
+def test_special_registers_of_the_local_apic(vcpu):
+    vcpu.set_sregs(apic_base=0xFEE00C00)
+    lapic = vcpu.cpu.lapics[vcpu.plane.number]
+    assert vcpu.get_sregs()["apic_base"] == 0xFEE00C00 and lapic.x2apic
+
+
+def test_special_registers_for_pae_paging_load_what_cr3_points_at(vcpu):
+    vcpu.guest.m.dma_write(DATA, struct.pack("<4Q", *(0x1001 * n for n in range(1, 5))))
+    code = vcpu.get_sregs()["cs"] | {"l": 0, "db": 1}
+    vcpu.set_sregs(cr3=DATA, cr4=0x620, cr0=0x80000011, efer=0, cs=code)
+    assert [vcpu.state.get(layout.PDPTE + 8 * n) for n in range(4)] == [0x1001, 0x2002, 0x3003, 0x4004]
+
+
+def test_the_boot_processor_at_its_reset_vector_is_not_halted(vcpu):
+    """As userspaces of 2008 expect."""
+    vcpu.set_mp_state(3)
+    sregs = vcpu.get_sregs()
+    vcpu.set_sregs(cr0=0x10, efer=0, cs=sregs["cs"] | {"base": 0xFFFF0000, "selector": 0xF000, "l": 0})
+    assert vcpu.get_mp_state() == 3
+    vcpu.set_regs(rip=0xFFF0)
+    vcpu.set_sregs()
+    assert vcpu.get_mp_state() == 0
 
 
 def test_debug_registers(vcpu):

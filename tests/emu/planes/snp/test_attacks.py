@@ -3,9 +3,13 @@
 The docstrings are the table in docs/snp.md (`strata snp attacks`): what the hypervisor does | what comes of it.
 """
 
+from emu.irq.apicbus import ApicMessage
+from emu.planes.snp import injection, vmsa
+from emu.planes.snp.custom import hypervisor_class
+from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.rmp import Entry
 from jit import layout
-from tests.emu.planes.snp.attacked import run
+from tests.emu.planes.snp.attacked import EXAMPLES, run
 from tests.emu.planes.snp.guest import LOAD, PAGE, RAX, VC, Guest
 
 PASS = 1
@@ -116,6 +120,35 @@ def test_nobody_runs():
     """Never runs the guest again. | **Not noticed**: who does not run notices nothing. SEV-SNP promises no service."""
     found = run("hostile", "starve")
     assert found.reason == "halted" and not found.fooled
+
+
+# --- interrupts -------------------------------------------------------------------------------------------------------
+
+def test_a_forged_interrupt():
+    """Injects the interrupt by which programs make system calls. | **Not noticed** by the guest at VMPL2, which has no
+    restricted injection: the handler runs as for a program, and the guest crashes. What it keeps stays secret."""
+    found = run("hostile", "forge_interrupt")
+    assert found.reason == "triple-fault" and not found.fooled
+
+
+def test_t68_a_forged_interrupt_under_restricted_injection():
+    """The same, where only #HV may be injected. | VMRUN fails."""
+    restricted = vmsa.SNP_ACTIVE | vmsa.RESTRICTED_INJECTION
+    event = hypervisor_class(str(EXAMPLES / "forge_interrupt.py")).event
+    assert "#HV alone" in injection.event_problem(event, bool(restricted & vmsa.RESTRICTED_INJECTION))
+    assert injection.event_problem(injection.HV | vmsa.EVENT_EXCEPTION | vmsa.EVENT_VALID, True) is None
+
+
+def test_dropped_interrupts():
+    """Keeps every interrupt from the guest. | **Not noticed**: as with devices. Only time that no interrupt tells
+    (Secure TSC) shows it."""
+    def taken(hypervisor):
+        guest = Guest(hypervisor=hypervisor)
+        guest.vcpu.lapics[0].svr |= 0x100
+        guest.vcpu.lapics[0].accept(ApicMessage(vector=0x41, destination=0))
+        guest.step(b"\xfb\x90\x90", 3)
+        return guest.exception
+    assert taken(Hypervisor) == 0x41 and taken(hypervisor_class(str(EXAMPLES / "drop_interrupts.py"))) is None
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import struct
 import pytest
 
 from jit import fpu_layout, layout
-from tests.emu.planes.vsm.guest import HANDLER, Guest
+from tests.emu.planes.vsm.guest import HANDLER, PD, Guest
 
 PENDING_INTERRUPTION, PENDING_EVENT_1, DR6, TSC, DEBUGCTL = 0x10002, 0x10005, 0x50004, 0x80000, 0x8007D
 XMM, YMM_HIGH, FP, FP_STATUS, XMM_STATUS = 0x30000, 0xC0010, 0x30010, 0x30018, 0x30019
@@ -92,6 +92,29 @@ def test_pending_interruption_can_be_taken_back_and_must_be_one(guest):
                   1 | 3 << 1 | 1 << 4 | 6 << 16):
         assert guest.set((PENDING_INTERRUPTION, value), vtl=0) == (0x50, 0), hex(value)
     assert guest.set((PENDING_INTERRUPTION, 0), vtl=1) == (0x5, 0)
+
+
+def test_a_lower_vtl_goes_on_in_32_bit_mode_with_pae_paging(guest):
+    """The four PDPTEs come from memory when a write of CR0 or CR3 makes them count."""
+    def flat(attributes):
+        return 0xFFFFFFFF << 64 | 8 << 96 | attributes << 112
+
+    guest.m.memory.write(0x30000, struct.pack("<4Q", PD | 1, 0, 0, 0))
+    guest.m.memory.write(0x31000, struct.pack("<4Q", 0, PD | 1, 0, 0))
+    assert guest.set((0x40000, 0x11), (0x80001, 0), (0x40003, 0x20), (0x40002, 0x30000), (0x60001, flat(0xC09B)),
+                     (0x60002, flat(0xC093)), (0x60003, flat(0xC093)), (0x40000, 0x80000011), vtl=0) == (0, 8)
+    guest.vtl_return()
+    guest.m.memory.write(0x300010, b"test")
+    guest.step(b"\x8b\x18", rax=0x300010)                   # mov ebx, [eax]
+    assert guest.reg(layout.gpr(3)) == int.from_bytes(b"test", "little")
+    guest.step(rax=0x11, rdx=0, rcx=0)
+    assert guest.vtl == 1 and guest.set((0x40002, 0x31000), (0x20010, 0x40020000), vtl=0) == (0, 2)
+    guest.vtl_return()
+    guest.m.dma_write(0x20000, b"\x8b\x18")
+    guest.reg(layout.gpr(0), 0x40300010)
+    guest.reg(layout.gpr(3), 0)
+    guest.run(1)
+    assert guest.reg(layout.gpr(3)) == int.from_bytes(b"test", "little")
 
 
 def test_there_is_no_second_event(guest):

@@ -3,6 +3,8 @@ import struct
 
 import pytest
 
+from emu.planes.vsm.codes import HvError
+from emu.planes.vsm.installed import LIMIT
 from emu.snapshot.encoding import decode, encode
 from emu.snapshot.fields import ObjectState
 from jit import layout
@@ -151,6 +153,28 @@ def test_a_snapshot_keeps_which_range_is_the_newest(guest):
             for port in (0x2FF, 0x300, 0x380, 0x3A0, 0x3A1) for write in (0, 1)] == before
     assert guest.partition.intercepts.installed.traps(1) == 1 << 32 + 6
     assert guest.partition.intercepts.results.cpuid(guest.vp, 0, 1, 0, (5, 5, 5, 5)) == ((5, 5, 5, 5), True, False)
+
+
+def test_ports_one_by_one_are_a_range_and_there_may_be_too_many_others(guest):
+    for port in range(0x400, 0x420):
+        assert install(guest, R, port, 0) == 0
+    table = guest.partition.intercepts.installed
+    assert table._ports == {1: [(0x400, 0x41F, R)]}
+    for port in range(0, 2 * LIMIT, 2):
+        table.install(2, 0, R, port)
+    with pytest.raises(HvError):
+        table.install(2, 0, R, 3 * LIMIT)
+    assert table.install(2, 0, W, 0) and table.port(2, 0) == W and table.port(2, 2) == R
+
+
+def test_msrs_leaves_and_results_have_a_limit(guest):
+    model = guest.partition.intercepts
+    for n in range(LIMIT):
+        model.installed.install(1, CPUID_TYPE, X, n)
+        model.results.set_msr(1, 0, n, R, 1)
+    assert install(guest, X, LIMIT, CPUID_TYPE) == 0xB and install(guest, X, 5, CPUID_TYPE) == 0
+    assert register(guest, MSR, struct.pack("<3I", LIMIT, R, 1)) == 0xB
+    assert install(guest, 0, 5, CPUID_TYPE) == install(guest, X, LIMIT, CPUID_TYPE) == 0
 
 
 # --- MSRs ------------------------------------------------------------------------------------------------------------

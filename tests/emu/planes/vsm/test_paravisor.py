@@ -124,6 +124,20 @@ def test_a_paravisor_of_ours_and_a_guest_above_it(engine):
     assert all(i["to"] == 2 and i["cause"] == "intercept" for i in m.intercepts)
 
 
+def test_a_reset_starts_the_paravisor_again():
+    out, debug = bytearray(), bytearray()
+    m = Machine(memory=MEMORY, planes="vsm", policy="ms-vtl2", serial_out=out.extend, debug_out=debug.extend)
+    m.restarts = True
+    m.load(str(BUILD / "vsm_beneath.elf"), vtl2=str(BUILD / "vsm_paravisor.elf"))
+    while m.vcpus[0].group.active or not m.switches:
+        m.run(max_insns=1_000)
+    m.memory.write(0x200000, bytes.fromhex("b903000040 b801000000 31d2 0f30"))         # WRMSR of the RESET MSR
+    m.vcpus[0].plane.set(layout.RIP, 0x200000)
+    stop = m.run(max_insns=2_000_000)
+    assert (stop.reason, stop.status) == ("exit", 1) and b" 0 failed" in out, stop
+    assert debug.count(b"hidden from VTL0") == 2 and m.plane_model.guest_max_vtl == 0
+
+
 def test_the_guest_says_that_it_needs_one():
     out = bytearray()
     m = Machine(memory=MEMORY, planes="vsm", serial_out=out.extend)
