@@ -112,7 +112,7 @@ def set_up_interrupts(pc: PC, memory: PhysicalMemory, used: tuple[Segment, ...])
 
 def tables_for(pc: PC, cpus: int, identity: tuple[int, int], used: tuple[Segment, ...]) -> Segment | None:
     """ACPI and MP tables as a piece of RAM, or None where the image has something of its own in their place."""
-    data = tables.build(TABLES_BASE, cpus, pc.low_ram)
+    data = tables.build(TABLES_BASE, cpus, pc.low_ram, pc.iommu is not None)
     data += bytes(-len(data) % mp_tables.ALIGNMENT)
     data += mp_tables.build(TABLES_BASE + len(data), cpus, identity, pci_functions(pc))
     end = TABLES_BASE + len(data)
@@ -139,5 +139,6 @@ def offer_tables(pc: PC, cpus: int) -> None:
     """Let firmware find the ACPI tables in fw_cfg, with the power-management ports where it will have put them."""
     for name in (linker.RSDP, linker.TABLES, linker.SCRIPT):
         def contents(name: str = name) -> bytes:
-            return linker.files(cpus, pc.low_ram, pc.acpi_pm.base or tables.PM_BASE)[name]
+            return linker.files(cpus, pc.low_ram, pc.acpi_pm.base or tables.PM_BASE,
+                                pc.iommu is not None)[name]
         pc.fwcfg.add_file(name, contents)

@@ -53,7 +53,8 @@ class Machine(Scheduling):
     ",+EXTENSION" and ",-EXTENSION" as wanted. planes: a name from
     `emu.planes.AVAILABLE`. engine: a name from ENGINES. seed: what random numbers start from. quantum: how many
     instructions each of several vCPUs runs in turn. test_device: with the device of emu/dev/testdev.py. disks: image
-    files, one virtio block device each; virtio_console: with that device, which then receives the input. paravirt: a
+    files, one virtio block device each; virtio_console: with that device, which then receives the input. devices: names
+    from `emu.pc_config.DEVICES`. paravirt: a
     name from `emu.paravirt.AVAILABLE`. hypervisor: for planes "snp", a class in place of
     emu.planes.snp.hypervisor.Hypervisor, or the name of a file that defines one; snp: an
     emu.planes.snp.options.Options in place of a policy's. The callbacks receive the guest's serial bytes, its
@@ -64,6 +65,7 @@ class Machine(Scheduling):
     def __init__(self, *, memory: int = 256 << 20, vcpus: int = 1, cpu: str = "max", planes: str = "none",
                  policy: str | None = None, engine: str = "auto", seed: int = 0, quantum: int = QUANTUM,
                  test_device: bool = False, disks: Sequence[str] = (), virtio_console: bool = False,
+                 devices: Sequence[str] = (),
                  paravirt: str = "none", hypervisor: Any = None, snp: Any = None,
                  serial_out: Callable[[bytes], None] | None = None,
                  debug_out: Callable[[bytes], None] | None = None,
@@ -79,7 +81,7 @@ class Machine(Scheduling):
         self.cpu = cpus.parse(cpu)
         self.memory_size, self.vcpu_count, self.engine_name, self.seed = memory, vcpus, engine, seed
         self.options = {"memory": memory, "vcpus": vcpus, "cpu": cpu, "planes": planes, "policy": policy or "",
-                        "devices": [len(disks), virtio_console]}
+                        "devices": [len(disks), virtio_console, *devices]}
         self.report = report or _nothing
         self.map = GuestMap(memory, *plane_models.backings(planes, vcpus))
         self.memory = self.map.memory
@@ -96,7 +98,8 @@ class Machine(Scheduling):
             smram=self.smm.register_changed,
             read_memory=self._device_read, write_memory=self._device_write), cpus=vcpus,
             address_bits=self.cpu.model.physical, x2apic=self.cpu.offers("x2apic"), test_device=test_device,
-            disks=[Disk(path) for path in disks], virtio_console=virtio_console)
+            disks=[Disk(path) for path in disks], virtio_console=virtio_console,
+            devices=devices)
         firmware_state.offer_tables(self.pc, vcpus)
         self.clock: Clock = self.pc.clock
         self.vcpus = [VCpu(self, n) for n in range(vcpus)]

@@ -54,6 +54,7 @@ from emu.irq.lapic_msr import LapicMsrs
 from emu.irq.pic import ELCR_MASTER, MASTER_COMMAND, SLAVE_COMMAND, PicPair
 from emu.mem.bus import Bus
 from emu.pc_config import MAX_CPUS, fill_cmos, fill_fwcfg, ram_layout
+from emu.pc_devices import plug
 
 COM1 = 0x3F8
 APIC_PAGE = 0x1000
@@ -139,13 +140,15 @@ class PC:
         test_device: bool = False,
         disks: Sequence[Disk] = (),
         virtio_console: bool = False,
+        devices: Sequence[str] = (),
     ) -> None:
         """Build and reset the board. ValueError names the option that is out of range.
 
         `virtual_wire`: vCPU 0 starts with LINT0 = ExtINT and LINT1 = NMI, as firmware leaves it.
         `serial_console`: firmware mirrors its text screen to COM1. `address_bits`: MAXPHYADDR. `x2apic`: the
         processors have that mode. `test_device`: with the ports and memory of emu/dev/testdev.py.
-        `disks`: one virtio block device each. `virtio_console`: with that device, too.
+        `disks`: one virtio block device each. `virtio_console`: with that device, too. `devices`: names in
+        emu.pc_config.DEVICES.
         """
         if not 1 <= cpus <= MAX_CPUS:
             raise ValueError(f"vCPU count {cpus}: must be 1 to {MAX_CPUS}")
@@ -170,6 +173,9 @@ class PC:
                             hooks.write_memory, hooks.report)
         slots.add_disks(disks)
         self.console = slots.add_console(hooks.serial) if virtio_console else None
+        self.iommu = plug(self, slots, devices)
+        if self.iommu is not None:
+            self._devices["iommu"] = self.iommu
         self._claim()
         if test_device:
             self._add_test_device()

@@ -14,6 +14,7 @@ HIGH_RAM_BASE = 4 * GIB
 MIN_RAM = 1 * MIB
 MAX_CPUS = 255
 IRQ0_OVERRIDE = 0x8002  # fw_cfg, x86: the PIT is on I/O APIC input 2
+DEVICES = EDU, IOMMU = "edu", "intel-iommu"     # that can be plugged in by name (emu/pc_devices.py)
 BOOT_DEVICES = {"a": 1, "c": 2, "d": 3, "n": 4}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Decoder
 
+from emu import tlb_broadcast
 from emu.code_exits import CodeExits
 from emu.decode.names import mnemonic_name
 from emu.disassembly import instruction_text
@@ -158,7 +159,7 @@ class VCpu:
         if start + done > machine.clock.icount:
             machine.clock.advance(start + done)
         self.group.now = machine.clock.icount
-        if self.icount == self.counters.due:
+        if self.counters.due is not None and self.icount >= self.counters.due:
             self.counters.overflow()
         return done
 
@@ -273,8 +274,11 @@ class VCpu:
         self.machine.plane_model.notify(self)
 
     def _snp(self, plane: Plane) -> None:
-        assert self.machine.plane_model is not None
-        self.machine.plane_model.snp_instruction(self, plane)
+        if plane.get(layout.SNP_ACTIVE):
+            assert self.machine.plane_model is not None
+            self.machine.plane_model.snp_instruction(self, plane)
+        else:
+            tlb_broadcast.execute(self.machine, plane)
 
     def _vmgexit(self, plane: Plane) -> None:
         assert self.machine.plane_model is not None

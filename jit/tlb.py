@@ -157,17 +157,20 @@ def filter_bit(linear: int) -> int:
 
 @inline
 def flush_set_data(base: int) -> None:
+    """Whole entries, which the compiler makes wide stores of."""
     for i in range(DATA_ENTRIES):
         st64(base + (i << DATA_SHIFT) + TLB_READ, TLB_INVALID)
         st64(base + (i << DATA_SHIFT) + TLB_WRITE, TLB_INVALID)
+        st64(base + (i << DATA_SHIFT) + TLB_ADDEND, 0)
+        st64(base + (i << DATA_SHIFT) + TLB_GPA, 0)
 
 
 @inline
 def flush_set_code(base: int) -> None:
     for i in range(CODE_ENTRIES):
         st64(base + CODE_TLB + (i << CODE_SHIFT), TLB_INVALID)
-    for i in range(JUMP_ENTRIES):
-        st64(base + JUMP_CACHE + (i << JUMP_SHIFT) + 8, 0)
+    for i in range(JUMP_ENTRIES << JUMP_SHIFT >> 3):
+        st64(base + JUMP_CACHE + (i << 3), 0)
     for i in range(FILTER_BITS // 64):
         st64(base + CODE_FILTER + (i << 3), 0)
 

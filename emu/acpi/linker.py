@@ -30,9 +30,9 @@ def _checksum(file: str, at: int, start: int, size: int) -> bytes:
     return struct.pack("<I56sIII", ADD_CHECKSUM, file.encode(), at, start, size)
 
 
-def files(cpus: int, low_ram: int, pm_base: int) -> dict[str, bytes]:
-    """The three files by name, for the machine that `tables.linked` describes. Their sizes depend on `cpus` alone."""
-    parts = tables.linked(cpus, low_ram, pm_base)
+def files(cpus: int, low_ram: int, pm_base: int, iommu: bool = False) -> dict[str, bytes]:
+    """The three files by name, for the machine that `tables.linked` describes. Sizes do not depend on `pm_base`."""
+    parts = tables.linked(cpus, low_ram, pm_base, iommu)
     root = bytearray(tables.rsdp(parts.rsdt, parts.xsdt))
     for at, _ in RSDP_CHECKSUMS:
         root[at] = 0

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from emu.acpi.dsdt import PCI_IRQS, dsdt_body
-from emu.dev import acpipm, hpet
+from emu.dev import acpipm, hpet, vtd
 from emu.dev.acpipm import ApmControl
 from emu.irq.ioapic import IOAPIC_BASE
 from emu.irq.lapic import DEFAULT_BASE as LAPIC_BASE
@@ -25,6 +25,7 @@ PCAT_COMPATIBLE = 1
 LEVEL_HIGH = 0x0D                       # MPS INTI flags: active high, level-triggered
 NO_LATENCY_2, NO_LATENCY_3 = 101, 1001  # "no C2", "no C3"
 SYSTEM_IO = 1
+IO_APIC_SCOPE, IO_APIC_BUS, ALL_PCI = 3, 0xFF, 1    # DMAR: a bus where no PCI device can be
 FADT_POINTERS = ((36, 4), (40, 4), (132, 8), (140, 8))  # FIRMWARE_CTRL, DSDT, X_FIRMWARE_CTRL, X_DSDT
 
 
@@ -97,7 +98,15 @@ class Linked:
     xsdt: int
 
 
-def linked(cpus: int, low_ram: int, pm_base: int = PM_BASE) -> Linked:
+def dmar() -> bytes:
+    """The IOMMU, which has all PCI devices and the I/O APIC behind it (VT-d 4.1, 8.1): 48 bits of address, and
+    interrupts are remapped."""
+    io_apic = struct.pack("<BBHBBBB", IO_APIC_SCOPE, 8, 0, 0, IO_APIC_BUS, 0, 0)
+    unit = struct.pack("<HHBBHQ", 0, 16 + len(io_apic), ALL_PCI, 0, 0, vtd.BASE) + io_apic
+    return table(b"DMAR", 1, struct.pack("<BB10x", 47, 1) + unit)
+
+
+def linked(cpus: int, low_ram: int, pm_base: int = PM_BASE, iommu: bool = False) -> Linked:
     """The tables of a PC with `low_ram` bytes of RAM below 4 GiB, whose power-management ports begin at `pm_base`."""
     blob, pointers, found = bytearray(), list[tuple[int, int]](), list[tuple[int, int]]()
 
@@ -116,15 +125,17 @@ def linked(cpus: int, low_ram: int, pm_base: int = PM_BASE) -> Linked:
     firmware_control, definitions = put(facs()), put_table(table(b"DSDT", 2, dsdt_body(low_ram)))
     entries = [put_table(fadt(firmware_control, definitions, pm_base), *FADT_POINTERS), put_table(madt(cpus)),
                put_table(hpet_table())]
+    if iommu:
+        entries.append(put_table(dmar()))
     roots = [put_table(table(name, 1, struct.pack(f"<{len(entries)}{code}", *entries)),
                        *((HEADER + size * n, size) for n in range(len(entries))))
              for name, code, size in ((b"RSDT", "I", 4), (b"XSDT", "Q", 8))]
     return Linked(bytes(blob), tuple(pointers), tuple(found), *roots)
 
 
-def build(base: int, cpus: int, low_ram: int) -> bytes:
+def build(base: int, cpus: int, low_ram: int, iommu: bool = False) -> bytes:
     """All tables as they lie from `base` on (a multiple of 64, below 4 GiB); the RSDP comes first."""
-    parts, start = linked(cpus, low_ram), base + ALIGNMENT
+    parts, start = linked(cpus, low_ram, iommu=iommu), base + ALIGNMENT
     data = bytearray(parts.data)
     for at, size in parts.pointers:
         data[at:at + size] = (int.from_bytes(data[at:at + size], "little") + start).to_bytes(size, "little")

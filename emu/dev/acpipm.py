@@ -129,6 +129,8 @@ class AcpiPm:
     def _changed(self) -> None:
         if self._sleeping == FALLING:
             self._sleeping = ASLEEP if self._suspend() else AWAKE
+            if self._sleeping == AWAKE:
+                self._status |= WAKE_STATUS         # which the guest waits for
             self._update()
         elif self._sleeping == WAKING:
             reasons = self._status & self._enable & WAKES

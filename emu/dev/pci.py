@@ -48,24 +48,28 @@ class PciBus:
             return None
         return self._functions.get((address >> 11 & 0x1F, address >> 8 & 7))
 
+    def _offset(self, port: int) -> int:
+        """Software written for QEMU alone selects bytes by the address register's bits 1:0, which read as 0."""
+        return self._address & 0xFF | port & 3
+
     def port_read(self, port: int, size: int) -> int:
         if port >= DATA_PORT:
-            target, offset = self._target(), (self._address & 0xFC) + (port & 3)
+            target, offset = self._target(), self._offset(port)
             # No function answers: master abort reads ones, which is how software finds the empty places.
-            return (1 << 8 * size) - 1 if target is None or (port & 3) + size > 4 else target.read(offset, size)
+            return (1 << 8 * size) - 1 if target is None or (offset & 3) + size > 4 else target.read(offset, size)
         if port == ADDRESS_PORT and size == 4:
-            return self._address
+            return self._address & ~3
         if port == RESET_PORT and size == 1:
             return self._reset_control
         return (1 << 8 * size) - 1
 
     def port_write(self, port: int, size: int, value: int) -> None:
         if port >= DATA_PORT:
-            target = self._target()
-            if target is not None and (port & 3) + size <= 4:
-                target.write((self._address & 0xFC) + (port & 3), size, value)
+            target, offset = self._target(), self._offset(port)
+            if target is not None and (offset & 3) + size <= 4:
+                target.write(offset, size, value)
         elif port == ADDRESS_PORT and size == 4:
-            self._address = value & 0x80FFFFFC  # bits 30:24 and 1:0 are hard-wired to 0
+            self._address = value & 0x80FFFFFF  # bits 30:24 are hard-wired to 0
         elif port == RESET_PORT and size == 1:
             # Bit 2 going from 0 to 1 resets the CPU, bit 1 makes it a hard reset; both kinds reset the machine here.
             was, self._reset_control = self._reset_control, value & 0x06

@@ -14,14 +14,26 @@ ID, VERSION, ARBITRATION, TABLE = 0x00, 0x01, 0x02, 0x10
 VERSION_VALUE = 0x11 | (PINS - 1) << 16
 MASKED, LEVEL, REMOTE_IRR, ACTIVE_LOW, LOGICAL = 1 << 16, 1 << 15, 1 << 14, 1 << 13, 1 << 11
 WRITABLE = 0xFF << 56 | 0x1AFFF
+REMAPPABLE_WRITABLE = 0xFFFF << 48 | 0x1AFFF        # where an IOMMU takes bits 63:48 as format and index
+
+
+def message_of(entry: int) -> ApicMessage:
+    """The interrupt that a redirection entry describes."""
+    mode = entry >> 8 & 7
+    return ApicMessage(vector=0 if mode == EXTINT else entry & 0xFF, mode=mode, destination=entry >> 56,
+                       logical=bool(entry & LOGICAL),
+                       level_triggered=bool(entry & LEVEL) and mode in (FIXED, LOWEST_PRIORITY))
 
 
 class IoApic:
     """`send` delivers a message and returns how many local APICs took it. Levels given to `set_irq` are logical:
-    asserted or not, whatever polarity the entry is programmed for."""
+    asserted or not, whatever polarity the entry is programmed for. `remap` makes an entry's message, or refuses it;
+    `writable`: the bits of an entry that software may write."""
 
     def __init__(self, send: Callable[[ApicMessage], int]) -> None:
         self._send = send
+        self.remap: Callable[[int], ApicMessage | None] = message_of
+        self.writable = WRITABLE
         self._lines = 0
         self.reset()
 
@@ -59,15 +71,8 @@ class IoApic:
             if entry & REMOTE_IRR:
                 return
             self._table[pin] |= REMOTE_IRR
-        taken = self._send(
-            ApicMessage(
-                vector=0 if mode == EXTINT else entry & 0xFF,
-                mode=mode,
-                destination=entry >> 56,
-                logical=bool(entry & LOGICAL),
-                level_triggered=level,
-            )
-        )
+        message = self.remap(entry)
+        taken = 0 if message is None else self._send(message)
         if level and not taken:
             self._table[pin] &= ~REMOTE_IRR  # "set when local APIC(s) accept the level interrupt"
 
@@ -109,7 +114,7 @@ class IoApic:
         elif 0 <= pin < PINS:
             old = self._table[pin]
             whole = value << 32 | old & 0xFFFFFFFF if register & 1 else old >> 32 << 32 | value
-            entry = whole & WRITABLE | old & REMOTE_IRR
+            entry = whole & self.writable | old & REMOTE_IRR
             if not entry & LEVEL:
                 entry &= ~REMOTE_IRR  # its meaning is undefined for edge entries; cleared, as for a fresh level one
             self._table[pin] = entry

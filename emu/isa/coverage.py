@@ -19,8 +19,7 @@ from jit.layout import MODE_32, MODE_64, MODE_FLAT_CODE, MODE_STACK32
 # Carried out by every processor as far as its hypervisor interface goes (emu/planes), with or without VMX and SVM.
 ALWAYS = frozenset((
     Code.VMCALL, Code.VMMCALL, Code.VMGEXIT, Code.VMGEXIT_F2, Code.PVALIDATEW, Code.PVALIDATED, Code.PVALIDATEQ,
-    Code.RMPADJUST, Code.RMPQUERY, Code.RMPUPDATE, Code.PSMASH, Code.INVLPGBW, Code.INVLPGBD, Code.INVLPGBQ,
-    Code.TLBSYNC))
+    Code.RMPADJUST, Code.RMPQUERY, Code.RMPUPDATE, Code.PSMASH))
 # No-operations where the extension is absent (SDM Vol. 2A ENDBR64, CLDEMOTE, PREFETCHW, RDSSPD, BNDMK; APM Vol. 3
 # PREFETCH). iced decodes 0F1A and 0F1B, MPX's, as reserved NOPs by itself.
 HINT_FEATURES = frozenset(("CET_IBT", "CLDEMOTE", "PREFETCHW", "PREFETCHWT1", "PREFETCHITI", "MULTIBYTENOP", "PAUSE"))

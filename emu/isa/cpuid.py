@@ -17,6 +17,7 @@ REPEATED_BY_AMD = 0x0183F3FF                    # of leaf 1 EDX, in 80000001h ED
 LAST_BASIC, LAST_EXTENDED, LAST_EXTENDED_AMD = 0xD, 0x80000008, 0x80000021
 ASSOCIATIVITY = {8: 6, 16: 8, 32: 0xA}          # APM Vol. 3 table E-4
 LINE, CLFLUSH_QUADWORDS = 64, 8
+INVLPGB_MAX_PAGES = 7                           # besides the first, as 80000008 EDX reports it
 
 Registers = tuple[int, int, int, int]
 ZERO: Registers = (0, 0, 0, 0)
@@ -117,7 +118,8 @@ class Cpuid:
 
     def _widths(self, _: int) -> Registers:
         ecx = self.vcpus - 1 if self.cpu.amd else 0
-        return self.cpu.model.physical | self.cpu.linear_bits << 8, self._place(0x80000008, 0)[1], ecx, 0
+        edx = INVLPGB_MAX_PAGES if self.cpu.offers("invlpgb") else 0
+        return self.cpu.model.physical | self.cpu.linear_bits << 8, self._place(0x80000008, 0)[1], ecx, edx
 
     # --- XSAVE -------------------------------------------------------------------------------------------------------
 

@@ -151,6 +151,7 @@ TABLE = (
     Extension("lm", E1D, 29, DONE, efer=1 << 8),
     Extension("invtsc", E7D, 8, DONE),
     Extension("clzero", E8B, 0, NOT_YET, ("CLZERO",)),
+    Extension("invlpgb", E8B, 3, DONE, ("INVLPGB",)),
     Extension("wbnoinvd", E8B, 9, DONE, ("WBNOINVD",)),
     # What a processor without speculation has by itself.
     Extension("lfence_always_serializing", E21A, 2, DONE),

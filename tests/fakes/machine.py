@@ -17,7 +17,7 @@ class FakeMachine:
 
     def __init__(self, memory=256 << 20, vcpus=1, cpu="max", planes="none", policy=None, engine="auto", seed=0,
                  quantum=10_000, test_device=False, paravirt="none", serial_out=None, debug_out=None, report=None,
-                 progress=None, disks=(), virtio_console=False, hypervisor=None):
+                 progress=None, disks=(), virtio_console=False, devices=(), hypervisor=None):
         if cpu != "max":
             raise ValueError(f"no CPU model named {cpu!r};\nthere are: max")
         self.options = dict(memory=memory, vcpus=vcpus, planes=planes, policy=policy, engine=engine, seed=seed,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from emu.clock import SECOND
 from emu.digest import digest, registers_digest
 from emu.machine import Machine
 from emu.planes.vsm import codes
@@ -81,6 +82,33 @@ def test_the_default_configuration_runs_commands_and_powers_off(tmp_path, kernel
     assert re.search(r"^2e9c29a3e64ec8303dcda875708e6884  -", after, re.M)
     assert DONE in after and "ACPI: PM: Preparing to enter system sleep state S5" in after
     assert f"smp: Brought up 1 node, {vcpus} CPU" in linux.text
+
+
+SLEEP = ("echo +2 > /sys/class/rtc/rtc0/wakealarm", "echo mem > /sys/power/state", "echo woke $((6 * 7))", "sleep 1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_it_sleeps_in_s3_until_the_alarm(tmp_path, vcpus):
+    linux = Linux(tmp_path, DEFAULT + " cryptomgr.notests no_console_suspend", SLEEP, vcpus=vcpus)
+    stop = linux.machine.run(max_insns=LIMIT)
+    assert stop.reason == POWER_OFF, f"{stop}\n{linux.text[-3000:]}"
+    assert linux.lines_of_trouble() == [] and linux.reports == []
+    for words in ("ACPI: PM: Waking up from system sleep state S3", "PM: suspend exit", "woke 42"):
+        assert words in linux.text
+    assert vcpus == 1 or f"CPU{vcpus - 1} is up" in linux.text.partition("suspend entry")[2]
+    assert linux.machine.clock.now > 3 * SECOND
+
+
+@pytest.mark.slow
+def test_with_an_iommu_it_remaps_interrupts(tmp_path):
+    linux = Linux(tmp_path, DEFAULT + " cryptomgr.notests intel_iommu=on", ("cat /proc/interrupts", "sleep 1"), vcpus=2,
+                  devices=("intel-iommu", "edu"))
+    stop = linux.machine.run(max_insns=LIMIT)
+    assert stop.reason == POWER_OFF, f"{stop}\n{linux.text[-3000:]}"
+    assert linux.lines_of_trouble() == [] and linux.reports == []
+    assert "DMAR: Intel(R) Virtualization Technology for Directed I/O" in linux.text
+    assert re.search(r"^ +4: +[1-9]\d* +\d+ +IR-IO-APIC", linux.text, re.M)
 
 
 @pytest.mark.slow

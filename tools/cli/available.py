@@ -19,6 +19,11 @@ def planes() -> tuple[str, ...]:
     return names("emu.planes", "AVAILABLE") or ("none",)
 
 
+def devices() -> tuple[str, ...]:
+    """Values that `--device` accepts now."""
+    return names("emu.pc_config", "DEVICES")
+
+
 def policies() -> tuple[str, ...]:
     """Names that `--policy` accepts now."""
     return names("emu.planes", "POLICIES")

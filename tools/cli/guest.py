@@ -7,8 +7,8 @@ def machine_options(args: argparse.Namespace) -> dict[str, Any]:
     """Keyword arguments of `Machine`, but for the callbacks."""
     return {"memory": args.mem, "vcpus": args.vcpus, "cpu": args.cpu, "planes": args.planes, "policy": args.policy,
             "engine": args.engine, "seed": args.seed, "quantum": args.quantum, "test_device": args.test_device,
-            "disks": args.disk or (), "virtio_console": args.virtio_console, "paravirt": args.paravirt,
-            "hypervisor": args.hypervisor}
+            "disks": args.disk or (), "virtio_console": args.virtio_console, "devices": args.device or (),
+            "paravirt": args.paravirt, "hypervisor": args.hypervisor}
 
 
 def load_guest(machine: Any, args: argparse.Namespace) -> None:

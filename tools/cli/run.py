@@ -86,6 +86,9 @@ def guest_options(p: Parser) -> None:
                               "the guest writes is gone when the run ends")
     machine.add_argument("--virtio-console", action="store_true",
                          help="a virtio console, which shares standard output with COM1 and takes standard input")
+    machine.add_argument("--device", action="append", metavar="NAME", choices=available.devices(),
+                         help="plug in QEMU's educational PCI device, edu, or an IOMMU, intel-iommu; may be given "
+                         "again")
     machine.add_argument("--hypervisor", metavar="F", help="a Python file whose class stands in for --planes snp's own "
                          "hypervisor, piece by piece; docs/examples/hypervisors has some that lie")
     machine.add_argument("--test-device", action="store_true",

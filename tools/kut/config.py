@@ -7,6 +7,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from emu.pc_config import DEVICES
+
 CONFIG = os.path.join("x86", "unittests.cfg")
 KEYS = frozenset(("file", "smp", "arch", "accel", "timeout", "groups", "check", "machine", "test_args", "qemu_params",
                   "extra_params"))
@@ -24,7 +26,8 @@ class ConfigError(Exception):
 @dataclass(frozen=True)
 class Test:
     """One section. `path` is the image; `arguments` what the guest gets after the image's name; `cpu` QEMU's name with
-    its features, or None; `memory` in bytes, or None; `timeout` in seconds, or None; `arch` empty for any."""
+    its features, or None; `memory` in bytes, or None; `timeout` in seconds, or None; `arch` empty for any;
+    `devices` what `-device` names and Strata has."""
 
     __test__ = False
 
@@ -37,6 +40,7 @@ class Test:
     timeout: int | None = None
     arch: str = ""
     groups: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()       # QEMU options that mean nothing here
 
 
@@ -85,12 +89,13 @@ def _test(name: str, keys: dict[str, str], path: str) -> Test:
     image = os.path.join(os.path.dirname(path), keys["file"])
     words = _words(where, keys.get("qemu_params") or keys.get("extra_params", ""))
     cpu = memory = None
+    devices: list[str] = []
     ignored: list[str] = []
     arguments = " ".join(_words(where, keys.get("test_args", "")))
     smp = keys.get("smp", "1")
     while words:
         word = words.pop(0)
-        if word in ("-cpu", "-m", "-append", "-smp"):
+        if word in ("-cpu", "-m", "-append", "-smp", "-device"):
             if not words:
                 raise ConfigError(f"{where}: {word} needs a value")
             value = words.pop(0)
@@ -100,6 +105,12 @@ def _test(name: str, keys: dict[str, str], path: str) -> Test:
                 memory = _size(where, value)
             elif word == "-smp":
                 smp = value
+            elif word == "-device":
+                device = value.partition(",")[0]
+                if device in DEVICES:
+                    devices.append(device)
+                else:
+                    ignored.append(f"{word} {value}")
             else:
                 arguments = f"{arguments} {value}".strip()
         elif words and not words[0].startswith("-"):
@@ -109,7 +120,7 @@ def _test(name: str, keys: dict[str, str], path: str) -> Test:
     timeout = keys.get("timeout")
     return Test(name, image, arguments, _number(where, "smp", smp.partition(",")[0], MAX_VCPUS), cpu, memory,
                 None if timeout is None else _number(where, "timeout", timeout.removesuffix("s"), 1_000_000),
-                keys.get("arch", ""), tuple(keys.get("groups", "").split()), tuple(ignored))
+                keys.get("arch", ""), tuple(keys.get("groups", "").split()), tuple(devices), tuple(ignored))
 
 
 def _words(where: str, text: str) -> list[str]:

@@ -45,6 +45,8 @@ def command(test: Test, timeout: float, json_path: str, engine: str) -> list[str
     arguments = ["run", test.path, "--test-device", *hypervisor, "--vcpus", str(test.vcpus), "--mem",
                  f"{(test.memory or DEFAULT_MEMORY) >> 10}k", "--timeout", f"{timeout:g}", "--engine", engine,
                  "--cpu", cpu_option(test.cpu)[0], "--json", json_path]
+    for device in test.devices:
+        arguments += ["--device", device]
     if test.arguments:
         arguments += ["--append", f"{test.path} {test.arguments}"]
     return arguments

@@ -1,9 +1,10 @@
-"""Plugs virtio devices into PCI slots, from the first that the chipset leaves free."""
+"""Plugs virtio and other devices into PCI slots, from the first that the chipset leaves free."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from emu.dev.edu import Edu
 from emu.dev.pci import PciBus
 from emu.dev.pci_memory import PciMemory
 from emu.dev.pirq import PirqRouter
@@ -11,6 +12,7 @@ from emu.dev.virtio.blk import VirtioBlk
 from emu.dev.virtio.console import VirtioConsole
 from emu.dev.virtio.disk import Disk
 from emu.dev.virtio.transport import BAR, VirtioFunction
+from emu.dev.vtd import Iommu
 
 FIRST_SLOT, SLOTS = 3, 32
 MAX_DISKS = SLOTS - FIRST_SLOT - 1
@@ -40,6 +42,19 @@ class VirtioSlots:
         self._plug(slot, console)
         return console
 
-    def _plug(self, slot: int, function: VirtioFunction) -> None:
+    def add_edu(self, iommu: Iommu | None, msi: Callable[[int, int], int]) -> None:
+        """The educational device, behind the IOMMU where there is one; `msi` delivers messages without it."""
+        slot = next(self._free)
+        source = slot << 3
+        read, write = (self._read, self._write) if iommu is None else iommu.access(source)
+
+        def message(address: int, data: int) -> None:
+            if iommu is None:
+                msi(address, data)
+            else:
+                iommu.msi(source, address, data)
+        self._plug(slot, Edu(read, write, self._pirqs.pin(slot, 0), message, self._report))
+
+    def _plug(self, slot: int, function: VirtioFunction | Edu) -> None:
         self._pci.add(slot, 0, function)
         function.bars_changed = self._memory.follow(f"{function.NAME} 00:{slot:02x}.0", function, BAR, function)

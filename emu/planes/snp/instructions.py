@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from emu.isa.cpuid import INVLPGB_MAX_PAGES
 from emu.planes.snp import rmp as r
 from emu.planes.snp.operands import (
     RAX,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 STATUS_FLAGS, CF, PF, ZF, SF = 0x8D5, 1, 4, 0x40, 0x80
 VMSA_BIT = 1 << 16
-INVLPGB_VA, INVLPGB_PCID, INVLPGB_ASID, INVLPGB_GLOBAL = 1, 2, 4, 8
-INVLPGB_MAX_PAGES = 7               # CPUID 80000008 EDX, reported as pages besides the first
 
 
 def finish(plane: Plane, code: int, carry: bool = False) -> None:

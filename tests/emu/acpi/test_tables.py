@@ -71,6 +71,13 @@ def test_madt_lists_processors_and_overrides(blob):
     assert [e[2:] for e in found if e[0] == 4] == [b"\xff\0\0\x01"]
 
 
+def test_dmar_describes_the_iommu_where_there_is_one():
+    dmar = entries(tables.build(BASE, 1, 256 << 20, True))[b"DMAR"]
+    assert (dmar[36], dmar[37]) == (47, 1) and sum(dmar) & 0xFF == 0
+    assert struct.unpack_from("<HHBxHQ", dmar, 48) == (0, 24, 1, 0, 0xFED90000)
+    assert dmar[64:66] == b"\x03\x08" and len(dmar) == 72
+
+
 def test_pins_rotate_by_slot():
     assert [pci_irq(slot, 0) for slot in (1, 2, 3, 4, 5)] == [10, 10, 11, 11, 10]
     assert [pci_irq(3, pin) for pin in range(4)] == [11, 11, 10, 10]

@@ -81,6 +81,14 @@ def test_the_edge_of_the_rtcs_interrupt_sets_its_status(r: Rig) -> None:
     assert r.sci
 
 
+def test_s3_that_does_not_happen_is_over_at_once(r: Rig) -> None:
+    r.pm.port_write(BASE + 4, 2, 0x2400)
+    r.clock.run_due()
+    assert not r.pm.asleep and r.pm.port_read(BASE, 2) == 0x8000
+    r.pm.port_write(BASE, 2, 0x8000)
+    assert r.pm.port_read(BASE, 2) == 0
+
+
 def test_s3_begins_and_ends_between_instructions(r: Rig) -> None:
     happened: list[str] = []
     r.pm = AcpiPm(r.clock, r._sci, r._off, r.reports.append, lambda: not happened.append("sleeps"),

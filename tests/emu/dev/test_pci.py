@@ -53,6 +53,14 @@ def test_ids_and_empty_places(r: Rig) -> None:
     assert r.read(0, 0, 0x2C, 4) == 0x11001AF4
 
 
+def test_the_addresss_low_bits_choose_bytes_too(r: Rig) -> None:
+    """They read as 0; QEMU takes them all the same, and so does software that ran on nothing else."""
+    r.pci.port_write(0xCF8, 4, 1 << 31 | 1 << 11 | 2)
+    assert r.pci.port_read(0xCF8, 4) == 1 << 31 | 1 << 11
+    assert r.pci.port_read(0xCFC, 2) == 0x7000 and r.pci.port_read(0xCFE, 2) == 0x7000
+    assert r.pci.port_read(0xCFC, 4) == 0xFFFFFFFF, "across the doubleword's end"
+
+
 def test_address_register(r: Rig) -> None:
     r.pci.port_write(0xCF8, 4, 0xFFFFFFFF)
     assert r.pci.port_read(0xCF8, 4) == 0x80FFFFFC

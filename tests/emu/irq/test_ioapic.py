@@ -102,3 +102,15 @@ def test_save_and_load(r: Rig) -> None:
     other.dev.load(r.dev.save())
     other.dev.eoi(0x41)
     assert len(other.sent) == 1
+
+
+def test_an_iommu_makes_or_refuses_an_entrys_message(r: Rig) -> None:
+    other = ApicMessage(0x77, destination=9)
+    seen: list[int] = []
+    r.dev.remap = lambda entry: seen.append(entry) or (other if entry & 0xFF == 0x41 else None)
+    r.entry(3, 0x41)
+    r.dev.set_irq(3, True)
+    r.entry(4, 0x8042)
+    r.dev.set_irq(4, True)
+    assert r.sent == [other] and seen == [0x41, 0x8042]
+    assert r.read(0x18) == 0x8042, "no remote IRR for what nobody took"

@@ -36,6 +36,12 @@ def test_options() -> None:
     assert (old.arguments, old.vcpus, old.memory) == ('three "four"', 2, 512 << 20)
 
 
+def test_devices_that_there_are_are_plugged_in() -> None:
+    text = "[a]\nfile = a.flat\nqemu_params = -M q35 -device intel-iommu,intremap=on -device edu -device nvme\n"
+    test, = parse(text, "x86/unittests.cfg")
+    assert (test.name, test.devices) == ("a", ("intel-iommu", "edu")) and test.ignored == ("-M q35", "-device nvme")
+
+
 def test_selection_is_by_architecture_name_and_group() -> None:
     tests = parse(TEXT, "x86/unittests.cfg")
     assert [test.name for test in select(tests, [])] == ["plain", "full"]

@@ -28,3 +28,8 @@ def test_the_command_offers_hyperv_or_kvm():
     test = Test("t", "t.flat", cpu="host,hv_passthrough")
     assert "--planes" in command(test, 10, "r.json", "auto")
     assert "--paravirt" in command(Test("t", "t.flat"), 10, "r.json", "auto")
+
+
+def test_the_command_plugs_devices_in():
+    words = command(Test("t", "t.flat", devices=("intel-iommu", "edu")), 10, "r.json", "auto")
+    assert [words[n + 1] for n, word in enumerate(words) if word == "--device"] == ["intel-iommu", "edu"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from emu.isa.cpuid import INVLPGB_MAX_PAGES
 from emu.planes.snp.hypervisor.base import Base
-from emu.planes.snp.instructions import INVLPGB_MAX_PAGES
 from emu.planes.snp.options import C_BIT, PHYS_BITS_LOST
 from emu.planes.snp.rmp import VMPLS
 
