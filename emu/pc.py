@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emu.clock import Clock, ClockModel
-from emu.dev import fwcfg, rtc
+from emu.dev import fwcfg, rtc, testdev
 from emu.dev.acpipm import BLOCK_SIZE as PM_BLOCK_SIZE
 from emu.dev.acpipm import AcpiPm, ApmControl
 from emu.dev.coprocessor import COPROCESSOR_PORT, COPROCESSOR_PORTS, CoprocessorError
@@ -42,7 +42,6 @@ from emu.dev.system_control import (
     SystemControlA,
 )
 from emu.dev.testdev import LINE_PORT, LINES, MMIO_BASE, MMIO_SIZE, SCRATCH_PORT, TestDevice
-from emu.dev.testdev import PORTS as TEST_PORTS
 from emu.dev.uart import Uart
 from emu.dev.vga import FIRST_PORT, FRAME_BUFFER, FRAME_BUFFER_SIZE, PORTS, Vga
 from emu.dev.virtio.disk import Disk
@@ -279,7 +278,7 @@ class PC:
         device = TestDevice(self.clock, lambda line, level: self.ioapic.set_irq(_ioapic_pin(line), level),
                             self.pic.set_irq)
         self._devices["test"] = device
-        self.bus.add_ports(SCRATCH_PORT, TEST_PORTS, device, "test device")
+        self.bus.add_ports(SCRATCH_PORT, testdev.PORTS, device, "test device")
         self.bus.add_ports(LINE_PORT, LINES, device, "test device's interrupt lines")
         self.bus.add_mmio(MMIO_BASE, MMIO_SIZE, device, "test device's memory")
 

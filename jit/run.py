@@ -65,22 +65,18 @@ from jit.layout import (
     SMI,
     SMM,
     TLB_SET,
-    TSC_BASE,
-    TSC_OFFSET,
-    TSC_RATIO,
-    TSC_RATIO_ONE,
-    TSC_SCALE,
     UNMASKABLE,
     VENDOR,
     VENDOR_INTEL,
     WALK_GPA,
     seg,
 )
-from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, umulh, wr64
+from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st64, ult, wr64
 from jit.paging import EXECUTE
 from jit.probe import note_vector
 from jit.slots import call_slot
 from jit.slow import is_canonical
+from jit.timestamp import timestamp
 from jit.tlb import set_address
 from jit.watch import break_at, instruction_breakpoints, report_hits
 
@@ -248,15 +244,6 @@ def deliver_pending(st: State) -> int:
         if storm > STORM:
             wr64(st, BUDGET, rd64(st, BUDGET) - 1)
     return status
-
-
-@inline
-def timestamp(st: State, budget: int) -> int:
-    """TSC with `budget` instructions of the slice left."""
-    machine, ratio = rd64(st, TSC_BASE) - budget * rd64(st, TSC_SCALE), rd64(st, TSC_RATIO)
-    if ratio != TSC_RATIO_ONE:
-        machine = (umulh(machine, ratio) << 32) | shr(machine * ratio, 32)
-    return machine + rd64(st, TSC_OFFSET)
 
 
 @inline
