@@ -5,6 +5,7 @@ A process of its own, so that its start-up counts as another emulator's does.
 import json
 import sys
 
+from tools.cli.garbage import collect_rarely
 from tools.initramfs.build import READY
 
 TIME_LIMIT = 600.0
@@ -32,4 +33,5 @@ def main(kernel: str, initrd: str, append: str, engine: str, vcpus: int) -> int:
 
 
 if __name__ == "__main__":
+    collect_rarely()
     sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5])))

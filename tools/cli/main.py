@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 
+from tools.cli.garbage import collect_rarely
 from tools.cli.options import Parser
 
 COMMANDS = {
@@ -61,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; returns the exit status, and 126 for a command that does not exist."""
+    if argv is None:
+        collect_rarely()
     args = parser().parse_args(sys.argv[1:] if argv is None else argv)
     if args.version:
         print(f"strata {version()}")
