@@ -27,6 +27,37 @@ class Records(NamedTuple):
     links: tuple[tuple[int, int, int], ...] = ()
 
 
+class Block:
+    """The steps of a block that is being decoded (jit/uops.py), written to `steps`; and its links, each the number of a
+    word in the block's records and the page offset that it leads to."""
+
+    __slots__ = ("_steps", "ends", "instructions", "links", "records")
+
+    def __init__(self, steps: memoryview) -> None:
+        self._steps, self.instructions, self.records, self.ends = steps, 0, 0, False
+        self.links: list[tuple[int, int]] = []
+
+    def add(self, offset: int, length: int, records: Records) -> None:
+        """One more instruction, at a page offset."""
+        address, number, self.ends, links = records
+        steps, word = self._steps, 3 * self.instructions
+        steps[word], steps[word + 1], steps[word + 2] = address, number, offset | length << uops.LENGTH_SHIFT
+        for n, field, target in links:
+            self.links.append((((self.records + n) * uops.SIZE + field) // 8, target))
+        self.instructions += 1
+        self.records += number
+
+    def close(self, address: int) -> None:
+        """The record after the last instruction, of which it keeps offset and length."""
+        steps, word = self._steps, 3 * self.instructions
+        steps[word], steps[word + 1], steps[word + 2] = address, 1, steps[word - 1]
+        self.records += 1
+
+    def offsets(self) -> list[int]:
+        """Page offsets of the instructions."""
+        return [where & 0xFFFF for where in self._steps[2:3 * self.instructions:3]]
+
+
 class Packer:
     """Packs micro-ops into records without a place, which `place_records` (jit/placement.py) copies to theirs."""
 

@@ -16,7 +16,7 @@ from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter
 from emu.decode.lower_cet import lower_waiting
-from emu.decode.records import Packer, Records
+from emu.decode.records import Block, Packer, Records
 from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
@@ -145,7 +145,7 @@ class Translator:
         data = self.memory.read(gpa, PAGE - offset)
         self.packer.begin()
         known, table, instrument = self.packer.kept(mode), page.table, self.instrument
-        block: list[tuple[int, int, Records]] = []              # (page offset, length, records)
+        block, end = Block(self._steps.words), offset
         decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:
             ip, length = insn.ip, insn.len
@@ -161,12 +161,12 @@ class Translator:
                 if instrument is not None:
                     instrument(emitter, insn, page.gpa + ip)
                 records = self._lower(emitter, insn, data[at:at + MAX_LENGTH + 1])
-            block.append((ip, length, records))
-            if records.ends or len(block) == MAX_INSTRUCTIONS:
+            block.add(ip, length, records)
+            end = ip + length
+            if block.ends or block.instructions == MAX_INSTRUCTIONS:
                 break
-        if not block:
+        if not block.instructions:
             return self._decode_across(page, gpa, next_page)
-        end = block[-1][0] + block[-1][1]
         self._place(page, block, end)
         return [page.gpa] if self._mark(gpa, end - offset) else []
 
@@ -190,7 +190,9 @@ class Translator:
         if self.instrument is not None:
             self.instrument(emitter, insn, gpa)
         records = self._lower(emitter, insn, data)
-        self._place(page, [(insn.ip, insn.len, records)], insn.ip + insn.len)
+        block = Block(self._steps.words)
+        block.add(insn.ip, insn.len, records)
+        self._place(page, block, insn.ip + insn.len)
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []
         if insn.len > here and self._mark(next_page, insn.len - here):
@@ -241,27 +243,16 @@ class Translator:
             return True
         return emitter.placed or any(uop.target is not None or uop.follows is not None for uop in emitter.uops)
 
-    def _place(self, page: CodePage, block: list[tuple[int, int, Records]], end: int) -> None:
-        """Write a block's records and enter its instructions in the page's table."""
-        emitter, table, steps = self._emitters[page.mode], page.table, self._steps.words
-        links: list[tuple[int, int]] = []                       # (word in the block, page offset)
-        total = word = 0
-        for offset, length, (address, count, _, leads) in block:
-            steps[word], steps[word + 1], steps[word + 2] = address, count, offset | length << uops.LENGTH_SHIFT
-            word += 3
-            for n, field, target in leads:
-                links.append((((total + n) * uops.SIZE + field) // 8, target))
-            total += count
+    def _place(self, page: CodePage, block: Block, end: int) -> None:
+        """Write the records of a block that ends at a page offset, and enter its instructions in the page's table."""
+        emitter, table, links = self._emitters[page.mode], page.table, block.links
         # Also after a branch, where it is never reached: no record may run into what is not one.
-        linked = end < PAGE and emitter.flat and not block[-1][2].ends
-        steps[word], steps[word + 1] = self.packer.block_end(emitter.bits, end), 1
-        steps[word + 2] = offset | length << uops.LENGTH_SHIFT
-        if linked:
-            links.append(((total * uops.SIZE + uops.TARGET) // 8, end))
-        total += 1
-        first = self._allocate(total * uops.SIZE)
-        self._place_records(self._steps.address, len(block), first, page.address + uops.PAGE_TABLE)
-        page.records.append((first, total))
+        if end < PAGE and emitter.flat and not block.ends:
+            links.append(((block.records * uops.SIZE + uops.TARGET) // 8, end))
+        block.close(self.packer.block_end(emitter.bits, end))
+        first = self._allocate(block.records * uops.SIZE)
+        self._place_records(self._steps.address, block.instructions, first, page.address + uops.PAGE_TABLE)
+        page.records.append((first, block.records))
         words, base, pending = self.arena.words, (first - self.arena.address) // 8, page.pending
         for word, target in links:
             if table[target]:
@@ -269,7 +260,7 @@ class Translator:
             else:
                 pending.setdefault(target, []).append(base + word)
         if pending:
-            for offset, _, _ in block:
+            for offset in block.offsets():
                 if offset in pending:
                     for word in pending.pop(offset):
                         words[word] = table[offset]
