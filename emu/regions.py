@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emu.plane import Plane
     from jit.compiler import Compiler
 
-SAMPLING = {"interp": (0, 0), "auto": (4096, 6), "blocks": (1, 1)}      # instructions between samples, heat limit
+SAMPLING = {"interp": (0, 0), "auto": (4096, 48), "blocks": (1, 1)}      # instructions between samples, heat limit
 # Regions that wait to be compiled: more would be out of date when their turn comes (booting is a long list of them)
 MAX_WAITING = 8
 _symbols = itertools.count()

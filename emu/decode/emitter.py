@@ -56,17 +56,20 @@ class Emitter:
         self.uops: list[Uop] = []
         self.ended = False
         self.placed = False             # the current instruction's micro-ops depend on where it is in its page
+        self.linked = False             # some have links to others in the page
         self.data = b""                 # the current instruction's bytes, and some that follow
 
     def begin(self) -> None:
         """Forget what was emitted."""
         self.uops.clear()
-        self.ended = self.placed = False
+        self.ended = self.placed = self.linked = False
 
     def op(self, name: str, d: int = 0, a: int = layout.ZERO, b: int = layout.ZERO, imm: int = 0,
            target: int | None = None, follows: int | None = None) -> None:
         """Append a micro-op of the current instruction."""
         self.uops.append(Uop(name, d, a, b, imm & MASK64, target, follows))
+        if target is not None or follows is not None:
+            self.linked = True
 
     def end(self) -> None:
         """The current instruction ends the block."""

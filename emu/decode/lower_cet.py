@@ -18,8 +18,9 @@ def ends_branch(e: Emitter, insn: Instruction) -> bool:
 
 
 def lower_waiting(e: Emitter, insn: Instruction) -> bool:
-    """Emit what comes of an instruction at which the branch tracker waits, if that is not the instruction itself."""
-    if e.mode & WAITING != WAITING or ends_branch(e, insn):
+    """Where the branch tracker waits (the mode has WAITING), emit what comes of an instruction, if that is not the
+    instruction itself."""
+    if ends_branch(e, insn):
         return False
     e.op("missing_endbranch", imm=insn.ip)
     e.end()

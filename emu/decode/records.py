@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from emu.decode.emitter import Uop
@@ -24,7 +25,7 @@ class Records(NamedTuple):
     address: int
     number: int
     ends: bool                  # it is the last of its block
-    links: tuple[tuple[int, int, int], ...] = ()
+    links: Sequence[tuple[int, int, int]] = ()
 
 
 class Block:
@@ -85,18 +86,21 @@ class Packer:
 
     def keep(self, mode: int, code: bytes, micro_ops: list[Uop], ends: bool) -> Records:
         """Pack an instruction that does not depend on its place, for all that are to come."""
-        found = Records(self._pack(micro_ops, self._next_kept), len(micro_ops), ends)
-        self._next_kept += len(micro_ops) * uops.SIZE
-        self.kept(mode)[code] = found
+        at = self._next_kept
+        self._next_kept = self._pack(micro_ops, at)
+        found = self.kept(mode)[code] = Records(self._address + at, len(micro_ops), ends)
         return found
 
     def pack(self, micro_ops: list[Uop], ends: bool) -> Records:
         """Pack an instruction for the block that is being decoded."""
-        found = Records(self._pack(micro_ops, self._next), len(micro_ops), ends, tuple(
-            (n, field, target) for n, uop in enumerate(micro_ops) if uop.target is not None or uop.follows is not None
-            for field, target in ((uops.TARGET, uop.target), (uops.NEXT, uop.follows)) if target is not None))
-        self._next += len(micro_ops) * uops.SIZE
-        return found
+        at, links = self._next, []
+        self._next = self._pack(micro_ops, at)
+        for n, (_, _, _, _, _, target, follows) in enumerate(micro_ops):
+            if target is not None:
+                links.append((n, uops.TARGET, target))
+            if follows is not None:
+                links.append((n, uops.NEXT, follows))
+        return Records(self._address + at, len(micro_ops), ends, links)
 
     def block_end(self, bits: int, offset: int) -> int:
         """Address of a record for what follows a block: a jump to the page offset where it ends."""
@@ -107,12 +111,13 @@ class Packer:
         return self._address + at
 
     def _pack(self, micro_ops: list[Uop], at: int) -> int:
-        address, handlers, view = self._address + at, self._handlers, self._view
+        """Write records from an offset on; gives the offset after them."""
+        handlers, view = self._handlers, self._view
         for name, d, a, b, imm, _, _ in micro_ops:
             handler, op = handlers.get(name) or self._handler(name)
             RECORD.pack_into(view, at, handler, imm, d, a, b, 0, 0, 0, 0, 0, 0, op, 0)
             at += uops.SIZE
-        return address
+        return at
 
     def _handler(self, name: str) -> tuple[int, int]:
         """Interpreter handler and id of a micro-op."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter
-from emu.decode.lower_cet import lower_waiting
+from emu.decode.lower_cet import WAITING, lower_waiting
 from emu.decode.records import Block, Packer, Records
 from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
@@ -30,6 +30,15 @@ ARENA_BYTES = 1 << 29           # reserved, touched as needed
 MODE_BITS = (16, 32, 64)
 ANYWHERE = {FlowControl.NEXT, FlowControl.RETURN, FlowControl.INDIRECT_BRANCH}     # no address of their own in them
 _PLACE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+class Form(NamedTuple):
+    """A Code's lowering, None where the processor has not got the instruction; whether it means the same wherever it
+    stands, unless it addresses memory relative to RIP; whether it is neither VEX nor EVEX."""
+
+    function: Callable[[Emitter, Instruction], None] | None
+    anywhere: bool
+    legacy: bool
 
 
 class CodePage:
@@ -58,6 +67,7 @@ class Translator:
         self.spill: dict[int, set[int]] = {}                    # page -> pages with an instruction that runs into it
         self.packer = Packer(compiler)
         self._emitters: dict[int, Emitter] = {}
+        self._forms: dict[int, Form] = {}
         self._steps = HostBlock((MAX_INSTRUCTIONS + 1) * uops.STEP + PAGE - 1 & -PAGE)
         self._place_records = _PLACE(compiler.function("place_records"))
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
@@ -220,28 +230,37 @@ class Translator:
 
     def _emit(self, emitter: Emitter, insn: Instruction, data: bytes) -> bool:
         """Emit an instruction's micro-ops; whether they depend on its place, or on the processor's state."""
-        function = lowering.CODES.get(insn.code) or lowering.TABLE.get(insn.mnemonic)
+        code = insn.code
+        function, anywhere, legacy = self._forms.get(code) or self._form(insn)
         before = len(emitter.uops)
-        emitter.placed = insn.flow_control not in ANYWHERE or insn.is_ip_rel_memory_operand
-        if emitter.bits != 64 and insn.encoding != EncodingKind.LEGACY:
+        emitter.placed = not anywhere or insn.is_ip_rel_memory_operand
+        if not legacy and emitter.bits != 64:
             # VEX and EVEX are #UD in real and virtual-8086 mode (SDM Vol. 2A tables 2-18 ff.).
             emitter.op("protected_only")
         emitter.data = data
-        if lower_waiting(emitter, insn):
+        if emitter.mode & WAITING == WAITING and lower_waiting(emitter, insn):
             return True
         try:
-            if function is None or not self.cpu.allows(insn.code):
+            if function is None:
                 raise lowering.NotImplementedInstruction
             function(emitter, insn)
         except lowering.NotImplementedInstruction:
             del emitter.uops[before:]
             name = "unimplemented"
-            if insn.code == Code.INVALID:
+            if code == Code.INVALID:
                 name = "too_long" if self._too_long(emitter, insn, data) else "undefined"
             emitter.op(name)
             emitter.end()
             return True
-        return emitter.placed or any(uop.target is not None or uop.follows is not None for uop in emitter.uops)
+        return emitter.placed or emitter.linked
+
+    def _form(self, insn: Instruction) -> Form:
+        """What there is to know of all instructions of a Code."""
+        code = insn.code
+        function = lowering.CODES.get(code) or lowering.TABLE.get(insn.mnemonic)
+        found = self._forms[code] = Form(function if self.cpu.allows(code) else None,
+                                         insn.flow_control in ANYWHERE, insn.encoding == EncodingKind.LEGACY)
+        return found
 
     def _place(self, page: CodePage, block: Block, end: int) -> None:
         """Write the records of a block that ends at a page offset, and enter its instructions in the page's table."""
