@@ -21,7 +21,7 @@ from jit.compiler import Compiler
 from jit.region_object import RegionProcess, emit
 from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
-from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_FILE
+from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_EQUAL, PROBE_FILE
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
@@ -266,6 +266,9 @@ class RegionBuilder(Wrapper):
             if not fits(self.compiler, uop):
                 self._go_to(self.interpret, uop.address)
                 return
+            if uop.name.startswith("probe.") and uop.name.endswith(PROBE_EQUAL):
+                self._unless_equal(uop)
+                continue
             status = b.call(self._handler(uop.name), [self.copy, *(I64(v) for v in (uop.d, uop.a, uop.b, uop.imm))])
             kind = self.compiler.bitcode(uop.name).kind
             if kind == COND:
@@ -291,6 +294,14 @@ class RegionBuilder(Wrapper):
                     self._return_edge()
                 return
         b.branch(self.labels[block.falls_into])
+
+    def _unless_equal(self, uop: Uop) -> None:
+        """A breakpoint's test for equality: where the lower halves are equal the interpreter looks at the rest, since
+        all that could follow would cost the region registers."""
+        b, go_on = self.b, self._fresh()
+        lower = b.trunc(b.load(self._word(self.copy, uop.a)), I32)
+        b.cbranch(b.icmp_unsigned("!=", lower, I32(uop.b)), go_on, self._exit(uop)).set_weights([64, 1])
+        b.position_at_end(go_on)
 
     def _set_rip_after(self, uop: Uop) -> None:
         """RIP after a branch that is not taken and whose successor is not linked (jit/run.py fall_through)."""

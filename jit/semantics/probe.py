@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from jit.exits import OK, PROBE
 from jit.layout import CS_BASE, PAGE_RIP, PLANE, SELF, VCPU
-from jit.native import State, ld64, rd32, rd64, shr, st64, ult
+from jit.native import State, ld64, rd64, shr, st64, ult
 from jit.probe import in_range
 from jit.probe_layout import ADDRESS, HITS, IGNORE, LOW, ON, ONE_VCPU, PLANES
 from jit.registry import op
@@ -31,7 +31,7 @@ SITES = [(where, source) for where in (PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHE
 @op("probe", *SITES)
 def probe(where: str, source: str) -> Callable[..., int]:
     def handler(st: State, d: int, a: int, b: int, imm: int) -> int:
-        if source == PROBE_EQUAL and (rd32(st, a) != b or rd64(st, a) != ld64(imm + LOW)):
+        if source == PROBE_EQUAL and (rd64(st, a) & 0xFFFFFFFF != b or rd64(st, a) != ld64(imm + LOW)):
             return OK
         if ld64(imm + ON) == 0:
             return OK
