@@ -2,9 +2,10 @@
 
 from jit import uops
 from jit.layout import HEAT_LIMIT, SAMPLE, SAMPLE_BASE
-from jit.native import State, inline, ld8, ld64, rd64, st8, wr64
+from jit.native import State, inline, ld8, ld64, rd64, st8, udiv, wr64
 
 SAMPLE_MAX = 1 << 20
+MAX_HEAT = 255
 
 
 @inline
@@ -18,12 +19,15 @@ def slice_length(st: State, budget: int, rem: int) -> int:
 
 @inline
 def note_heat(st: State, uop: int) -> bool:
-    """Count a sample at a micro-op; True when that makes it hot. Compiled code is sampled ever more rarely."""
+    """Count a sample at a micro-op; True when that makes it hot. Compiled code is sampled ever more rarely, so a sample
+    counts for as many as its slice was longer."""
+    sample = rd64(st, SAMPLE)
     if ld64(uop + uops.REGION) != 0:
-        wr64(st, SAMPLE, min(rd64(st, SAMPLE) * 2, SAMPLE_MAX))
+        wr64(st, SAMPLE, min(sample * 2, SAMPLE_MAX))
         return False
-    wr64(st, SAMPLE, rd64(st, SAMPLE_BASE))
-    heat = ld8(uop + uops.HEAT) + 1
-    if heat < 256:
-        st8(uop + uops.HEAT, heat)
-    return heat == rd64(st, HEAT_LIMIT)
+    base, before = rd64(st, SAMPLE_BASE), ld8(uop + uops.HEAT)
+    wr64(st, SAMPLE, base)
+    heat = min(before + max(udiv(sample, max(base, 1)), 1), MAX_HEAT)
+    st8(uop + uops.HEAT, heat)
+    limit = rd64(st, HEAT_LIMIT)
+    return before < limit and heat >= limit
