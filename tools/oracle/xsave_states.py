@@ -9,6 +9,7 @@ from tools.oracle.generate import MASK32, RAX, RDX
 from tools.oracle.vector_values import VectorBuilder, mxcsr
 
 COMPONENTS = 0xE7               # x87, SSE, AVX and AVX-512's three
+OTHERS = 1 << 9 | 1 << 17 | 1 << 18     # PKRU and AMX's two: no error in a header where the host has enabled them
 AREA = 0xB00                    # bytes of an area of these, at least
 MXCSR, HEADER, HEADER_BYTES = 24, 512, 64
 COMPACTED = 1 << 63
@@ -38,7 +39,8 @@ class XsaveBuilder(VectorBuilder):
         header = present.to_bytes(8, "little") + layout.to_bytes(8, "little")
         header = header.ljust(HEADER_BYTES, b"\0")
         if rng.random() < 0.1:
-            wrong = rng.randrange(24)
-            header = header[:wrong] + bytes((1 << rng.randrange(8),)) + header[wrong + 1:]
+            wrong, bit = rng.randrange(24), rng.randrange(8)
+            bit ^= 4 if OTHERS >> (8 * wrong + bit) % 64 & 1 else 0
+            header = header[:wrong] + bytes((1 << bit,)) + header[wrong + 1:]
         self.pokes += [(at + HEADER, header), (at + MXCSR, mxcsr(rng).to_bytes(4, "little"))]
         return at
