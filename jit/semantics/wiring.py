@@ -18,6 +18,8 @@ MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
 # the address size, 64-bit mode, and in it a segment with a base
 AREA_16, AREA_32, AREA_64, AREA_BASED = 8, 16, 32, 64
 
+NEAR = 1                # operand word D of a direct branch: its target needs no check (jit/semantics/control.py)
+
 # Words D and B of gathers (jit/semantics/vector_masked.py): D has the destination in bits 11:0, STACK_SEGMENT, and the
 # segment register's number from bit 16 (8: none); B the indices in bits 11:0, then the mask, log2 of the scale, and
 # the number of elements.
