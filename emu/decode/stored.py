@@ -22,7 +22,7 @@ from emu.isa.cpu import Cpu
 
 WORTH = 4096                    # records that a run must have decoded for its pages to be stored
 FILE_BYTES = 64 << 20           # at most in one file
-TOTAL_BYTES = 512 << 20         # in all of them; the oldest go first
+TOTAL_BYTES = 256 << 20         # in all files of all processors; the oldest go first
 KEEP = 8                        # directories of other processors and versions
 DIGEST = 16
 
@@ -107,7 +107,7 @@ class StoredPages:
 
     def _forget(self) -> None:
         """Delete the oldest files beyond the room that there is."""
-        files = sorted(self.directory.glob("*.pages"), key=lambda path: path.stat().st_mtime, reverse=True)
+        files = sorted(self.directory.parent.rglob("*.pages"), key=lambda path: path.stat().st_mtime, reverse=True)
         total = 0
         for path in files:
             total += path.stat().st_size

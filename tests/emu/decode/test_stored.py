@@ -1,5 +1,7 @@
 """What was decoded is kept on disk and put back where the same bytes are met (emu/decode/stored.py)."""
 
+import os
+
 import pytest
 
 from emu.decode import keeper
@@ -170,6 +172,17 @@ def test_small_runs_store_nothing(stored, tmp_path, monkeypatch):
     run(guest)
     save(guest)
     assert list(tmp_path.rglob("*.pages")) == []
+
+
+def test_the_oldest_files_make_room(tmp_path, monkeypatch):
+    monkeypatch.setattr("emu.decode.stored.TOTAL_BYTES", 2500)
+    for n in range(4):
+        StoredPages(tmp_path, bare() if n else parse("qemu64")).put({bytes([n]): bytes(1000)})
+        for path in tmp_path.rglob("*.pages"):
+            os.utime(path, (path.stat().st_mtime - 10,) * 2)
+    pages = StoredPages(tmp_path, bare())
+    assert [pages.get(bytes([n])) for n in range(4)] == [None, None, bytes(1000), bytes(1000)]
+    assert StoredPages(tmp_path, parse("qemu64")).get(b"\0") is None
 
 
 def test_processors_do_not_share(tmp_path):
