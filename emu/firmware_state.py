@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu import mp_tables
+from emu import bios_data, mp_tables
 from emu.acpi import dsdt, linker, tables
 from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
@@ -40,6 +40,7 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
+    bios_data.leave(memory, pc.low_ram, image.segments)
     if image.kind in MULTIBOOT:
         set_up_interrupts(pc, memory, image.segments)
     piece = tables_for(pc, cpus, identity, image.segments)
