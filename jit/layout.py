@@ -96,6 +96,7 @@ ISST = _at("isst")                  # IA32_INTERRUPT_SSP_TABLE_ADDR
 DEBUGCTL = _at("debugctl")
 LAST_BRANCH = _at("last_branch", 8, 2)          # LastBranchFromIP, LastBranchToIP ...
 LAST_EXCEPTION = _at("last_exception", 8, 2)    # ... and LastIntFromIP, LastIntToIP
+BRANCHES = _at("branches")          # branches retired, where they are counted (jit/branch_trace.py)
 PKRS = _at("pkrs")                  # IA32_PKRS: rights of supervisor pages by protection key
 PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
 
@@ -138,6 +139,7 @@ IO_DONE = _at("io_done")            # device accesses already made by the micro-
 IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
 IO_LOGGED = 512                     # XRSTOR of every component from a device makes 345
 IO_LOG = _at("io_log", 8, IO_LOGGED)    # ... and the values they gave
+BRANCH_AT = _at("branch_at")        # RIP of the instruction that BRANCHES counted last
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
 SMC_SECOND = _at("smc_second")      # another page whose code the passing instruction overwrote, + 1; else 0

@@ -13,7 +13,14 @@ from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
-from jit.branch_trace import branched, record_branch, record_exception, records_branches, steps_branches
+from jit.branch_trace import (
+    count_event,
+    count_of_begun,
+    record_exception,
+    records_branches,
+    steps_branches,
+    trace_branch,
+)
 from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, DR6_BS, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
@@ -235,6 +242,7 @@ def deliver_pending(st: State) -> int:
         if traced:
             record_exception(st, rip, rd64(st, RIP))
         note_vector(st, vector)
+        count_event(st)
         if rd64(st, DEBUG_HITS) != 0 and rd64(st, FAULT_PENDING) == 0:
             report_hits(st, 0)
             pend_trap(st, DB)
@@ -286,6 +294,8 @@ def run(st: State) -> int:
             if rd64(st, SMC_PASS) != 0:
                 return exits.SMC_DONE
             continue
+        if resume != 0:
+            count_of_begun(st, rd64(st, EXIT_UOP), 1)
         single = resume != 0
         stepping = instruction_breakpoints(st)
         if resume == 0:
@@ -356,6 +366,7 @@ def run(st: State) -> int:
             left += ld32(uop + uops.REM)
             wr64(st, NEXT_RIP, rd64(st, RIP))
             wr64(st, RIP, uop_rip(st, uop))
+            count_of_begun(st, uop, -1)
         if left != budget:
             wr64(st, IDLE_FAULTS, 0)
         else:
@@ -367,9 +378,7 @@ def run(st: State) -> int:
                 if (trap or stepping) and rd64(st, REP_LEFT) != -1 and rd64(st, RIP) == rip:
                     wr64(st, RFL, rd64(st, RFL) | RF)       # between two iterations (SDM Vol. 3B 17.3.1.1)
                 if trap or traced:
-                    jumped = branched(st, rip, length, rd64(st, RIP))
-                    if jumped and traced:
-                        record_branch(st, rip, rd64(st, RIP))
+                    jumped = trace_branch(st, traced, rip, length)
                     trap = trap and (jumped or not steps_branches(st))
                 trap_after(st, trap)
             if hot:

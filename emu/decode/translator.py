@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction
+from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction, Mnemonic
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter
@@ -29,6 +29,9 @@ MAX_LENGTH = 15
 ARENA_BYTES = 1 << 29           # reserved, touched as needed
 MODE_BITS = (16, 32, 64)
 ANYWHERE = {FlowControl.NEXT, FlowControl.RETURN, FlowControl.INDIRECT_BRANCH}     # no address of their own in them
+BRANCHES = {FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.CONDITIONAL_BRANCH,
+            FlowControl.RETURN, FlowControl.CALL, FlowControl.INDIRECT_CALL, FlowControl.INTERRUPT}
+HYPERCALLS = {Mnemonic.VMCALL, Mnemonic.VMMCALL, Mnemonic.VMGEXIT}      # calls for iced, no branches for processors
 _PLACE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -72,6 +75,7 @@ class Translator:
         self._place_records = _PLACE(compiler.function("place_records"))
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
+        self.counts_branches = False
         lowering.load_families()
 
     # --- the arena ---------------------------------------------------------------------------------------------------
@@ -155,6 +159,7 @@ class Translator:
         data = self.memory.read(gpa, PAGE - offset)
         self.packer.begin()
         known, table, instrument = self.packer.kept(mode), page.table, self.instrument
+        plain = instrument is None and not self.counts_branches
         block, end = Block(self._steps.words), offset
         decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:
@@ -163,13 +168,13 @@ class Translator:
                 break                                           # joins what is already decoded
             at = ip - offset
             records = known.get(data[at:at + length])
-            if records is None or instrument is not None:
+            if records is None or not plain:
                 if (insn.code == Code.INVALID and PAGE - ip < MAX_LENGTH
                         and decoder.last_error == DecoderError.NO_MORE_BYTES):
                     break                                       # runs into the next page
                 emitter = self._emitter(mode)
-                if instrument is not None:
-                    instrument(emitter, insn, page.gpa + ip)
+                if not plain:
+                    self._put_in_front(emitter, insn, page.gpa + ip)
                 records = self._lower(emitter, insn, data[at:at + MAX_LENGTH + 1])
             block.add(ip, length, records)
             end = ip + length
@@ -179,6 +184,24 @@ class Translator:
             return self._decode_across(page, gpa, next_page)
         self._place(page, block, end)
         return [page.gpa] if self._mark(gpa, end - offset) else []
+
+    def _put_in_front(self, emitter: Emitter, insn: Instruction, gpa: int, next_page: int | None = None) -> None:
+        """The micro-ops of debuggers and counters that belong to an instruction, which may run into another page."""
+        if self.counts_branches and insn.flow_control in BRANCHES and insn.mnemonic not in HYPERCALLS:
+            emitter.op("count_branch", imm=insn.ip)     # before whatever the instruction may leave at
+        if next_page is not None:
+            emitter.op("check_next_page", imm=next_page)
+        if self.instrument is not None:
+            self.instrument(emitter, insn, gpa)
+
+    def count_branches(self, wanted: bool) -> bool:
+        """Let branches be counted (jit/branch_trace.py), or no longer. Whether that changes something; the caller then
+        flushes the planes."""
+        if wanted == self.counts_branches:
+            return False
+        self.counts_branches = wanted
+        self.invalidate_all()
+        return True
 
     def _emitter(self, mode: int) -> Emitter:
         """A mode's emitter, with nothing in it."""
@@ -196,9 +219,7 @@ class Translator:
         data = self.memory.read(gpa, here) + self.memory.read(next_page, MAX_LENGTH - here)
         insn = Decoder(MODE_BITS[page.mode & 3], data, self.cpu.decoder_options, ip=gpa % PAGE).decode()
         emitter = self._emitter(page.mode)
-        emitter.op("check_next_page", imm=next_page)
-        if self.instrument is not None:
-            self.instrument(emitter, insn, gpa)
+        self._put_in_front(emitter, insn, gpa, next_page)
         records = self._lower(emitter, insn, data)
         block = Block(self._steps.words)
         block.add(insn.ip, insn.len, records)
