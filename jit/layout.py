@@ -209,6 +209,9 @@ KEYS_USED = _at("keys_used")        # protection keys of the user pages in the T
 KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
 PKRU_ASIDE = _at("pkru_aside")      # 1 << 32 | PKRU while another plane works on the FPU file; 0: PKRU is in there
 WP_IGNORED = _at("wp_ignored")      # 1: the TLB may grant writes that only CR0.WP = 0 allows
+FILL_LIMIT = 256
+FILLS = _at("fills")                # entries filled since the last flush; beyond the limit nobody knows which
+FILLED = _at("filled", 8, FILL_LIMIT)   # host address of each, with FILLED_* (jit/tlb.py)
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 MONITORS = _at("monitors")          # address of the table of monitored lines, see jit/monitor.py

@@ -26,6 +26,7 @@ from jit.fault import DB, DR6_BS, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
 from jit.heat import note_heat, slice_length
+from jit.jumps import remember_jump
 from jit.layout import (
     ALONE,
     BUDGET,
@@ -47,10 +48,6 @@ from jit.layout import (
     INTERRUPT,
     IO_DONE,
     IO_NEXT,
-    JUMP_ENTRIES,
-    JUMP_KEY,
-    JUMP_SHIFT,
-    JUMPS,
     MODE,
     MODE_64,
     MODE_FLAT_CODE,
@@ -107,30 +104,6 @@ def linear_rip(st: State, rip: int) -> int:
     """Linear address of RIP: 32 bits wide outside 64-bit mode."""
     linear = rip + rd64(st, CS_BASE)
     return linear if rd64(st, MODE) & 3 == MODE_64 else linear & 0xFFFFFFFF
-
-
-@inline
-def jump_entry(st: State, linear: int) -> int:
-    """Jump-cache entry of a linear address."""
-    return rd64(st, JUMPS) + (((linear ^ shr(linear, 11)) & (JUMP_ENTRIES - 1)) << JUMP_SHIFT)
-
-
-@inline
-def jump_tag(st: State, linear: int) -> int:
-    return linear ^ rd64(st, JUMP_KEY)
-
-
-def jump_cached(st: State) -> int:
-    """Micro-op at RIP if the jump cache has it, with PAGE_RIP set; else 0."""
-    rip = rd64(st, RIP)
-    linear = rip + rd64(st, CS_BASE)
-    entry = jump_entry(st, linear)
-    if ld64(entry) != jump_tag(st, linear):
-        return 0
-    uop = ld64(entry + 8)
-    if uop != 0:
-        wr64(st, PAGE_RIP, rip - ld16(uop + uops.OFFSET))
-    return uop
 
 
 @inline
@@ -192,9 +165,7 @@ def find(st: State) -> int:
             last += uops.SIZE
         if exceeds_limit(st, last):
             return exits.SHORT
-    cached = jump_entry(st, rip + rd64(st, CS_BASE))
-    st64(cached, jump_tag(st, rip + rd64(st, CS_BASE)))
-    st64(cached + 8, uop)
+    remember_jump(st, rip + rd64(st, CS_BASE), uop)
     return OK
 
 
