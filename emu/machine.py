@@ -168,7 +168,7 @@ class Machine(Scheduling):
             above, reserved = load_beside(first, self.memory_size)
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
                            initrd=initrd, append=append, bios=bios, reserved=reserved,
-                           vcpus=self.vcpu_count)
+                           vcpus=self.vcpu_count, tables=firmware_state.tables_to_come(self.pc, self.vcpu_count))
         if image.launch is not None and self.options["planes"] != "snp":
             raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
