@@ -275,7 +275,7 @@ class Machine(Scheduling):
         10.4.2)."""
         lapic = self.pc.lapics[vcpu.index]
         lapic.init()
-        boot.reset(vcpu.planes[0])
+        boot.initialise(vcpu.planes[0])
         self.engine.monitors.disarm(vcpu.index)
         vcpu.planes[0].set(layout.ACTIVITY, RUNNING if lapic.bsp else WAIT_FOR_SIPI)
 

@@ -96,7 +96,6 @@ ISST = _at("isst")                  # IA32_INTERRUPT_SSP_TABLE_ADDR
 DEBUGCTL = _at("debugctl")
 LAST_BRANCH = _at("last_branch", 8, 2)          # LastBranchFromIP, LastBranchToIP ...
 LAST_EXCEPTION = _at("last_exception", 8, 2)    # ... and LastIntFromIP, LastIntToIP
-BRANCHES = _at("branches")          # branches retired, where they are counted (jit/branch_trace.py)
 PKRS = _at("pkrs")                  # IA32_PKRS: rights of supervisor pages by protection key
 PDPTE = _at("pdpte", 8, 4)          # PAE page-directory pointers, loaded with CR3 (SDM 3A 4.4.1)
 
@@ -170,6 +169,7 @@ NO_TRAP = _at("no_trap")            # 1: the instruction that just ended is not 
 BUDGET = _at("budget")              # instructions left in this slice
 REP_LEFT = _at("rep_left")          # while a REP micro-op runs: instructions left after this iteration
 ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
+BRANCHES = _at("branches")          # branches retired by this plane, where they are counted (jit/branch_trace.py)
 IDLE_FAULTS = _at("idle_faults")    # exceptions delivered since an instruction last retired
 SAMPLE = _at("sample")              # instructions until the run loop next notes what is hot; 0: never
 SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet

@@ -158,8 +158,7 @@ class Translator:
         page = self.page(gpa - offset, mode)
         data = self.memory.read(gpa, PAGE - offset)
         self.packer.begin()
-        known, table, instrument = self.packer.kept(mode), page.table, self.instrument
-        plain = instrument is None and not self.counts_branches
+        known, table, plain = self.packer.kept(mode), page.table, self.instrument is None and not self.counts_branches
         block, end = Block(self._steps.words), offset
         decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:

@@ -65,7 +65,8 @@ class SegmentRegister:
 class BootState:
     """The bootstrap processor at its first instruction.
 
-    ``registers`` has rax..r15, rip, rflags, cr0, cr3, cr4 and efer; one that is missing is 0, rflags 2.
+    ``registers`` has rax..r15, rip, rflags, cr0, cr3, cr4 and efer; one that is missing is 0, rflags 2. Where
+    ``at_reset``, general registers have what the processor leaves in them.
     ``segments`` has cs, ds, es, fs, gs, ss, ldtr and tr. ``gdtr`` and ``idtr`` are (base, limit).
     """
 
@@ -73,6 +74,7 @@ class BootState:
     segments: dict[str, SegmentRegister]
     gdtr: tuple[int, int]
     idtr: tuple[int, int]
+    at_reset: bool = False
 
 
 @dataclass(frozen=True, order=True)
