@@ -32,6 +32,7 @@ ANYWHERE = {FlowControl.NEXT, FlowControl.RETURN, FlowControl.INDIRECT_BRANCH}  
 BRANCHES = {FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.CONDITIONAL_BRANCH,
             FlowControl.RETURN, FlowControl.CALL, FlowControl.INDIRECT_CALL, FlowControl.INTERRUPT}
 HYPERCALLS = {Mnemonic.VMCALL, Mnemonic.VMMCALL, Mnemonic.VMGEXIT}      # calls for iced, no branches for processors
+CONTROL_MOVES = {Code.MOV_R32_CR, Code.MOV_R64_CR, Code.MOV_CR_R32, Code.MOV_CR_R64}
 _PLACE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -238,6 +239,13 @@ class Translator:
         shorter = Decoder(emitter.bits, data[1:], DecoderOptions.NONE, ip=0).decode()       # one prefix less
         return shorter.len >= MAX_LENGTH or shorter.code != Code.INVALID
 
+    @staticmethod
+    def _lock_mov(emitter: Emitter, insn: Instruction, data: bytes) -> Instruction:
+        """An invalid instruction, unless it is LOCK MOV to or from CR0, which AMD's processors take for MOV CR8 where
+        that has no encoding (APM Vol. 3 MOV CRn)."""
+        found = Decoder(emitter.bits, data, DecoderOptions.AMD, ip=insn.ip).decode()
+        return found if found.code in CONTROL_MOVES and found.len == insn.len else insn
+
     def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> Records:
         """The records of an instruction, after what the emitter holds already. `data` are its bytes and some more."""
         alone = not emitter.uops
@@ -248,6 +256,8 @@ class Translator:
 
     def _emit(self, emitter: Emitter, insn: Instruction, data: bytes) -> bool:
         """Emit an instruction's micro-ops; whether they depend on its place, or on the processor's state."""
+        if insn.code == Code.INVALID and self.cpu.offers("cr8legacy"):
+            insn = self._lock_mov(emitter, insn, data)
         code = insn.code
         function, anywhere, legacy = self._forms.get(code) or self._form(insn)
         before = len(emitter.uops)
