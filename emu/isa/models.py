@@ -62,6 +62,13 @@ class Model(NamedTuple):
     physical: int = 46
     caches: tuple[Cache, ...] = PLAIN_CACHES
 
+    @property
+    def signature(self) -> int:
+        """Family, model and stepping as EAX of CPUID leaf 1, and EDX after a reset, have them."""
+        extended = min(self.family, 15)
+        return (self.stepping | (self.model & 15) << 4 | extended << 8 | self.model >> 4 << 16
+                | self.family - extended << 20)
+
 
 TABLE = (
     Model("max", AMD, 25, 1, 1, "Strata virtual CPU", None),
