@@ -231,6 +231,13 @@ class SnpGuest(PlaneModel):
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         self.hypervisor.interrupt_changed(vcpu, number)
 
+    def nmi(self, vcpu: VCpu, number: int) -> None:
+        self.hypervisor.nmi(vcpu, number)
+
+    def keeps_priority(self, vcpu: VCpu, number: int) -> bool:
+        """Under alternate injection it is V_TPR of the VMSA."""
+        return self.hypervisor.alternate(vcpu, number)
+
     def device_address(self, gpa: int) -> int:
         """Devices see shared memory only."""
         return self.nested.shared_backing(gpa // PAGE) * PAGE + gpa % PAGE

@@ -128,6 +128,13 @@ def test_ap_reset_hold(guest):
     assert guest.vcpu.runs()
 
 
+def test_ap_reset_hold_by_the_msr_protocol(guest):
+    """The answer says that a start-up IPI has come: bits 63:12 are not 0."""
+    assert guest.msr_request(0x006) == 1 << 12 | 0x007 and not guest.vcpu.runs()
+    guest.hv.startup(guest.vcpu)
+    assert guest.vcpu.runs()
+
+
 def test_jump_table_and_apic_ids(guest):
     guest.request(exits.AP_JUMP_TABLE, 0, 0x9000)
     assert guest.request(exits.AP_JUMP_TABLE, 1)["sw_exitinfo2"] == 0x9000
