@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emu.dev.virtio.slots import VirtioSlots
-from emu.dev.vtd import BASE, SIZE, Iommu
 from emu.irq.ioapic import REMAPPABLE_WRITABLE
 from emu.pc_config import DEVICES, EDU, IOMMU
 
 if TYPE_CHECKING:
+    from emu.dev.vtd import Iommu
     from emu.pc import PC
 
 
@@ -21,6 +21,7 @@ def plug(pc: PC, slots: VirtioSlots, names: Sequence[str]) -> Iommu | None:
         raise ValueError(f"device {unknown[0]!r}: not one of {', '.join(DEVICES)}")
     iommu = None
     if IOMMU in names:
+        from emu.dev.vtd import BASE, SIZE, Iommu  # few machines have one
         hooks, bus = pc.hooks, pc.apic_bus
         iommu = Iommu(hooks.read_memory, hooks.write_memory, bus.send, bus.send_msi)
         pc.bus.add_mmio(BASE, SIZE, iommu, "IOMMU")

@@ -133,17 +133,16 @@ class VCpu:
             plane = self.plane
             if status == exits.EVENT:
                 break
-            if status == exits.DECODE:          # takes no time, and nothing falls due
-                self._serve[status](plane)
-                if not machine.stopping:
-                    continue
-            self.engine.regions.poll()
-            done = budget - plane.signed(layout.BUDGET)
-            if start + done > machine.clock.icount:
-                machine.clock.advance(start + done)
-            if status in INTERCEPTED:
-                machine.clock.skip_to(machine.clock.now + machine.clock.model.exit_ns)
+            if status != exits.DECODE:
+                self.engine.regions.poll()
+                done = budget - plane.signed(layout.BUDGET)
+                if start + done > machine.clock.icount:
+                    machine.clock.advance(start + done)
+                if status in INTERCEPTED:
+                    machine.clock.skip_to(machine.clock.now + machine.clock.model.exit_ns)
             self._serve[status](plane)
+            if status == exits.DECODE and not machine.stopping:
+                continue                        # it takes no time, and nothing falls due
             plane = self.plane
             budget = self._follow_clock(plane, start, budget)
             if machine.stopping or machine.reschedule or plane.get(layout.ACTIVITY) != RUNNING:

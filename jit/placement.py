@@ -9,10 +9,9 @@ from jit.uops import COUNT, LENGTH, LENGTH_SHIFT, OFFSET, REM, SIZE, SOURCE, STE
 
 
 @inline
-def copy_record(to: int, source: int) -> int:
+def copy_record(to: int, source: int) -> None:
     for at in range(0, SIZE, 8):
         st64(to + at, ld64(source + at))
-    return to
 
 
 def place_records(steps: int, instructions: int, records: int, table: int) -> int:

@@ -21,11 +21,12 @@ from jit.compiler import Compiler
 from jit.region_object import RegionProcess, emit
 from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
-from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_EQUAL, PROBE_FILE
+from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_EQUAL, PROBE_FILE, PROBE_LINEAR, PROBE_VIRTUAL
 from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
 PROBE_OF_FILE, PROBE_AT_ENTRY = f"probe.{PROBE_ANYWHERE}.{PROBE_FILE}", f"probe.{PROBE_ENTRY}.{PROBE_FILE}"
+PROBES_FOR_EQUALITY = {f"probe.{where}.{PROBE_EQUAL}" for where in (PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHERE)}
 JUMP_CACHED = "fn.jump_cached"
 FAST_PATHS = ("region_load", "region_store", "region_probe")    # jit/region_access.py; the vector ones are compiled
                                                                 # with the micro-ops that need them
@@ -266,7 +267,7 @@ class RegionBuilder(Wrapper):
             if not fits(self.compiler, uop):
                 self._go_to(self.interpret, uop.address)
                 return
-            if uop.name.startswith("probe.") and uop.name.endswith(PROBE_EQUAL):
+            if uop.name in PROBES_FOR_EQUALITY:
                 self._unless_equal(uop)
                 continue
             status = b.call(self._handler(uop.name), [self.copy, *(I64(v) for v in (uop.d, uop.a, uop.b, uop.imm))])

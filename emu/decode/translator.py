@@ -170,7 +170,8 @@ class Translator:
                 emitter = self._emitter(mode)
                 if instrument is not None:
                     instrument(emitter, insn, page.gpa + ip)
-                records = self._lower(emitter, insn, data[at:at + MAX_LENGTH + 1])
+                if records is None or emitter.uops:
+                    records = self._lower(emitter, insn, data[at:at + MAX_LENGTH + 1])
             block.add(ip, length, records)
             end = ip + length
             if block.ends or block.instructions == MAX_INSTRUCTIONS:
@@ -219,13 +220,10 @@ class Translator:
 
     def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> Records:
         """The records of an instruction, after what the emitter holds already. `data` are its bytes and some more."""
-        raw, alone = data[:insn.len], not emitter.uops
-        known = self.packer.kept(emitter.mode).get(raw) if alone else None
-        if known is not None:
-            return known
+        alone = not emitter.uops
         placed = self._emit(emitter, insn, data)
         if alone and not placed:
-            return self.packer.keep(emitter.mode, raw, emitter.uops, emitter.ended)
+            return self.packer.keep(emitter.mode, data[:insn.len], emitter.uops, emitter.ended)
         return self.packer.pack(emitter.uops, emitter.ended)
 
     def _emit(self, emitter: Emitter, insn: Instruction, data: bytes) -> bool:

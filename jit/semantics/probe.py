@@ -3,7 +3,7 @@
 It belongs to that instruction, retires nothing and changes nothing of the guest. `imm`: address of the record; `a`: the
 register slot that the record's comparison reads; `d`: 1 where linear addresses have 64 bits, else 0. Variants by where
 the slot lies: in the part of the state that regions copy, or beyond; and a plain test for equality in the former, which
-nearly always fails and so comes before all else, without a look at memory: `b` has the lower half of the value.
+nearly always fails and so comes before all else; its `b` has the lower half of the value, for regions.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ SITES = [(where, source) for where in (PROBE_LINEAR, PROBE_VIRTUAL, PROBE_ANYWHE
 @op("probe", *SITES)
 def probe(where: str, source: str) -> Callable[..., int]:
     def handler(st: State, d: int, a: int, b: int, imm: int) -> int:
-        if source == PROBE_EQUAL and (rd64(st, a) & 0xFFFFFFFF != b or rd64(st, a) != ld64(imm + LOW)):
+        if source == PROBE_EQUAL and rd64(st, a) != ld64(imm + LOW):
             return OK
         if ld64(imm + ON) == 0:
             return OK

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from emu.dev.edu import Edu
 from emu.dev.pci import PciBus
 from emu.dev.pci_memory import PciMemory
 from emu.dev.pirq import PirqRouter
@@ -12,7 +12,10 @@ from emu.dev.virtio.blk import VirtioBlk
 from emu.dev.virtio.console import VirtioConsole
 from emu.dev.virtio.disk import Disk
 from emu.dev.virtio.transport import BAR, VirtioFunction
-from emu.dev.vtd import Iommu
+
+if TYPE_CHECKING:
+    from emu.dev.edu import Edu
+    from emu.dev.vtd import Iommu
 
 FIRST_SLOT, SLOTS = 3, 32
 MAX_DISKS = SLOTS - FIRST_SLOT - 1
@@ -44,6 +47,7 @@ class VirtioSlots:
 
     def add_edu(self, iommu: Iommu | None, msi: Callable[[int, int], int]) -> None:
         """The educational device, behind the IOMMU where there is one; `msi` delivers messages without it."""
+        from emu.dev.edu import Edu  # few machines have one
         slot = next(self._free)
         source = slot << 3
         read, write = (self._read, self._write) if iommu is None else iommu.access(source)

@@ -3,24 +3,16 @@
 import pytest
 
 from emu.dev.edu import Edu
+from tests.fakes.ram import Ram
 
 
-class Rig:
+class Rig(Ram):
     def __init__(self) -> None:
-        self.ram = bytearray(0x10000)
+        super().__init__(0x10000)
         self.line, self.messages, self.reports = False, list[tuple[int, int]](), list[str]()
-        self.dev = Edu(self._read, self._write, self._drive, lambda at, data: self.messages.append((at, data)),
+        self.dev = Edu(self.read, self.write, self._drive, lambda at, data: self.messages.append((at, data)),
                        self.reports.append)
         self.dev.write(0x04, 2, 0x6)                    # memory, bus master
-
-    def _read(self, at: int, size: int) -> bytes:
-        if at + size > len(self.ram):
-            raise ValueError("outside RAM")
-        return bytes(self.ram[at:at + size])
-
-    def _write(self, at: int, data: bytes) -> None:
-        self._read(at, len(data))
-        self.ram[at:at + len(data)] = data
 
     def _drive(self, level: bool) -> None:
         self.line = level

@@ -4,6 +4,7 @@ import pytest
 
 from emu.dev.vtd import Iommu
 from emu.irq.apicbus import ApicMessage
+from tests.fakes.ram import Ram
 
 ROOT, CONTEXT, TABLES, ENTRIES, QUEUE = 0x10000, 0x11000, 0x12000, 0x20000, 0x30000
 SOURCE = 3 << 3
@@ -12,20 +13,11 @@ GCMD, GSTS, RTADDR, FSTS, FECTL, FEDATA, FEADDR, IQH, IQT, IQA, ICS, IECTL, IEDA
     0x18, 0x1C, 0x20, 0x34, 0x38, 0x3C, 0x40, 0x80, 0x88, 0x90, 0x9C, 0xA0, 0xA4, 0xA8, 0xB8, 0x220)
 
 
-class Rig:
+class Rig(Ram):
     def __init__(self) -> None:
-        self.ram = bytearray(0x40000)
+        super().__init__(0x40000)
         self.sent, self.messages = list[ApicMessage](), list[tuple[int, int]]()
         self.dev = Iommu(self.read, self.write, self.sent.append, lambda at, data: self.messages.append((at, data)))
-
-    def read(self, at: int, size: int) -> bytes:
-        if at + size > len(self.ram):
-            raise ValueError("outside RAM")
-        return bytes(self.ram[at:at + size])
-
-    def write(self, at: int, data: bytes) -> None:
-        self.read(at, len(data))
-        self.ram[at:at + len(data)] = data
 
     def put(self, at: int, *words: int) -> None:
         for n, word in enumerate(words):
