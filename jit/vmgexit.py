@@ -2,7 +2,7 @@
 RUN_VMPL and the MSR protocol's 0x016).
 
 What is served here needs no decision: the target's VMSA may be run (APM Vol. 2 15.36.12), has the features that its
-register file was set up for, and no event to inject. Everything else is the hypervisor's, in Python.
+register file was set up for, no event to inject, and asks for no flush. Everything else is the hypervisor's, in Python.
 """
 
 from jit import exits, pmap
@@ -67,6 +67,8 @@ def runs(group: State, target: int) -> bool:
     if broken_rule(state_at(rd64(group, FILES + (target << 3))), page) != GOOD:
         return False
     if ld64(page + v.SEV_FEATURES) != rd64(group, VMSA_FEATURES + (target << 3)):
+        return False
+    if ld64(page + v.PCPU_ID) == 0:
         return False
     return ld64(page + v.VINTR_CTRL) & v.BUSY == 0 and ld64(page + v.EVENTINJ) & v.EVENT_VALID == 0
 

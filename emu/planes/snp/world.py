@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
 IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_INJECTION | vmsa.ALTERNATE_INJECTION
-               | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER)
+               | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER
+               # What these forbid or flush is not there: IBS of the host, branch predictors, a sibling thread.
+               | vmsa.PREVENT_HOST_IBS | vmsa.BTB_ISOLATION | vmsa.SMT_PROTECTION | vmsa.IBPB_ON_ENTRY)
 
 # Exits that are not an instruction's: there is no RIP after it (APM Vol. 2 15.7.1)
 NO_INSTRUCTION = frozenset((exits.INTR, exits.NPF, exits.PAGE_NOT_VALIDATED, exits.SHUTDOWN))
@@ -109,8 +111,16 @@ class World:
             plane.set(layout.RESUME, 0)
             injection.keep_only_the_hosts(plane)
         vp.exited = False
+        self._follow_processor(vcpu, state, plane)
         injection.enter(plane, context, state)
         return None
+
+    def _follow_processor(self, vcpu: VCpu, state: Vmsa, plane: Plane) -> None:
+        """Translations of a VMSA that ran on another processor, or in which software wrote 0 to PCPU_ID, are dropped;
+        another value there says that this is done (15.36.15)."""
+        if state["pcpu_id"] != vcpu.index + 1:
+            state["pcpu_id"] = vcpu.index + 1
+            plane.flush()
 
     def _set_up(self, vcpu: VCpu, context: Context, state: Vmsa, plane: Plane) -> None:
         """What a VMSA's VMPL and features mean for the engine."""

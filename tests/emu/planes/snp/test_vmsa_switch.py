@@ -149,7 +149,7 @@ def test_t58_a_vmsa_without_svme(guest):
 
 @pytest.mark.parametrize("features, code", [
     (vmsa.ALTERNATE_INJECTION, exits.BUSY), (vmsa.ALTERNATE_INJECTION | vmsa.RESTRICTED_INJECTION, exits.INVALID),
-    (vmsa.SECURE_AVIC, exits.INVALID), (vmsa.SMT_PROTECTION, exits.INVALID)])
+    (vmsa.SECURE_AVIC, exits.INVALID), (vmsa.VMSA_REG_PROT, exits.INVALID)])
 def test_t59_t75_a_busy_vmsa_and_features_that_exclude_each_other(features, code):
     guest = Guest()
     guest.add_vmpl(2, sev_features=vmsa.SNP_ACTIVE | features, vintr_ctrl=vmsa.V_BUSY)
