@@ -22,7 +22,7 @@ from jit.group_layout import (
     VMSAS,
 )
 from jit.guards import DENY_SHARED_WRITE, HOW_SHARED
-from jit.layout import ARG, GHCB, GROUP, NEXT_RIP, RIP
+from jit.layout import ACTIVITY, ARG, GHCB, GROUP, NEXT_RIP, RIP
 from jit.native import State, inline, ld8, ld64, rd64, shr, st8, st64, state_at, wr64
 from jit.paging import host_of
 from jit.plane_call import go
@@ -61,10 +61,10 @@ def requested(st: State, page: int) -> int:
 @inline
 def runs(group: State, target: int) -> bool:
     """Whether VMRUN of a VMPL's VMSA succeeds and has nothing else to do than to load registers."""
-    page = rd64(group, VMSAS + (target << 3))
-    if page == 0 or ld8(page + v.VMPL) != target:
+    page, plane = rd64(group, VMSAS + (target << 3)), state_at(rd64(group, FILES + (target << 3)))
+    if page == 0 or ld8(page + v.VMPL) != target or rd64(plane, ACTIVITY) != 0:
         return False
-    if broken_rule(state_at(rd64(group, FILES + (target << 3))), page) != GOOD:
+    if broken_rule(plane, page) != GOOD:
         return False
     if ld64(page + v.SEV_FEATURES) != rd64(group, VMSA_FEATURES + (target << 3)):
         return False
