@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emu.irq.lapic_msr import GeneralProtection
+from emu.paravirt import kvm
 from emu.planes.snp import ghcb
 from emu.planes.snp.hypervisor.call import Call, Inject, Malformed
 from emu.planes.snp.hypervisor.msr_protocol import MsrProtocol
@@ -12,7 +13,6 @@ from jit import exits as engine_exits
 from jit import layout
 
 GP, MASK32 = 13, 0xFFFF_FFFF
-ENOSYS = -1000                          # KVM_ENOSYS
 LARGEST_ACCESS = 8                      # bytes that a device is asked for at once
 XSTATE_LEAF = 0xD
 READ, WRITE = 0, 1                      # MSR: SW_EXITINFO1
@@ -130,8 +130,15 @@ class Emulation(MsrProtocol):
         call["rax"], call["rdx"] = value & MASK32, value >> 32
 
     def vmmcall(self, call: Call) -> None:
-        """KVM's hypercalls: there are none."""
-        call["rax"] = ENOSYS
+        """KVM's hypercalls, of which there is the one that needs nothing but an exit."""
+        number = call["rax"]
+        if call["cpl"]:
+            call["rax"] = -kvm.EPERM
+        elif number == kvm.VAPIC_POLL_IRQ:
+            call["rax"] = 0
+        else:
+            self.guest.report(f"KVM hypercall {number}")
+            call["rax"] = -kvm.ENOSYS
 
     def flush_caches(self, call: Call) -> None:
         """INVD and WBINVD: nothing to do."""

@@ -337,3 +337,8 @@ def test_what_is_not_offered_is_no_event(guest, code):
     answer = guest.request(code, rax=0)
     assert (answer["sw_exitinfo1"], answer["sw_exitinfo2"]) == (ghcb.MALFORMED, ghcb.INVALID_EVENT)
     assert any(exits.name(code) in line for line in guest.reports)
+
+
+@pytest.mark.parametrize("number, cpl, result", [(1, 0, 0), (1, 3, -1), (1005, 0, -1000), (12, 3, -1)])
+def test_hypercalls_of_kvm(guest, number, cpl, result):
+    assert guest.request(exits.VMMCALL, rax=number, cpl=cpl)["rax"] == result & ALL_ONES
