@@ -88,10 +88,8 @@ class Hypervisor(Emulation, Launch, AlternateInjection, GuestRequests, CpuidLeav
         self.terminate(call.vcpu, info1 & 0xF, info1 >> 4 & 0xFF)
 
     def unsupported_event(self, call: Call) -> None:
-        """INFO1: the error code of a #VC that the guest has no use for, INFO2: more about it. It cannot go on."""
-        code, more = call.info
-        self.machine.stop(stop.UNIMPLEMENTED, f"the guest does not handle #VC of {exits.name(code)}, and says so: "
-                          f"{more:#x}", call.vcpu)
+        """INFO1: the error code of a #VC that the guest cannot handle, as it says before it gives up by itself."""
+        self.guest.report(f"#VC of {exits.name(call.info[0])}", "is not handled by the guest, as it says")
 
     def shutdown(self, vcpu: VCpu) -> bool:
         """The guest shut down (triple fault); True: it is to go on anyway."""
