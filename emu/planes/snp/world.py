@@ -65,8 +65,9 @@ class World:
 
     # --- VMRUN -------------------------------------------------------------------------------------------------------
 
-    def refusal(self, vp: Vp, context: Context) -> tuple[int, str] | None:
-        """Why VMRUN of a context's VMSA fails: exit code and reason; None: it does not."""
+    def refusal(self, vp: Vp, context: Context, event: int = 0) -> tuple[int, str] | None:
+        """Why VMRUN of a context's VMSA fails: exit code and reason; None: it does not. `event`: EVENTINJ of the
+        VMCB."""
         guest, page = self._guest, context.page
         table = guest.rmp
         if page is None or not table.covered(page):
@@ -83,7 +84,7 @@ class World:
             return exits.INVALID, f"SEV_FEATURES {features:#x} ({described(features)}) are not allowed"
         if state["vmpl"] >= VMPLS:
             return exits.INVALID, f"there is no VMPL{state['vmpl']}"
-        problem = injection.illegal(features, state)
+        problem = injection.illegal(features, state, event)
         if problem:
             return exits.INVALID, problem
         if features & vmsa.ALTERNATE_INJECTION and state["vintr_ctrl"] & vmsa.V_BUSY:
@@ -95,7 +96,8 @@ class World:
         guest = self._guest
         vp = guest.vps[vcpu.index]
         context = vp.contexts[number]
-        problem = self.refusal(vp, context)
+        event, vp.eventinj = vp.eventinj, 0
+        problem = self.refusal(vp, context, event)
         if problem is not None:
             return problem
         assert context.page is not None
@@ -112,7 +114,7 @@ class World:
             injection.keep_only_the_hosts(plane)
         vp.exited = False
         self._follow_processor(vcpu, state, plane)
-        injection.enter(plane, context, state)
+        injection.enter(plane, context, state, event)
         return None
 
     def _follow_processor(self, vcpu: VCpu, state: Vmsa, plane: Plane) -> None:

@@ -158,6 +158,11 @@ class AlternateInjection(Doorbells):
             raise Malformed(ghcb.INVALID_INPUT)
         call.vcpu.lapics[vmpl].end(vector)
 
+    def inject(self, vcpu: VCpu, event: int) -> None:
+        """An event, in the form of EVENTINJ, for whichever plane of a vCPU is run next: VMRUN takes it, ignores it
+        under alternate injection, or fails."""
+        self.guest.vps[vcpu.index].eventinj = event
+
     def nmi(self, vcpu: VCpu, number: int) -> None:
         """An NMI for a plane: it is taken as by any processor, or announced under restricted or alternate injection."""
         if self.alternate(vcpu, number):
