@@ -3,10 +3,12 @@
 import os
 import re
 import stat
+import zlib
 
 from emu.load.model import ImageError, Module
 
 MAX_FILE = 1 << 30  # bytes; a kernel with full debug information has half as many
+GZIP = b"\x1f\x8b\x08"
 
 
 def read_file(path: str, *, field: str = "file", limit: int = MAX_FILE) -> bytes:
@@ -26,6 +28,23 @@ def read_file(path: str, *, field: str = "file", limit: int = MAX_FILE) -> bytes
     if len(data) > limit:
         raise ImageError(path, field, f"grew beyond {limit} bytes while it was read")
     return data
+
+
+def unpacked(path: str, data: bytes, limit: int) -> bytes:
+    """What a gzip file holds, as GRUB gives it to kernels (RFC 1952), or ``data`` if it is none; ImageError if it is
+    damaged or holds more than ``limit`` bytes."""
+    if data[:len(GZIP)] != GZIP:
+        return data
+    inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        found = inflate.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise ImageError(path, "gzip", str(error)) from None
+    if len(found) > limit:
+        raise ImageError(path, "gzip", f"unpacks to more than the {limit} bytes of memory")
+    if not inflate.eof:
+        raise ImageError(path, "gzip", "ends before its contents do")
+    return found
 
 
 def read_modules(text: str, memory: int) -> tuple[Module, ...]:

@@ -1,5 +1,6 @@
 """load_image: finding the kind, reading files, and failures that are the user's to mend."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -89,3 +90,22 @@ def test_bytes_that_are_not_unicode_reach_the_guest_unchanged(tmp_path: Path) ->
     (tmp_path / "k").write_bytes(build.linux())
     image = load_image(tmp_path / "k", append=os.fsdecode(b"x=\xff"), memory=build.MEMORY)
     assert any(s.data == b"x=\xff\0" for s in image.segments)
+
+
+def test_an_image_may_be_packed(tmp_path: Path) -> None:
+    """As GRUB accepts it."""
+    loaded = []
+    for data in (build.multiboot_elf(), gzip.compress(build.multiboot_elf())):
+        (tmp_path / "f").write_bytes(data)
+        loaded.append(load_image(tmp_path / "f", memory=build.MEMORY))
+    assert loaded[0].kind == loaded[1].kind == "multiboot"
+    assert loaded[0].segments == loaded[1].segments
+
+
+@pytest.mark.parametrize(("data", "rule"), [
+    (gzip.compress(build.elf())[:-20], "ends before its contents do"), (b"\x1f\x8b\x08" + bytes(40), "gzip: Error"),
+    (gzip.compress(bytes(build.MEMORY + 1)), "more than the")])
+def test_a_damaged_packed_image_is_refused(tmp_path: Path, data: bytes, rule: str) -> None:
+    (tmp_path / "f.gz").write_bytes(data)
+    with pytest.raises(ImageError, match=rf"f\.gz: .*{rule}"):
+        load_image(tmp_path / "f.gz", memory=build.MEMORY)
