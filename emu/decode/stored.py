@@ -16,6 +16,7 @@ import mmap
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from emu.isa.cpu import Cpu
@@ -27,14 +28,19 @@ KEEP = 8                        # directories of other processors and versions
 DIGEST = 16
 
 
-def fingerprint(cpu: Cpu) -> str:
-    """Digest of what decoding depends on: its sources, the decoder, and what the processor offers."""
-    digest = hashlib.sha256()
+@cache
+def _sources() -> bytes:
+    """Digest of what decodes: it is read once."""
+    digest = hashlib.sha256(importlib.metadata.version("iced-x86").encode())
     here = Path(__file__).parent
     for source in sorted((*here.glob("*.py"), *(here.parent / "isa").glob("*.py"))):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    digest.update(repr((importlib.metadata.version("iced-x86"), sorted(cpu.offered))).encode())
-    return digest.hexdigest()[:24]
+    return digest.digest()
+
+
+def fingerprint(cpu: Cpu) -> str:
+    """Digest of what decoding depends on: its sources, the decoder, and what the processor offers."""
+    return hashlib.sha256(_sources() + repr(sorted(cpu.offered)).encode()).hexdigest()[:24]
 
 
 def key(data: bytes, mode: int) -> bytes:
