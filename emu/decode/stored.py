@@ -23,7 +23,8 @@ from emu.isa.cpu import Cpu
 
 WORTH = 4096                    # records that a run must have decoded for its pages to be stored
 FILE_BYTES = 64 << 20           # at most in one file
-TOTAL_BYTES = 256 << 20         # in all files of all processors; the oldest go first
+TOTAL_BYTES = 256 << 20         # in all files of all processors; the oldest go first ...
+FILES = 64                      # ... and where there are more than that: each is opened at every start
 KEEP = 8                        # directories of other processors and versions
 DIGEST = 16
 
@@ -115,9 +116,9 @@ class StoredPages:
         """Delete the oldest files beyond the room that there is."""
         files = sorted(self.directory.parent.rglob("*.pages"), key=lambda path: path.stat().st_mtime, reverse=True)
         total = 0
-        for path in files:
+        for number, path in enumerate(files):
             total += path.stat().st_size
-            if total > TOTAL_BYTES:
+            if total > TOTAL_BYTES or number >= FILES:
                 path.unlink(missing_ok=True)
 
 
