@@ -3,9 +3,11 @@
 import os
 import re
 import stat
+import zlib
 
 from emu.load.model import ImageError, Module
 
+_GZIP, _GZIP_BITS = b"\x1f\x8b", 31
 MAX_FILE = 1 << 30  # bytes; a kernel with full debug information has half as many
 
 
@@ -26,6 +28,23 @@ def read_file(path: str, *, field: str = "file", limit: int = MAX_FILE) -> bytes
     if len(data) > limit:
         raise ImageError(path, field, f"grew beyond {limit} bytes while it was read")
     return data
+
+
+def unpacked(path: str, data: bytes, limit: int) -> bytes:
+    """``data``, or what it holds if it is a gzip file (RFC 1952), as boot loaders take kernels; at most ``limit``
+    bytes. ImageError if it is damaged or longer."""
+    if data[:2] != _GZIP:
+        return data
+    inflater = zlib.decompressobj(wbits=_GZIP_BITS)
+    try:
+        whole = inflater.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise ImageError(path, "gzip", f"damaged data ({error})") from None
+    if len(whole) > limit:
+        raise ImageError(path, "gzip", f"unpacks to more than {limit} bytes")
+    if not inflater.eof:
+        raise ImageError(path, "gzip", "the data end early")
+    return whole
 
 
 def read_modules(text: str, memory: int) -> tuple[Module, ...]:

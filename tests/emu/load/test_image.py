@@ -1,12 +1,13 @@
 """load_image: finding the kind, reading files, and failures that are the user's to mend."""
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
 from emu.load import ImageError, load_image
-from emu.load.files import read_modules
+from emu.load.files import read_modules, unpacked
 from emu.load.sniff import sniff
 from tests.emu.load import build
 
@@ -19,6 +20,20 @@ def test_kind_is_found(tmp_path: Path, data: bytes, kind: str) -> None:
     (tmp_path / "f").write_bytes(data)
     assert sniff("f", data) == kind
     assert load_image(tmp_path / "f", memory=build.MEMORY).kind == kind
+
+
+def test_a_gzip_file_is_what_it_holds(tmp_path: Path) -> None:
+    """As GRUB takes Debian's Xen (RFC 1952)."""
+    packed = gzip.compress(build.multiboot2_elf())
+    (tmp_path / "f").write_bytes(packed)
+    assert load_image(tmp_path / "f", memory=build.MEMORY).kind == "multiboot2"
+    for damaged, rule in ((packed[:-9], "end early"), (packed[:10] + b"\xff" * 40, "damaged"),
+                          (packed[:-6] + bytes(6), "damaged")):
+        (tmp_path / "f").write_bytes(damaged)
+        with pytest.raises(ImageError, match=f"gzip: .*{rule}"):
+            load_image(tmp_path / "f", memory=build.MEMORY)
+    with pytest.raises(ImageError, match="gzip: unpacks to more than 1000 bytes"):
+        unpacked("f", gzip.compress(bytes(1001)), 1000)
 
 
 def test_kind_can_be_forced(tmp_path: Path) -> None:
