@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emu.decode.stored import StoredPages
 from emu.decode.translator import Translator
 from emu.isa.cpu import Cpu, bare
 from emu.mem.monitors import Monitors
@@ -31,14 +32,18 @@ class Engine:
     """What all planes of a machine share: memory, translator, handler table, runtime functions."""
 
     def __init__(self, memory: PhysicalMemory, mode: str = "auto",
-                 progress: Callable[[str], None] | None = None, cpu: Cpu | None = None) -> None:
+                 progress: Callable[[str], None] | None = None, cpu: Cpu | None = None,
+                 keep_decoded: bool = False) -> None:
+        """`keep_decoded`: what is decoded is stored for later runs, and what earlier ones stored is used."""
         self.memory, self.mode = memory, mode
         self.cpu = cpu or bare()
         self.compiler: Compiler = compiler()
         self.compiler.progress = progress
         for name in BASICS:
             self.compiler.function(name)
-        self.translator = Translator(memory, self.compiler, self.cpu)
+        directory = self.compiler.cache.directory / "decoded"
+        self.translator = Translator(memory, self.compiler, self.cpu,
+                                     StoredPages(directory, self.cpu) if keep_decoded else None)
         self.runtime = np.zeros(run_slots.SLOTS, np.uint64)
         self.runtime[run_slots.STOP] = self.compiler.address("stop")
         self.runtime[run_slots.STALE] = self.compiler.address("stale")

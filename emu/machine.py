@@ -85,7 +85,7 @@ class Machine(Scheduling):
         self.report = report or _nothing
         self.map = GuestMap(memory, *plane_models.backings(planes, vcpus))
         self.memory = self.map.memory
-        self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu)
+        self.engine = Engine(self.memory, mode=engine, progress=progress, cpu=self.cpu, keep_decoded=True)
         serial, debug = serial_out or _nothing, debug_out or _nothing
         self._shadow: list[Any] = []
         self.vcpus: list[VCpu] = []

@@ -183,12 +183,17 @@ class Compiler:
         self.optimise(module)
         return module.as_bitcode()
 
-    def optimise(self, module: llvm.ModuleRef, level: int = 2) -> None:
-        """Run LLVM's standard pipeline of a level over the module."""
+    def optimise(self, module: llvm.ModuleRef, level: int = 2, sink: bool = False) -> None:
+        """Run LLVM's standard pipeline of a level over the module. `sink`: then move what only one branch needs into
+        it, as the lazy flags that are only needed where a region is left."""
         tuning = llvm.create_pipeline_tuning_options(speed_level=level)
         tuning.loop_vectorization = False           # table scans are short, and scatters are slower than stores
         builder = llvm.create_pass_builder(self.target, tuning)
         builder.getModulePassManager().run(module, builder)
+        if sink:
+            late = llvm.create_new_module_pass_manager()
+            late.add_sinking_pass()
+            late.run(module, builder)
 
     def link(self, text: str | None, parts: list[bytes], keep: str) -> llvm.ModuleRef:
         """One module from assembly text and bitcode, of which only the symbol `keep` stays visible."""

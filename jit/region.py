@@ -18,11 +18,12 @@ from llvmlite import ir
 
 from jit import exits, layout, uops
 from jit.compiler import Compiler
+from jit.region_calls import define_slow_paths, field_of
 from jit.region_object import RegionProcess, emit
 from jit.region_view import VIEW_END
 from jit.registry import COND, JUMP, PLAIN
 from jit.semantics.wiring import PROBE_ANYWHERE, PROBE_ENTRY, PROBE_EQUAL, PROBE_FILE, PROBE_LINEAR, PROBE_VIRTUAL
-from jit.threaded import HANDLER_TYPE, I8, I32, I64, PTR, THREAD_TYPE, Wrapper
+from jit.threaded import HANDLER_TYPE, I8, I16, I32, I64, PTR, THREAD_TYPE, Wrapper
 
 MAX_BLOCKS, MAX_UOPS = 48, 500
 PROBE_OF_FILE, PROBE_AT_ENTRY = f"probe.{PROBE_ANYWHERE}.{PROBE_FILE}", f"probe.{PROBE_ENTRY}.{PROBE_FILE}"
@@ -188,7 +189,7 @@ class RegionBuilder(Wrapper):
             b.position_at_end(self.labels[address])
             self._block(block)
         self._leave()
-        self._fast_paths()
+        define_slow_paths(self.module, self._before_fill)
         return str(self.module)
 
     def _probe_once(self) -> None:
@@ -204,41 +205,15 @@ class RegionBuilder(Wrapper):
             b.cbranch(b.icmp_unsigned("==", status, I64(exits.OK)), go_on, self.interpret).set_weights([64, 1])
             b.position_at_end(go_on)
 
-    def _fast_paths(self) -> None:
-        """Give the names that handlers call on a TLB miss the region's meaning: a call with the real state, so that the
-        copy's address stays here and LLVM may keep the copy in registers."""
-        for access in ("load", "store", "probe", "loadv", "storev"):
-            kind = ir.FunctionType(I64, [PTR, I64, I64, I64] if access.endswith("v") else [PTR, I64, I64])
-            function = ir.Function(self.module, kind, name=f"strata_slow_{access}")
-            fill = ir.Function(self.module, kind, name=f"strata_region_{access}")
-            inner = ir.IRBuilder(function.append_basic_block())
-            self._before_fill(inner, function, access)
-            copy, *arguments = function.args
-            real = inner.inttoptr(inner.load(self._field_of(inner, copy, layout.SELF)), PTR)
-            copied, actual = (self._field_of(inner, state, layout.SLOW_VALUE) for state in (copy, real))
-            if access == "store":
-                inner.store(inner.load(copied), actual)
-            status = inner.call(fill, [real, *arguments])
-            if access == "load":
-                inner.store(inner.load(actual), copied)
-            inner.ret(status)
-        kind = ir.FunctionType(I64, [PTR, I64, I64])
-        track = ir.Function(self.module, kind, name="strata_slow_track")   # the interpreter looks
-        ir.IRBuilder(track.append_basic_block()).ret(I64(exits.AGAIN))
-
     def _before_fill(self, b: ir.IRBuilder, function: ir.Function, access: str) -> None:
-        """What there is to try inline before that."""
-
-    @staticmethod
-    def _field_of(b: ir.IRBuilder, state: ir.Value, offset: int) -> ir.Value:
-        return b.bitcast(b.gep(state, [I64(offset)]), I64.as_pointer())
+        """What there is to try inline on a TLB miss before a call."""
 
     def _copy_state(self, to: ir.Value, origin: ir.Value, size: int) -> None:
         copy = self.module.declare_intrinsic("llvm.memcpy", [PTR, PTR, I64])
         self.b.call(copy, [to, origin, I64(size), ir.IntType(1)(0)])
 
     def _word(self, base: ir.Value, offset: int) -> ir.Value:
-        return self._field_of(self.b, base, offset)
+        return field_of(self.b, base, offset)
 
     def _handler(self, name: str) -> ir.Function:
         if name not in self.handlers:
@@ -246,6 +221,8 @@ class RegionBuilder(Wrapper):
         return self.handlers[name]
 
     def _go_to(self, where: ir.Block, address: int) -> None:
+        # Nothing, so that the block stays: what only leaving needs is then computed there (Compiler.optimise).
+        self.b.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], side_effect=True)
         self.b.store(I64(address), self.at)
         self.b.branch(where)
 
@@ -281,7 +258,7 @@ class RegionBuilder(Wrapper):
                 self._edge(uop.target)
                 b.position_at_end(fall)
                 if not uop.follows:
-                    self._set_rip_after(uop)
+                    self._set_rip(I64(uop.offset + uop.length))
                 self._edge(uop.follows)
                 return
             stay = self._fresh()
@@ -304,20 +281,22 @@ class RegionBuilder(Wrapper):
         b.cbranch(b.icmp_unsigned("!=", lower, I32(uop.b)), go_on, self._exit(uop)).set_weights([64, 1])
         b.position_at_end(go_on)
 
-    def _set_rip_after(self, uop: Uop) -> None:
-        """RIP after a branch that is not taken and whose successor is not linked (jit/run.py fall_through)."""
+    def _set_rip(self, offset: ir.Value) -> None:
+        """RIP of a page offset (jit/run.py uop_rip, fall_through)."""
         b = self.b
-        rip = b.add(b.load(self._word(self.copy, layout.PAGE_RIP)), I64(uop.offset + uop.length))
+        rip = b.add(b.load(self._word(self.copy, layout.PAGE_RIP)), offset)
         mode = b.and_(b.load(self._word(self.state, layout.MODE)), I64(3))
         wide = b.icmp_unsigned("==", mode, I64(layout.MODE_64))
         b.store(b.select(wide, rip, b.and_(rip, I64(0xFFFFFFFF))), self._word(self.copy, layout.RIP))
 
     def _edge(self, target: int) -> None:
-        """Control goes to the block at `target`, or to the one at RIP where that is 0."""
+        """Control goes to the block at `target`, or to the one at RIP where that is 0. Otherwise nothing in the region
+        needs RIP: it is set where control leaves."""
         b = self.b
         if not target:
             b.branch(self.dynamic)
             return
+        b.store(I64(0), self._word(self.copy, layout.RIP))
         if target not in self.labels:
             self._go_to(self.transfer, target)
             return
@@ -352,16 +331,21 @@ class RegionBuilder(Wrapper):
         self.left = self.b.load(self.left_at)
         return self.b.load(self.at)
 
+    def _copy_out_with_rip(self) -> ir.Value:
+        at = self.b.inttoptr(self.b.load(self.at), PTR)
+        self._set_rip(self.field(uops.OFFSET, I16, at))
+        return self._copy_out()
+
     def _leave(self) -> None:
         b = self.b
         b.position_at_end(self.interpret)
-        at = b.inttoptr(self._copy_out(), PTR)
+        at = b.inttoptr(self._copy_out_with_rip(), PTR)
         table = I64(self.compiler.table_address)
         slot = b.add(table, b.shl(self.field(uops.OP, I32, at), I64(3)))
         code = b.load(b.inttoptr(slot, THREAD_TYPE.as_pointer().as_pointer()))
         b.ret(b.call(code, [self.state, at, self.left], tail="musttail"))
         b.position_at_end(self.transfer)
-        self.enter_block(self._copy_out())
+        self.enter_block(self._copy_out_with_rip())
         b.position_at_end(self.dynamic)
         self._copy_out()
         self.uop = b.inttoptr(I64(self.plan.head), PTR)

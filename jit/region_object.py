@@ -28,8 +28,9 @@ def emit(compiler: Compiler, text: str, parts: list[bytes], symbol: str) -> byte
     for function in module.functions:
         if not function.is_declaration and function.name != symbol:
             function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
-    compiler.optimise(module)
+            if b"noinline" not in b"".join(function.attributes):
+                function.add_function_attribute("alwaysinline")
+    compiler.optimise(module, sink=True)
     return compiler.target.emit_object(module)
 
 

@@ -9,6 +9,7 @@ from llvmlite import ir
 
 from jit import exits, layout
 from jit.region import RegionBuilder
+from jit.region_calls import field_of
 from jit.threaded import I64, PTR
 
 SIZES = (1, 2, 4, 8)
@@ -22,7 +23,7 @@ class WatchedRegionBuilder(RegionBuilder):
     def _before_fill(self, b: ir.IRBuilder, function: ir.Function, access: str) -> None:
         copy, linear, flags, *buffer = function.args
         size = b.and_(flags, I64(0xFF))
-        base = b.load(self._field_of(b, copy, layout.TLB))
+        base = b.load(field_of(b, copy, layout.TLB))
         index = b.and_(b.lshr(linear, I64(12)), I64(INDEX_MASK))
         entry = b.add(base, b.shl(index, I64(layout.DATA_SHIFT)))
         tag = layout.TLB_READ if access.startswith("load") else layout.TLB_WRITE
@@ -35,8 +36,9 @@ class WatchedRegionBuilder(RegionBuilder):
             b.cbranch(b.icmp_unsigned("==", value, I64(0)), more, other).set_weights([64, 1])
             b.position_at_end(more)
         go_on_if_zero(b.xor(self._word_at(b, entry, tag), wanted))
-        lines = self._word_at(b, entry, layout.TLB_LINES)
-        go_on_if_zero(b.and_(b.lshr(lines, b.and_(b.lshr(linear, I64(layout.LINE_SHIFT)), I64(63))), I64(1)))
+        if access != "probe":           # the store that it asks for looks at the lines itself
+            lines = self._word_at(b, entry, layout.TLB_LINES)
+            go_on_if_zero(b.and_(b.lshr(lines, b.and_(b.lshr(linear, I64(layout.LINE_SHIFT)), I64(63))), I64(1)))
         if access.endswith("v"):
             go_on_if_zero(b.and_(flags, I64(OPMASKED)))
         host = b.add(linear, self._word_at(b, entry, layout.TLB_ADDEND))
@@ -61,7 +63,7 @@ class WatchedRegionBuilder(RegionBuilder):
     def _by_size(self, b: ir.IRBuilder, function: ir.Function, access: str, copy: ir.Value, host: ir.Value,
                  size: ir.Value) -> None:
         """The size is a constant once this is inlined, so one case is left."""
-        value_at = self._field_of(b, copy, layout.SLOW_VALUE)
+        value_at = field_of(b, copy, layout.SLOW_VALUE)
         unknown = function.append_basic_block()
         choice = b.switch(size, unknown)
         for each in SIZES:

@@ -1,14 +1,15 @@
 """XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR and XRSTORS (SDM Vol. 1 13.7 to 13.12; Vol. 2 of each).
 
-ARG[0]: linear address; ARG[1]: XSAVE_* bits of jit/semantics/wiring.py; ARG[2]: the access hint. That the instruction
-may run was checked. EDX:EAX AND XCR0 is the requested-feature bitmap, with XCR0 OR IA32_XSS in XSAVES and XRSTORS.
+ARG[0]: effective address; ARG[1]: XSAVE_* bits of jit/semantics/wiring.py; ARG[2]: the access hint; ARG[3]: how the
+area is addressed (jit/area.py). That the instruction may run was checked. EDX:EAX AND XCR0 is the requested-feature
+bitmap, with XCR0 OR IA32_XSS in XSAVES and XRSTORS.
 
 XINUSE is exact: a component is in use when its registers differ from their initial configuration, which is what makes
 an image a function of the registers alone. The modified optimization, which a processor may use in XSAVEOPT and XSAVES
 for what has not changed since XRSTOR, is not used: the areas' bytes would depend on which instruction ran before.
 """
 
-from jit.access import load, probe, store
+from jit.area import area_load, area_part, area_probe, area_start, area_store
 from jit.exits import OK
 from jit.fault import general_protection
 from jit.fpu_layout import MXCSR, MXCSR_INIT, XSAVE_AREA
@@ -27,6 +28,7 @@ from jit.mode import refresh
 from jit.msr import cet_valid
 from jit.native import State, inline, ld32, ld64, memmove, memset, rd32, rd64, shr, st64, table
 from jit.protection_keys import follow_pkru
+from jit.semantics.segmentation import READ, WRITE
 from jit.semantics.wiring import (
     COMPACT,
     OPTIMISED,
@@ -37,8 +39,7 @@ from jit.semantics.wiring import (
     XSAVE_LONG,
     XSAVE_WIDE,
 )
-from jit.slow import check_address, wrap
-from jit.xsave_layout import AVX, COMPONENTS, HEADER, LEGACY_AND_HEADER, SSE, X87, XCOMP_BV
+from jit.xsave_layout import AVX, COMPONENTS, HEADER, HEADER_BYTES, LEGACY_AND_HEADER, SSE, X87, XCOMP_BV
 
 # COMPONENTS by row and field; rows FIRST to LAST - 1 are all but x87's
 NUMBER, OFFSET, SIZE, ALIGNED, FILE, EACH, STRIDE, COUNT, COUNT32, IN_PLANE, FIELDS = range(11)
@@ -131,31 +132,31 @@ def legacy_start(asked: int, compact: bool) -> int:
 
 
 @inline
-def may_start(st: State, linear: int, hint: int) -> int:
-    """Status of an area's address, which must be canonical, and then a multiple of 64."""
-    status = check_address(st, wrap(st, linear, hint), 1, hint)
-    if status == OK and linear & 63:
-        return general_protection(st, 0)
+def can_start(st: State, area: int, how: int, hint: int, access: int) -> int:
+    """Status of the segment's header, and then of the area's start."""
+    _, status = area_part(st, area, how, HEADER, HEADER_BYTES, access)
+    if status == OK:
+        status = area_start(st, area, how, 64, hint)
     return status
 
 
 @inline
-def can_write(st: State, linear: int, size: int, hint: int) -> int:
+def can_write(st: State, area: int, how: int, offset: int, size: int, hint: int) -> int:
     """Whether `size` bytes, a multiple of 8, can be written."""
     status = OK
     for at in range(0, size, 8):
-        status = probe(st, linear + at, 8, hint)
+        status = area_probe(st, area, how, offset + at, 8, hint)
         if status != OK:
             return status
     return status
 
 
 def xsave(st: State) -> int:
-    linear, code, hint = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16)
+    area, code, hint, how = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16), rd64(st, ARG + 24)
     form, wide, long = code & XSAVE_FORM, code & XSAVE_WIDE, code & XSAVE_LONG
     compact = form == COMPACT or form == SUPERVISOR
     fpu = rd64(st, FPU)
-    status = may_start(st, linear, hint)
+    status = can_start(st, area, how, hint, WRITE)
     if status != OK:
         return status
     wanted = requested(st, form)
@@ -165,26 +166,26 @@ def xsave(st: State) -> int:
     saved = wanted if form == PLAIN_FORM else used
     mxcsr = saved & SSE if compact else wanted & (SSE | AVX)
 
-    status = probe(st, linear + area_end(wanted, wanted, compact) - 1, 1, hint)
+    status = area_probe(st, area, how, area_end(wanted, wanted, compact) - 1, 1, hint)
     if status == OK:
-        status = probe(st, linear + legacy_start(wanted, compact), 8, hint)
+        status = area_probe(st, area, how, legacy_start(wanted, compact), 8, hint)
     if status == OK:
-        status = can_write(st, linear + HEADER, 16 if compact else 8, hint)
+        status = can_write(st, area, how, HEADER, 16 if compact else 8, hint)
     if status == OK and saved & X87:
-        status = can_write(st, linear, FX_MXCSR, hint)
+        status = can_write(st, area, how, 0, FX_MXCSR, hint)
         if status == OK:
-            status = can_write(st, linear + FX_ST, FX_XMM - FX_ST, hint)
+            status = can_write(st, area, how, FX_ST, FX_XMM - FX_ST, hint)
     if status == OK and mxcsr:
-        status = can_write(st, linear + FX_MXCSR, 8, hint)
+        status = can_write(st, area, how, FX_MXCSR, 8, hint)
     for row in range(FIRST, LAST):
         if status == OK and shr(saved, cell(row * FIELDS + NUMBER)) & 1:
             size = registers(row, wide) * cell(row * FIELDS + EACH)
-            status = can_write(st, linear + component_at(row, wanted, compact), size, hint)
+            status = can_write(st, area, how, component_at(row, wanted, compact), size, hint)
     if status != OK:
         return status
     present = used
     if not compact:
-        before, status = load(st, linear + HEADER, 8, hint)
+        before, status = area_load(st, area, how, HEADER, 8, hint)
         if status != OK:
             return status
         present |= before & ~wanted
@@ -192,31 +193,31 @@ def xsave(st: State) -> int:
     if saved & X87:
         for at in range(0, FX_XMM, 8):
             if at != FX_MXCSR and status == OK:
-                status = store(st, linear + at, 8, hint, image_word(fpu, at, long))
+                status = area_store(st, area, how, at, hint, image_word(fpu, at, long))
     if mxcsr and status == OK:
-        status = store(st, linear + FX_MXCSR, 8, hint, image_word(fpu, FX_MXCSR, long))
+        status = area_store(st, area, how, FX_MXCSR, hint, image_word(fpu, FX_MXCSR, long))
     for row in range(FIRST, LAST):
         if shr(saved, cell(row * FIELDS + NUMBER)) & 1:
-            to = linear + component_at(row, wanted, compact)
+            to = component_at(row, wanted, compact)
             for n in range(registers(row, wide)):
                 for at in range(0, cell(row * FIELDS + EACH), 8):
                     if status == OK:
                         word = ld64(home(st, row) + n * cell(row * FIELDS + STRIDE) + at)
-                        status = store(st, to, 8, hint, word)
+                        status = area_store(st, area, how, to, hint, word)
                     to += 8
     if status == OK:
-        status = store(st, linear + HEADER, 8, hint, present)
+        status = area_store(st, area, how, HEADER, hint, present)
     if compact and status == OK:
-        status = store(st, linear + XCOMP_BV, 8, hint, wanted | COMPACTED)
+        status = area_store(st, area, how, XCOMP_BV, hint, wanted | COMPACTED)
     return status
 
 
 @inline
-def fetch(st: State, linear: int, offset: int, size: int, to: int, hint: int) -> int:
+def fetch(st: State, area: int, how: int, offset: int, size: int, to: int, hint: int) -> int:
     """Read part of the area into the FPU file's copy of it, at offset `to` there."""
     copy = rd64(st, FPU) + XSAVE_AREA
     for at in range(0, size, 8):
-        value, status = load(st, linear + offset + at, 8, hint)
+        value, status = area_load(st, area, how, offset + at, 8, hint)
         if status != OK:
             return status
         st64(copy + to + at, value)
@@ -231,11 +232,10 @@ def header_is_valid(area: int, xcr0: int, code: int) -> bool:
         return code & XSAVE_FORM != SUPERVISOR and present & ~xcr0 == 0 and layout | ld64(area + HEADER + 16) == 0
     if code & XSAVE_COMPACTS == 0:
         return False
-    layout &= ~COMPACTED
     reserved = 0
     for at in range(HEADER + 16, LEGACY_AND_HEADER, 8):
         reserved |= ld64(area + at)
-    return layout & ~xcr0 == 0 and present & ~layout == 0 and reserved == 0
+    return present & ~(layout & ~COMPACTED) == 0 and reserved == 0
 
 
 @inline
@@ -251,51 +251,53 @@ def cet_words_valid(st: State, area: int, taken: int) -> bool:
 
 
 def xrstor(st: State) -> int:
-    linear, code, hint = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16)
+    area, code, hint, how = rd64(st, ARG), rd64(st, ARG + 8), rd64(st, ARG + 16), rd64(st, ARG + 24)
     wide, long = code & XSAVE_WIDE, code & XSAVE_LONG
     fpu = rd64(st, FPU)
-    area = fpu + XSAVE_AREA
-    status = may_start(st, linear, hint)
+    copy = fpu + XSAVE_AREA
+    status = can_start(st, area, how, hint, READ)
     if status != OK:
         return status
-    status = fetch(st, linear, HEADER, LEGACY_AND_HEADER - HEADER, HEADER, hint)
+    status = fetch(st, area, how, HEADER, LEGACY_AND_HEADER - HEADER, HEADER, hint)
     if status != OK:
         return status
     form = code & XSAVE_FORM
-    wanted, present, layout = requested(st, form), ld64(area + HEADER), ld64(area + XCOMP_BV)
+    wanted, present, layout = requested(st, form), ld64(copy + HEADER), ld64(copy + XCOMP_BV)
     compact = layout < 0
+    if compact and layout & ~COMPACTED & ~offered(st, form):        # processors look at these bits before the others
+        return general_protection(st, 0)
     asked = wanted & layout if compact else wanted
-    _, status = load(st, linear + area_end(asked, layout, compact) - 1, 1, hint)
+    _, status = area_load(st, area, how, area_end(asked, layout, compact) - 1, 1, hint)
     if status == OK:
-        _, status = load(st, linear + legacy_start(asked, compact), 8, hint)
+        _, status = area_load(st, area, how, legacy_start(asked, compact), 8, hint)
     if status != OK:
         return status
-    if not header_is_valid(area, offered(st, form), code):
+    if not header_is_valid(copy, offered(st, form), code):
         return general_protection(st, 0)
     taken = wanted & present
     mxcsr = taken & SSE if compact else wanted & (SSE | AVX)
 
     if taken & X87:
-        status = fetch(st, linear, 0, FX_MXCSR, 0, hint)
+        status = fetch(st, area, how, 0, FX_MXCSR, 0, hint)
         if status == OK:
-            status = fetch(st, linear, FX_ST, FX_XMM - FX_ST, FX_ST, hint)
+            status = fetch(st, area, how, FX_ST, FX_XMM - FX_ST, FX_ST, hint)
     if mxcsr and status == OK:
-        status = fetch(st, linear, FX_MXCSR, 8, FX_MXCSR, hint)
+        status = fetch(st, area, how, FX_MXCSR, 8, FX_MXCSR, hint)
     for row in range(FIRST, LAST):
         if status == OK and shr(taken, cell(row * FIELDS + NUMBER)) & 1:
-            size = registers(row, wide) * cell(row * FIELDS + EACH)
-            status = fetch(st, linear, component_at(row, layout, compact), size, cell(row * FIELDS + OFFSET), hint)
+            size, to = registers(row, wide) * cell(row * FIELDS + EACH), cell(row * FIELDS + OFFSET)
+            status = fetch(st, area, how, component_at(row, layout, compact), size, to, hint)
     if status != OK:
         return status
-    if mxcsr and ld32(area + FX_MXCSR) & ~MXCSR_MASK or not cet_words_valid(st, area, taken):
+    if mxcsr and ld32(copy + FX_MXCSR) & ~MXCSR_MASK or not cet_words_valid(st, copy, taken):
         return general_protection(st, 0)
 
     if taken & X87:
-        restore_x87(fpu, area, long)
+        restore_x87(fpu, copy, long)
     elif wanted & X87:
         initialise_x87(fpu)
     if mxcsr:
-        st64(fpu + MXCSR, ld32(area + FX_MXCSR))
+        st64(fpu + MXCSR, ld32(copy + FX_MXCSR))
     elif compact and wanted & SSE:
         st64(fpu + MXCSR, MXCSR_INIT)
     for row in range(FIRST, LAST):
@@ -304,7 +306,7 @@ def xrstor(st: State) -> int:
             for n in range(registers(row, wide)):
                 to = home(st, row) + n * cell(row * FIELDS + STRIDE)
                 if shr(taken, number) & 1:
-                    memmove(to, area + cell(row * FIELDS + OFFSET) + n * each, each)
+                    memmove(to, copy + cell(row * FIELDS + OFFSET) + n * each, each)
                 else:
                     memset(to, 0, each)
     follow_pkru(st)

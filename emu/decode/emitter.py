@@ -17,7 +17,18 @@ from emu.decode.operands import (
     is_immediate,
 )
 from jit import layout
-from jit.semantics.wiring import SCALE_SHIFT, SEGMENT_SHIFT, SIZE_SHIFT, STACK_SEGMENT, WIDTH_SHIFT, WRITE_ACCESS
+from jit.semantics.wiring import (
+    AREA_16,
+    AREA_32,
+    AREA_64,
+    AREA_BASED,
+    SCALE_SHIFT,
+    SEGMENT_SHIFT,
+    SIZE_SHIFT,
+    STACK_SEGMENT,
+    WIDTH_SHIFT,
+    WRITE_ACCESS,
+)
 
 MASK64 = (1 << 64) - 1
 STACK_BASES = (Register.SP, Register.BP, Register.ESP, Register.EBP, Register.RSP, Register.RBP)
@@ -89,17 +100,16 @@ class Emitter:
         return Address(a, b | (insn.memory_index_scale.bit_length() - 1) << SCALE_SHIFT, insn.memory_displacement)
 
     def address(self, insn: Instruction, size: int, write: bool = False, stack_bias: int = 0,
-                computed: bool = False, width: int = 0, beyond: int = 0, environment: bool = False) -> Address:
+                computed: bool = False, width: int = 0, environment: bool = False) -> Address:
         """Operand words for an access of `size` bytes to the memory operand, after emitting its segment work.
         `stack_bias` is added to a base of RSP (POP computes its address after the increment). `computed`: the
         effective address is in the OFFSET slot. `width`: the segment need only allow those elements of that many
-        bytes that the temporary opmask selects. `beyond`: so many bytes after the operand's start. `environment`:
-        `size` is the form of an x87 environment or state (jit/x87/sources.py)."""
+        bytes that the temporary opmask selects. `environment`: `size` is the form of an x87 environment or state
+        (jit/x87/sources.py)."""
         a, b, imm = Address(OFFSET, layout.ZERO, 0) if computed else self.effective(insn)
         segment = insn.memory_segment
         if self.in_stack_segment(insn):
             b |= STACK_SEGMENT
-        imm += beyond
         if a == layout.gpr(4):
             imm += stack_bias
         if self.bits == 64:
@@ -119,6 +129,17 @@ class Emitter:
         form = "_masked" if width else "_environment" if environment else ""
         self.op(f"linear_seg{form}.{address_bits(insn, self.bits)}", ADDRESS, a, b, imm)
         return Address(ADDRESS, layout.ZERO | b & STACK_SEGMENT, 0)
+
+    def area(self, insn: Instruction) -> Address:
+        """Operand words of a micro-op that works on a state area of XSAVE or FXSAVE (jit/area.py)."""
+        a, b, imm = self.effective(insn)
+        if self.in_stack_segment(insn):
+            b |= STACK_SEGMENT
+        form = SEGMENT_NUMBER[insn.memory_segment]
+        if self.bits == 64:
+            form |= AREA_64 | (AREA_BASED if insn.memory_segment in (Register.FS, Register.GS) else 0)
+        form |= {16: AREA_16, 32: AREA_32, 64: 0}[address_bits(insn, self.bits)]
+        return Address(a, b | form << SEGMENT_SHIFT, imm)
 
     def in_stack_segment(self, insn: Instruction) -> bool:
         """Whether the memory operand is in SS. 64-bit mode ignores overrides other than FS and GS, so there the base

@@ -8,6 +8,7 @@ from emu.decode.lowering import lowers
 from emu.decode.names import code_name
 from emu.decode.operands import operand_width
 from jit.layout import MODE_SHADOW, MODE_TRACK
+from jit.semantics.wiring import NEAR
 
 JCC = {getattr(Mnemonic, "J" + c): n for n, c in enumerate(_CONDITIONS)}
 _NEAR = {OpKind.NEAR_BRANCH16: 16, OpKind.NEAR_BRANCH32: 32, OpKind.NEAR_BRANCH64: 64}
@@ -15,12 +16,12 @@ _COUNTED = {Mnemonic.JCXZ: ("jcxz.16", ""), Mnemonic.JECXZ: ("jcxz.32", ""), Mne
             Mnemonic.LOOP: ("loop", ".always"), Mnemonic.LOOPE: ("loop", ".e"), Mnemonic.LOOPNE: ("loop", ".ne")}
 
 
-def _target(e: Emitter, insn: Instruction) -> tuple[int, int, int | None]:
-    """(operand size, page-relative target, page offset to link or None)."""
+def _target(e: Emitter, insn: Instruction) -> tuple[int, int, int, int | None]:
+    """(operand size, NEAR or 0, page-relative target, page offset to link or None)."""
     width = _NEAR[insn.op0_kind]
     target = insn.near_branch_target
     link = target if e.flat and width == e.bits and 0 <= target < 4096 else None
-    return width, target, link
+    return width, 0 if link is None else NEAR, target, link
 
 
 def _next(e: Emitter, insn: Instruction) -> int | None:
@@ -37,8 +38,8 @@ def _notrack(insn: Instruction) -> bool:
 def jmp(e: Emitter, insn: Instruction) -> None:
     e.end()
     if insn.op0_kind in _NEAR:
-        width, target, link = _target(e, insn)
-        e.op(f"jmp.{width}", imm=target, target=link)
+        width, near, target, link = _target(e, insn)
+        e.op(f"jmp.{width}", near, imm=target, target=link)
     else:
         width = operand_width(insn, 0)
         slot, _ = e.source(insn, 0, width)
@@ -53,19 +54,19 @@ def jmp(e: Emitter, insn: Instruction) -> None:
 @lowers(*JCC)
 def jcc(e: Emitter, insn: Instruction) -> None:
     e.end()
-    width, target, link = _target(e, insn)
-    e.op(f"jcc.{JCC[insn.mnemonic]}.{width}", imm=target, target=link, follows=_next(e, insn))
+    width, near, target, link = _target(e, insn)
+    e.op(f"jcc.{JCC[insn.mnemonic]}.{width}", near, imm=target, target=link, follows=_next(e, insn))
 
 
 @lowers(*_COUNTED)
 def counted(e: Emitter, insn: Instruction) -> None:
     """JrCXZ and LOOPcc: the address size picks the counter."""
     e.end()
-    width, target, link = _target(e, insn)
+    width, near, target, link = _target(e, insn)
     name, suffix = _COUNTED[insn.mnemonic]
     if name == "loop":
         name = f"loop.{counter_bits(insn)}"
-    e.op(f"{name}.{width}{suffix}", imm=target, target=link, follows=_next(e, insn))
+    e.op(f"{name}.{width}{suffix}", near, imm=target, target=link, follows=_next(e, insn))
 
 
 def counter_bits(insn: Instruction) -> int:
@@ -77,10 +78,10 @@ def counter_bits(insn: Instruction) -> int:
 def call(e: Emitter, insn: Instruction) -> None:
     e.end()
     if insn.op0_kind in _NEAR:
-        width, target, link = _target(e, insn)
+        width, near, target, link = _target(e, insn)
         # A call of the next instruction reads RIP, and leaves no return address on a shadow stack (SDM Vol. 2A CALL).
         name = "call_shadow" if e.mode & MODE_SHADOW and target != insn.next_ip else "call"
-        e.op(f"{name}.{width}.{e.stack}", a=insn.next_ip, imm=target, target=link)
+        e.op(f"{name}.{width}.{e.stack}", near, a=insn.next_ip, imm=target, target=link)
     else:
         width = operand_width(insn, 0)
         slot, _ = e.source(insn, 0, width)

@@ -24,7 +24,7 @@ def stmxcsr(e: Emitter, insn: Instruction) -> None:
 def _fxsave(e: Emitter, insn: Instruction, name: str) -> None:
     long = insn.mnemonic in (Mnemonic.FXSAVE64, Mnemonic.FXRSTOR64)
     e.op("check_fxsave")
-    e.op(f"{name}.{int(e.bits == 64)}.{int(long)}", 0, *e.address(insn, 512, write=name == "fxsave"))
+    e.op(f"{name}.{int(e.bits == 64)}.{int(long)}", 0, *e.area(insn))
 
 
 @lowers(Mnemonic.FXSAVE, Mnemonic.FXSAVE64)

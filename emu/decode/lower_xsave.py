@@ -14,7 +14,6 @@ from jit.semantics.wiring import (
     XSAVE_LONG,
     XSAVE_WIDE,
 )
-from jit.xsave_layout import HEADER, HEADER_BYTES
 
 _SAVE = {Mnemonic.XSAVE: PLAIN_FORM, Mnemonic.XSAVEOPT: OPTIMISED, Mnemonic.XSAVEC: COMPACT,
          Mnemonic.XSAVES: SUPERVISOR, Mnemonic.XSAVE64: PLAIN_FORM, Mnemonic.XSAVEOPT64: OPTIMISED,
@@ -33,9 +32,7 @@ def xsave(e: Emitter, insn: Instruction) -> None:
     if e.offers("xsavec"):
         code |= XSAVE_COMPACTS
     e.op("check_xsave", imm=int(form == SUPERVISOR))
-    if e.bits != 64:                                    # the parts are accessed one by one, each from its own offset
-        e.address(insn, HEADER_BYTES, write=not restores, beyond=HEADER)
-    e.op("xrstor" if restores else "xsave", code, *e.address(insn, HEADER_BYTES, write=not restores))
+    e.op("xrstor" if restores else "xsave", code, *e.area(insn))
 
 
 @lowers(Mnemonic.XGETBV)

@@ -8,6 +8,7 @@ Direct branches within the page are linked to the records themselves.
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,8 +16,11 @@ from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, 
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter
+from emu.decode.keeper import Keeper
 from emu.decode.lower_cet import WAITING, lower_waiting
+from emu.decode.page_image import records_of
 from emu.decode.records import Block, Packer, Records
+from emu.decode.stored import StoredPages
 from emu.isa.cpu import Cpu, bare
 from emu.mem.ram import PAGE, HostBlock, PhysicalMemory
 from jit import pmap, uops
@@ -53,12 +57,17 @@ class CodePage:
         self.table = (ctypes.c_uint64 * PAGE).from_address(address + uops.PAGE_TABLE)
         self.records: list[tuple[int, int]] = []                # (first record, how many)
         self.pending: dict[int, list[int]] = {}                 # page offset -> words of the arena to fill
+        self.across: set[int] = set()                           # first records of what runs into the next page
+        self.data = b""                                         # the page's bytes when it was made
+        self.key: bytes | None = None                           # by which it may be stored (emu/decode/keeper.py)
+        self.restored = 0                                       # of `records`, those that were
 
 
 class Translator:
     """Owns the arena of records and the code directory of one machine, whose processors are all of one kind."""
 
-    def __init__(self, memory: PhysicalMemory, compiler: Compiler, cpu: Cpu | None = None) -> None:
+    def __init__(self, memory: PhysicalMemory, compiler: Compiler, cpu: Cpu | None = None,
+                 stored: StoredPages | None = None) -> None:
         self.memory, self.compiler, self.cpu = memory, compiler, cpu or bare()
         self.arena = HostBlock(ARENA_BYTES)
         self.next = 0
@@ -77,6 +86,10 @@ class Translator:
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
         self.counts_branches = False
+        self._records = records_of(self.arena)
+        self._keeper = Keeper(stored, compiler, self.arena, self.pages) if stored is not None else None
+        if self._keeper is not None:
+            weakref.finalize(self, self._keeper.save)
         lowering.load_families()
 
     # --- the arena ---------------------------------------------------------------------------------------------------
@@ -93,6 +106,8 @@ class Translator:
 
     def flush(self) -> None:
         """Forget everything decoded. The caller empties the jump caches of every plane."""
+        if self._keeper is not None:
+            self._keeper.save()
         self.invalidate_all()
         self.next = 0
 
@@ -129,10 +144,12 @@ class Translator:
         self._generations[gpa] = self.generation(gpa) + 1
         stale = int(self.compiler.table[self.compiler.op_id("stale")])
         for page in self.pages.pop(gpa, ()):
+            if self._keeper is not None:
+                self._keeper.drop(page)
             for first, count in page.records:
-                for at in range(first, first + count * uops.SIZE, uops.SIZE):
-                    ctypes.c_uint64.from_address(at).value = stale
-                    ctypes.c_uint64.from_address(at + uops.REGION).value = 0
+                number = (first - self.arena.address) // uops.SIZE
+                records = self._records[number:number + count]
+                records["handler"], records["region"] = stale, 0
         self.directory[gpa // PAGE] = 0
         self.decoded[gpa // PAGE] = 0
         self.memory.map[gpa // PAGE] &= ~pmap.CODE
@@ -142,7 +159,11 @@ class Translator:
     def _mark(self, gpa: int, size: int) -> bool:
         """Note that bytes hold instructions. True when the page had none: write permissions must be withdrawn."""
         first, last = (gpa % PAGE) >> 6, (gpa % PAGE + size - 1) >> 6
-        self.decoded[gpa // PAGE] |= ((2 << last) - 1) & ~((1 << first) - 1)
+        return self._mark_lines(gpa, ((2 << last) - 1) & ~((1 << first) - 1))
+
+    def _mark_lines(self, gpa: int, lines: int) -> bool:
+        """The same of a set of 64-byte lines."""
+        self.decoded[gpa // PAGE] |= lines
         fresh = not self.memory.map[gpa // PAGE] & pmap.CODE
         self.memory.map[gpa // PAGE] |= pmap.CODE
         return fresh
@@ -157,6 +178,9 @@ class Translator:
         """
         offset = gpa % PAGE
         page = self.page(gpa - offset, mode)
+        fresh = self._begin(page) if not page.data else []
+        if page.table[offset]:
+            return fresh
         data = self.memory.read(gpa, PAGE - offset)
         self.packer.begin()
         known, table, plain = self.packer.kept(mode), page.table, self.instrument is None and not self.counts_branches
@@ -182,9 +206,19 @@ class Translator:
             if block.ends or block.instructions == MAX_INSTRUCTIONS:
                 break
         if not block.instructions:
-            return self._decode_across(page, gpa, next_page)
+            return fresh + self._decode_across(page, gpa, next_page)
         self._place(page, block, end)
-        return [page.gpa] if self._mark(gpa, end - offset) else []
+        if not plain or data[:end - offset] != page.data[offset:end]:
+            page.key = None             # there are other micro-ops in it, or bytes have changed since
+        return [page.gpa] if self._mark(gpa, end - offset) else fresh
+
+    def _begin(self, page: CodePage) -> list[int]:
+        """Before the first instruction of a page is decoded: what earlier runs decoded is put back."""
+        page.data = self.memory.read(page.gpa, PAGE)
+        if self._keeper is None or self.instrument is not None or self.counts_branches:
+            return []
+        lines = self._keeper.restore(page, self._allocate)
+        return [page.gpa] if lines and self._mark_lines(page.gpa, lines) else []
 
     def _put_in_front(self, emitter: Emitter, insn: Instruction, gpa: int, next_page: int | None = None) -> None:
         """The micro-ops of debuggers and counters that belong to an instruction, which may run into another page."""
@@ -224,7 +258,7 @@ class Translator:
         records = self._lower(emitter, insn, data)
         block = Block(self._steps.words)
         block.add(insn.ip, insn.len, records)
-        self._place(page, block, insn.ip + insn.len)
+        page.across.add(self._place(page, block, insn.ip + insn.len))
         self.spill.setdefault(next_page, set()).add(page.gpa)
         fresh = [page.gpa] if self._mark(gpa, here) else []
         if insn.len > here and self._mark(next_page, insn.len - here):
@@ -290,8 +324,9 @@ class Translator:
                                          insn.flow_control in ANYWHERE, insn.encoding == EncodingKind.LEGACY)
         return found
 
-    def _place(self, page: CodePage, block: Block, end: int) -> None:
-        """Write the records of a block that ends at a page offset, and enter its instructions in the page's table."""
+    def _place(self, page: CodePage, block: Block, end: int) -> int:
+        """Write the records of a block that ends at a page offset, and enter its instructions in the page's table;
+        gives the first record's address."""
         emitter, table, links = self._emitters[page.mode], page.table, block.links
         # Also after a branch, where it is never reached: no record may run into what is not one.
         if end < PAGE and emitter.flat and not block.ends:
@@ -311,3 +346,4 @@ class Translator:
                 if offset in pending:
                     for word in pending.pop(offset):
                         words[word] = table[offset]
+        return first

@@ -87,7 +87,7 @@ def call_shadow(width: int, stack: int) -> Handler:
     """`a` + PAGE_RIP is the return address; `imm` + PAGE_RIP the target."""
     def call_shadow(st: State, d: int, a: int, b: int, imm: int) -> int:
         rip = rd64(st, RIP)
-        status = jump_to(st, rd64(st, PAGE_RIP) + imm, width)
+        status = jump_to(st, rd64(st, PAGE_RIP) + imm, width, d)
         if status == OK:
             status = push_return(st, rd64(st, PAGE_RIP) + a, width, stack, True)
             if status != OK:

@@ -1,7 +1,8 @@
 """Near control transfer (SDM Vol. 2: JMP, Jcc, CALL, RET, LOOPcc, JCXZ; Vol. 1 chapter 6).
 
 `imm` of a direct branch is the target relative to byte 0 of the code page (PAGE_RIP); the operand size truncates RIP.
-Outside 64-bit mode the new EIP is checked against CS.limit before anything changes.
+The new RIP must be canonical, or outside 64-bit mode within CS.limit, before anything changes; `d` = NEAR says that
+there is no need to look, as for a target in the page being executed from a segment without a limit.
 """
 
 from jit.exits import OK, TAKEN
@@ -18,10 +19,12 @@ RCX = gpr(1)
 
 
 @inline
-def jump_to(st: State, rip: int, width: int) -> int:
+def jump_to(st: State, rip: int, width: int, near: int = 0) -> int:
     """Set RIP if the target may be reached: OK or FAULT."""
     rip = truncate(rip, width)
-    if width == 64:
+    if near:
+        pass
+    elif width == 64:
         unused = rd64(st, LINEAR_SHIFT)
         if (rip << unused) >> unused != rip:
             return general_protection(st, 0)
@@ -32,15 +35,15 @@ def jump_to(st: State, rip: int, width: int) -> int:
 
 
 @inline
-def branch(st: State, imm: int, width: int) -> int:
-    status = jump_to(st, rd64(st, PAGE_RIP) + imm, width)
+def branch(st: State, imm: int, width: int, near: int) -> int:
+    status = jump_to(st, rd64(st, PAGE_RIP) + imm, width, near)
     return TAKEN if status == OK else status
 
 
 @op("jmp", *WIDE, kind=JUMP)
 def jmp(width: int) -> Handler:
     def jmp(st: State, d: int, a: int, b: int, imm: int) -> int:
-        return jump_to(st, rd64(st, PAGE_RIP) + imm, width)
+        return jump_to(st, rd64(st, PAGE_RIP) + imm, width, d)
     return jmp
 
 
@@ -63,7 +66,7 @@ def jmp_register(width: int) -> Handler:
 def jcc(code: int, width: int) -> Handler:
     def jcc(st: State, d: int, a: int, b: int, imm: int) -> int:
         if condition(st, code):
-            return branch(st, imm, width)
+            return branch(st, imm, width, d)
         return OK
     return jcc
 
@@ -72,7 +75,7 @@ def jcc(code: int, width: int) -> Handler:
 def jcxz(address: int, width: int) -> Handler:
     def jcxz(st: State, d: int, a: int, b: int, imm: int) -> int:
         if read(st, RCX, address) == 0:
-            return branch(st, imm, width)
+            return branch(st, imm, width, d)
         return OK
     return jcxz
 
@@ -85,7 +88,7 @@ def loop(address: int, width: int, condition_name: str) -> Handler:
         count = truncate(read(st, RCX, address) - 1, address)
         status = OK
         if count != 0 and (wants_zf < 0 or get_zf(st) == wants_zf):
-            status = branch(st, imm, width)
+            status = branch(st, imm, width, d)
             if status != TAKEN:
                 return status
         write(st, RCX, address, count)
@@ -98,7 +101,7 @@ def call(width: int, stack: int) -> Handler:
     """`a` + PAGE_RIP is the return address; `imm` as for jmp."""
     def call(st: State, d: int, a: int, b: int, imm: int) -> int:
         rip = rd64(st, RIP)
-        status = jump_to(st, rd64(st, PAGE_RIP) + imm, width)
+        status = jump_to(st, rd64(st, PAGE_RIP) + imm, width, d)
         if status != OK:
             return status
         status = push_value(st, rd64(st, PAGE_RIP) + a, width, stack)

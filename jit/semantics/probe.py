@@ -33,7 +33,8 @@ def probe(where: str, source: str) -> Callable[..., int]:
     def handler(st: State, d: int, a: int, b: int, imm: int) -> int:
         if source == PROBE_EQUAL and rd64(st, a) != ld64(imm + LOW):
             return OK
-        if ld64(imm + ON) == 0:
+        file = rd64(st, SELF)           # the file itself: a region's copy ends before PLANE and VCPU
+        if shr(ld64(imm + PLANES), ld64(file + PLANE)) & 1 == 0 or ld64(imm + ON) == 0:
             return OK
         page = 0
         if where == PROBE_LINEAR:
@@ -45,10 +46,7 @@ def probe(where: str, source: str) -> Callable[..., int]:
                 page &= 0xFFFFFFFF
             if page != ld64(imm + ADDRESS):
                 return OK
-        file = rd64(st, SELF)           # the file itself: a region's copy ends before PLANE and VCPU
         if source != PROBE_EQUAL and not in_range(imm, rd64(st, a) if source == PROBE_HOT else ld64(file + a)):
-            return OK
-        if shr(ld64(imm + PLANES), ld64(file + PLANE)) & 1 == 0:
             return OK
         vcpu = ld64(imm + ONE_VCPU)
         if vcpu >= 0 and vcpu != ld64(file + VCPU):

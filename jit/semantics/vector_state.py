@@ -1,6 +1,6 @@
 """Instructions on the FPU file as a whole, and what MMX does to the x87 state (SDM Vol. 1 9.5, Vol. 2A EMMS)."""
 
-from jit.access import load, probe, store
+from jit.area import area_form, area_load, area_probe, area_start, area_store
 from jit.exits import OK
 from jit.fault import NM, fault, general_protection, undefined_opcode
 from jit.fpu_layout import FSW, FTW, FX_IMAGE, MXCSR, ST_EXPONENT, ZMM
@@ -82,19 +82,19 @@ def fxsave(wide: int, long: int) -> Handler:
     end = FX_XMM + (256 if wide else 128)
 
     def fxsave(st: State, d: int, a: int, b: int, imm: int) -> int:
-        linear = effective(st, a, b, imm)
-        if linear & 15:
-            return general_protection(st, 0)
-        status = probe(st, linear + FX_BYTES - 1, 1, hint(b))       # as processors do, the far end first
+        area, how = effective(st, a, b, imm), area_form(b)
+        status = area_start(st, area, how, 16, hint(b))
+        if status == OK:                                            # as processors do, the far end first
+            status = area_probe(st, area, how, FX_BYTES - 1, 1, hint(b))
         if status != OK:
             return status
-        for at in range(0, FX_BYTES, 64):
-            status = probe(st, linear + at, 64, hint(b))
+        for at in range(0, FX_BYTES, 16):
+            status = area_probe(st, area, how, at, 16, hint(b))
             if status != OK:
                 return status
         fpu = rd64(st, FPU)
         for at in range(0, end, 8):
-            status = store(st, linear + at, 8, hint(b), image_word(fpu, at, long))
+            status = area_store(st, area, how, at, hint(b), image_word(fpu, at, long))
             if status != OK:
                 return status
         return OK
@@ -106,16 +106,16 @@ def fxrstor(wide: int, long: int) -> Handler:
     end = FX_XMM + (256 if wide else 128)
 
     def fxrstor(st: State, d: int, a: int, b: int, imm: int) -> int:
-        linear = effective(st, a, b, imm)
-        if linear & 15:
-            return general_protection(st, 0)
-        _, status = load(st, linear + FX_BYTES - 1, 1, hint(b))
+        area, how = effective(st, a, b, imm), area_form(b)
+        status = area_start(st, area, how, 16, hint(b))
+        if status == OK:
+            _, status = area_load(st, area, how, FX_BYTES - 1, 1, hint(b))
         if status != OK:
             return status
         fpu = rd64(st, FPU)
         image = fpu + FX_IMAGE
         for at in range(0, FX_BYTES, 8):
-            value, status = load(st, linear + at, 8, hint(b))
+            value, status = area_load(st, area, how, at, 8, hint(b))
             if status != OK:
                 return status
             st64(image + at, value)

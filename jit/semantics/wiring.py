@@ -14,6 +14,12 @@ SIZE_SHIFT = 24         # linear_seg: bytes accessed in bits 31:24; linear_seg_e
 MASK_SHIFT = 16         # mask_load, mask_store: place of the mask in the FPU file in bits 27:16
 MASK_SEGMENT = 28       # and the segment register's number in bits 30:28
 
+# Operand word B of micro-ops on a state area (jit/area.py), above the segment register's number and shifted like it:
+# the address size, 64-bit mode, and in it a segment with a base
+AREA_16, AREA_32, AREA_64, AREA_BASED = 8, 16, 32, 64
+
+NEAR = 1                # operand word D of a direct branch: its target needs no check (jit/semantics/control.py)
+
 # Words D and B of gathers (jit/semantics/vector_masked.py): D has the destination in bits 11:0, STACK_SEGMENT, and the
 # segment register's number from bit 16 (8: none); B the indices in bits 11:0, then the mask, log2 of the scale, and
 # the number of elements.

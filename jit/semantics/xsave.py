@@ -1,9 +1,10 @@
 """XSAVE and its family as micro-ops (jit/xsave.py does the work), XGETBV and XSETBV (SDM Vol. 1 13.2, 13.3)."""
 
 from jit import guards, run_slots, traps
+from jit.area import area_form
 from jit.exits import OK
 from jit.fault import NM, fault, general_protection, undefined_opcode
-from jit.layout import CPL, CR4, VECTOR_GATE, XCR0, XCR0_VALID, gpr
+from jit.layout import ARG, CPL, CR4, VECTOR_GATE, XCR0, XCR0_VALID, gpr
 from jit.mode import refresh
 from jit.native import State, rd32, rd64, shr, wr64
 from jit.registry import END, op
@@ -32,11 +33,13 @@ def check_xsave(st: State, d: int, a: int, b: int, imm: int) -> int:
 @op("xsave")
 def xsave(st: State, d: int, a: int, b: int, imm: int) -> int:
     """d: XSAVE_* bits of jit/semantics/wiring.py."""
+    wr64(st, ARG + 24, area_form(b))
     return call_with(st, run_slots.XSAVE, effective(st, a, b, imm), d, hint(b))
 
 
 @op("xrstor")
 def xrstor(st: State, d: int, a: int, b: int, imm: int) -> int:
+    wr64(st, ARG + 24, area_form(b))
     return call_with(st, run_slots.XRSTOR, effective(st, a, b, imm), d, hint(b))
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from emu.isa.coverage import by_extension
+from jit.xsave_layout import COMPACTED
 from tools.cli import oracle as command
 from tools.oracle import draw
+from tools.oracle.arena import READ_ONLY
 from tools.oracle.case import GPR_NAMES
 from tools.oracle.compare import Comparison
 from tools.oracle.coverage import NOT_IMPLEMENTED, PASSED, Coverage
@@ -90,6 +92,38 @@ def test_x87_images_around_4_gib(host: Host, guest: Guest, code: str) -> None:
                                                "mxcsr": 0x1F80, "fcw": 0x37F, "ftw": 0xFF}
         case = parse(f"32-bit 64{code}0100000000 at=50001940 {' '.join(f'{n}={v:x}' for n, v in values.items())}")
         assert comparison.one(case) is None
+
+
+AREAS_BY_FS = {"fxsave": "0fae81", "fxrstor": "0fae89", "xsave": "0faea1", "xrstor": "0faea9", "xsavec": "0fc7a1"}
+
+
+@pytest.mark.parametrize("name", AREAS_BY_FS)
+@pytest.mark.parametrize(("bits", "prefixes"), [(32, "64"), (64, "6764")])
+def test_state_areas_around_4_gib(host: Host, guest: Guest, name: str, bits: int, prefixes: str) -> None:
+    """Each part has its own effective address within the address size of 32 bits."""
+    if {"fxsave": "fxsr", "fxrstor": "fxsr", "xrstor": "xsave"}.get(name, name) not in cpu_flags():
+        pytest.skip(f"the host CPU has no {name}")
+    comparison = Comparison(host, guest)
+    for before in range(16, 1100, 16 if name.startswith("fx") else 64):
+        values = dict.fromkeys(GPR_NAMES, 0) | {"rax": 3, "rcx": (1 << 32) - before, "flags": 0x202, "fs": 0x51001000,
+                                               "gs": 0, "mxcsr": 0x1F80, "fcw": 0x37F, "ftw": 0xFF}
+        line = f"{bits}-bit {prefixes}{AREAS_BY_FS[name]}00000000 at=50001940 "
+        case = parse(line + " ".join(f"{n}={v:x}" for n, v in values.items()))
+        assert comparison.one(case._replace(pokes=((0x51001000 - before + 512, bytes(64)),))) is None
+
+
+@pytest.mark.parametrize(("present", "layout"), [
+    (0, 0), (0, COMPACTED), (0, COMPACTED | 4), (0, COMPACTED | 1 << 62), (0, COMPACTED | 1 << 10), (1, COMPACTED | 4),
+    (1 << 62, 0), (0, 1)])
+def test_what_xrstor_finds_first(host: Host, guest: Guest, present: int, layout: int) -> None:
+    """Of a header that it refuses and an area whose end is not there."""
+    if "xsavec" not in cpu_flags():
+        pytest.skip("the host CPU has no xsavec")
+    values = dict.fromkeys(GPR_NAMES, 0) | {"rax": 4, "rcx": READ_ONLY.end - 640, "flags": 0x202, "fs": 0, "gs": 0,
+                                           "mxcsr": 0x1F80, "fcw": 0x37F, "ftw": 0xFF}
+    case = parse("64-bit 0fae29 at=50001940 " + " ".join(f"{n}={v:x}" for n, v in values.items()))
+    header = present.to_bytes(8, "little") + layout.to_bytes(8, "little") + bytes(48)
+    assert Comparison(host, guest).one(case._replace(pokes=((READ_ONLY.end - 128, header),))) is None
 
 
 def test_a_wrong_engine_is_noticed_and_its_case_made_simple(host: Host, guest: Guest,
