@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu import bios_data, mp_tables
+from emu import bios_area, mp_tables
 from emu.acpi import dsdt, linker, tables
+from emu.bios_area import FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR
 from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
 from emu.dev.pit import PIT_BASE
@@ -21,28 +22,23 @@ from emu.pc import IRQ_SCI, PC
 KINDS = ("linux", "multiboot", "multiboot2", "pvh")     # boot protocols whose kernels expect a PC
 MULTIBOOT = ("multiboot", "multiboot2")
 TABLES_BASE = 0xF0000           # where an RSDP is looked for (ACPI 5.2.5.1), in a range reported as reserved
-FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR = 0x08, 0x70
 OPEN_IRQS = 0b111               # timer, keyboard, cascade
-VECTORS_SIZE = 0x400
-STUBS = 0xFFF40                 # PUSH AX; MOV AL, 20h; OUT A0h, AL; OUT 20h, AL; POP AX; IRET, entered in three places
-STUB_CODE = bytes.fromhex("50 b0 20 e6 a0 e6 20 58 cf  50 b0 20 e6 20 58 cf")
-END_BOTH, END_MASTER, RETURN = STUBS, STUBS + 9, STUBS + 15
 UNCACHEABLE, WRITE_PROTECTED, WRITE_BACK = 0, 5, 6              # memory types (SDM Vol. 3A table 11-2)
 FIX_16K_A0000, MTRR_VALID, MTRR_ENABLED = 0x259, 1 << 11, 0b11 << 10
 FIRST_BAR = 0xFE000000          # in the range that the DSDT says the host bridge passes on
 ISA_BRIDGE, POWER_MANAGEMENT = (1, 0), (1, 3)           # PCI device and function
 
 
-def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int], image: Image,
-             report: Callable[[str], None]) -> None:
+def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int], image: Image, size: int,
+             reserved: int, report: Callable[[str], None]) -> None:
     """Prepare the machine for an image whose boot protocol presumes firmware; others find it as after RESET.
-    `identity`: EAX and EDX of CPUID leaf 1."""
+    `identity`: EAX and EDX of CPUID leaf 1. `size`, `reserved`: as for ram.address_map."""
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
-    bios_data.leave(memory, pc.low_ram, image.segments)
     if image.kind in MULTIBOOT:
-        set_up_interrupts(pc, memory, image.segments)
+        set_up_interrupts(pc)
+        bios_area.leave(memory, size, reserved, image.segments)
     piece = tables_for(pc, cpus, identity, image.segments)
     if piece is None:
         report("no ACPI and MP tables: the image has a segment where they would be")
@@ -50,22 +46,17 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int
         memory.write(piece.gpa, piece.data)
 
 
-def memory_types() -> list[tuple[int, int]]:
-    """(MSR, value) of the MTRRs as POST leaves them: memory is write-back, the holes below 1 MiB and 4 GiB uncacheable,
-    firmware's shadow write-protected (SDM Vol. 3A 11.11)."""
-    fixed = [(index, WRITE_BACK if index < FIX_16K_A0000 else WRITE_PROTECTED if index > FIX_16K_A0000 else UNCACHEABLE)
-             for index in MTRR_FIXED]
-    return [*((index, int.from_bytes(bytes((kind,)) * 8)) for index, kind in fixed),
-            (MTRR_VARIABLE, DEVICE_HOLE | UNCACHEABLE),
-            (MTRR_VARIABLE + 1, MTRR_VALID | -(FOUR_GIB - DEVICE_HOLE) & PHYSICAL),
-            (MTRR_DEF_TYPE, MTRR_ENABLED | WRITE_BACK)]
-
-
 def set_up_memory_types(kind: str, msrs: Msrs) -> None:
-    """Write the MTRRs for kernels, which take MTRRs that are off for a reason not to use the PAT."""
-    if kind in KINDS:
-        for index, value in memory_types():
-            msrs.write(index, value)
+    """Leave the MTRRs as POST does: memory is write-back, the holes below 1 MiB and 4 GiB uncacheable, firmware's
+    shadow write-protected (SDM Vol. 3A 11.11). Kernels take MTRRs that are off for a reason not to use the PAT."""
+    if kind not in KINDS:
+        return
+    for index in MTRR_FIXED:
+        memory_type = WRITE_BACK if index < FIX_16K_A0000 else WRITE_PROTECTED if index > FIX_16K_A0000 else UNCACHEABLE
+        msrs.write(index, int.from_bytes(bytes((memory_type,)) * 8))
+    msrs.write(MTRR_VARIABLE, DEVICE_HOLE | UNCACHEABLE)
+    msrs.write(MTRR_VARIABLE + 1, MTRR_VALID | -(FOUR_GIB - DEVICE_HOLE) & PHYSICAL)
+    msrs.write(MTRR_DEF_TYPE, MTRR_ENABLED | WRITE_BACK)
 
 
 def set_up_chipset(pc: PC) -> None:
@@ -96,24 +87,15 @@ def place_bars(pc: PC) -> None:
             function.write(COMMAND, 2, function.register(COMMAND, 2) | COMMAND_MEMORY)
 
 
-def set_up_interrupts(pc: PC, memory: PhysicalMemory, used: tuple[Segment, ...]) -> None:
-    """The 8259A pair, the timer and the real-mode vectors as POST leaves them: Multiboot wants other machine state "in
-    normal working order, i.e. as initialized by the BIOS" (0.6.96, 3.2). No vector does more than end its interrupt."""
+def set_up_interrupts(pc: PC) -> None:
+    """The 8259A pair and the timer as POST leaves them: Multiboot wants other machine state "in normal working order,
+    i.e. as initialized by the BIOS" (0.6.96, 3.2)."""
     for port, values in ((MASTER_COMMAND, (0x11,)), (MASTER_DATA, (FIRST_IRQ_VECTOR, 4, 1)),
                          (SLAVE_COMMAND, (0x11,)), (SLAVE_DATA, (SECOND_IRQ_VECTOR, 2, 1)),
                          (MASTER_DATA, (OPEN_IRQS ^ 0xFF,)), (SLAVE_DATA, (0xFF,)),
                          (PIT_BASE + 3, (0x34,)), (PIT_BASE, (0, 0))):          # channel 0: mode 2, every 65,536 ticks
         for value in values:
             pc.bus.port_write(port, 1, value)
-    if any(piece.gpa < VECTORS_SIZE or piece.gpa < STUBS + 0x20 and STUBS < piece.gpa + piece.size for piece in used):
-        return
-    if not memory.backed(STUBS, 0x20):
-        return
-    memory.write(STUBS, STUB_CODE)
-    for vector in range(256):
-        entry = RETURN if vector & ~7 not in (FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR) else (
-            END_MASTER if vector & ~7 == FIRST_IRQ_VECTOR else END_BOTH)
-        memory.write(4 * vector, (entry - 0xF0000 | 0xF000 << 16).to_bytes(4, "little"))
 
 
 def tables_to_come(pc: PC, cpus: int) -> FirmwareTables:

@@ -173,7 +173,7 @@ class Machine(Scheduling):
             raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
         self.symbols = SymbolTable(image.symbols + (above.symbols if above else ()))
-        self._start = Start(self, image, above, plane)
+        self._start = Start(self, image, above, plane, reserved)
         return image
 
     def feed_serial(self, data: bytes, more: bool = False) -> None:

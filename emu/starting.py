@@ -24,9 +24,11 @@ SHUTDOWN_STATUS, WAKING_UP = 0x0F, 0xFE         # CMOS byte that firmware looks 
 class Start:
     """Where a machine starts: `image`, and, if there is one, the image of a higher plane, `above`, which runs first."""
 
-    def __init__(self, machine: Machine, image: Image, above: Image | None = None, plane: int = 0) -> None:
-        """`plane`: the number of the higher plane."""
+    def __init__(self, machine: Machine, image: Image, above: Image | None = None, plane: int = 0,
+                 reserved: int = 0) -> None:
+        """`plane`: the number of the higher plane; `reserved`: bytes of RAM that it has to itself."""
         self._machine, self.image, self.above, self._plane = machine, image, above, plane
+        self._reserved = reserved
         self._msrs = [dict(vcpu.msrs.values) for vcpu in machine.vcpus]
         machine.map.load(image)
         self._enter()
@@ -37,7 +39,7 @@ class Start:
         machine.refresh_shadow()
         signature, _, _, features = machine.vcpus[0].cpuid.read(1, 0)
         firmware_state.stand_in(machine.pc, machine.memory, machine.vcpu_count, (signature, features), image,
-                                machine.report)
+                                machine.memory_size, self._reserved, machine.report)
         for vcpu in machine.vcpus:
             firmware_state.set_up_memory_types(image.kind, vcpu.msrs)
         boot.start(machine.vcpus[0].plane, image.boot)

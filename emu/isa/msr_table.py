@@ -13,6 +13,7 @@ MTRR_TYPES = frozenset((0, 1, 4, 5, 6))         # UC, WC, WT, WP, WB (SDM Vol. 3
 MCA_BANKS = 10
 MC0_CTL, MC_CTL, MC_STATUS, MC_REGISTERS = 0x400, 0, 1, 4       # CTL, STATUS, ADDR, MISC of each bank
 MCG_CTL_P = 1 << 8
+GART_ERRORS = 1 << 10           # in CTL of bank 4
 PERF_CTL0, PERF_CTR0, PERF_COUNTERS = 0xC0010000, 0xC0010004, 4
 PERF_CTL_WRITABLE = 0x30F_FFD7_FFFF             # emu/isa/perfmon.py
 LIMIT_CPUID, XD_DISABLE = 1 << 22, 1 << 34      # IA32_MISC_ENABLE
@@ -44,6 +45,7 @@ PLAIN: dict[int, Plain] = {
         ("amd_psfd", 1 << 7))),
     0x49: Plain("IA32_PRED_CMD", writable=1, needs="ibpb spec_ctrl", command=True),
     0x8B: Plain("IA32_BIOS_SIGN_ID", 0x0A0011D1 << 32),
+    0xE2: Plain("MSR_PKG_CST_CONFIG_CONTROL", 1 << 15, fixed=True, needs="monitor"),     # locked, no package C-states
     0xE1: Plain("IA32_UMWAIT_CONTROL", writable=0xFFFF_FFFD, needs="waitpkg"),
     0xFE: Plain("IA32_MTRRCAP", MTRR_COUNT | 1 << 8 | 1 << 10, fixed=True),
     0x179: Plain("IA32_MCG_CAP", MCA_BANKS | MCG_CTL_P, fixed=True, needs="mca"),
@@ -69,12 +71,15 @@ PLAIN: dict[int, Plain] = {
 
 def allowed(index: int, value: int) -> bool:
     """Rules beyond reserved bits: memory types of MTRRs (SDM Vol. 3A 11.11.2), and machine-check registers, of which
-    CTL takes all zeros or all ones and STATUS is only cleared (SDM Vol. 3B 15.3.2.1, 15.3.2.2)."""
+    CTL takes all zeros or all ones and STATUS is only cleared (SDM Vol. 3B 15.3.2.1, 15.3.2.2); AMD's kernels clear the
+    bit for GART errors (BKDG for Family 0Fh, 3.6.6)."""
     if index in MTRR_FIXED:
         return all(byte in MTRR_TYPES for byte in value.to_bytes(8, "little"))
     if index == MTRR_DEF_TYPE or MTRR_VARIABLE <= index < MTRR_VARIABLE + 2 * MTRR_COUNT and not index & 1:
         return value & 0xFF in MTRR_TYPES
     if MC0_CTL <= index < MC0_CTL + MC_REGISTERS * MCA_BANKS:
         register = index % MC_REGISTERS
-        return value in (0, ALL) if register == MC_CTL else value == 0 if register == MC_STATUS else True
+        if register == MC_CTL:
+            return value in (0, ALL, ALL & ~GART_ERRORS)
+        return register != MC_STATUS or value == 0
     return True

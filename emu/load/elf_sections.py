@@ -3,7 +3,6 @@ memory, too (Multiboot 0.6.96, 3.3, syms; Multiboot2, 3.6.7)."""
 
 from typing import NamedTuple
 
-from emu.load import ram
 from emu.load.elf_file import ElfFile
 from emu.load.layout import Layout
 from emu.load.model import ImageError
@@ -43,7 +42,7 @@ def put_sections(elf: ElfFile, layout: Layout) -> SectionTable | None:
             raise elf.reader.error("section headers", "the sections overlap so much that they exceed twice the file")
     if body:
         try:
-            base = layout.find(len(body), "sections", low=layout.end_below_4g(), high=ram.FOUR_GIB)
+            base = layout.find_above(len(body), "sections")
         except ImageError:
             return None
         layout.put(base, bytes(body), "sections")

@@ -7,8 +7,8 @@ import zlib
 
 from emu.load.model import ImageError, Module
 
+_GZIP, _GZIP_BITS = b"\x1f\x8b", 31
 MAX_FILE = 1 << 30  # bytes; a kernel with full debug information has half as many
-GZIP = b"\x1f\x8b\x08"
 
 
 def read_file(path: str, *, field: str = "file", limit: int = MAX_FILE) -> bytes:
@@ -31,20 +31,20 @@ def read_file(path: str, *, field: str = "file", limit: int = MAX_FILE) -> bytes
 
 
 def unpacked(path: str, data: bytes, limit: int) -> bytes:
-    """What a gzip file holds, as GRUB gives it to kernels (RFC 1952), or ``data`` if it is none; ImageError if it is
-    damaged or holds more than ``limit`` bytes."""
-    if data[:len(GZIP)] != GZIP:
+    """``data``, or what it holds if it is a gzip file (RFC 1952), as boot loaders take kernels; at most ``limit``
+    bytes. ImageError if it is damaged or longer."""
+    if data[:2] != _GZIP:
         return data
-    inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    inflater = zlib.decompressobj(wbits=_GZIP_BITS)
     try:
-        found = inflate.decompress(data, limit + 1)
+        whole = inflater.decompress(data, limit + 1)
     except zlib.error as error:
-        raise ImageError(path, "gzip", str(error)) from None
-    if len(found) > limit:
-        raise ImageError(path, "gzip", f"unpacks to more than the {limit} bytes of memory")
-    if not inflate.eof:
-        raise ImageError(path, "gzip", "ends before its contents do")
-    return found
+        raise ImageError(path, "gzip", f"damaged data ({error})") from None
+    if len(whole) > limit:
+        raise ImageError(path, "gzip", f"unpacks to more than {limit} bytes")
+    if not inflater.eof:
+        raise ImageError(path, "gzip", "the data end early")
+    return whole
 
 
 def read_modules(text: str, memory: int) -> tuple[Module, ...]:

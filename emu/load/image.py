@@ -6,7 +6,7 @@ from collections.abc import Callable
 from emu.load import bios as firmware
 from emu.load import elf, flat, igvm, linux, multiboot, multiboot2, pvh, ram
 from emu.load.elf_file import MAGIC
-from emu.load.files import read_file, read_modules, unpacked
+from emu.load.files import MAX_FILE, read_file, read_modules, unpacked
 from emu.load.model import (
     BootState,
     FirmwareTables,
@@ -53,8 +53,8 @@ def load_image(path: str | os.PathLike[str] | None, *, kind: str = "auto", memor
     name = os.fspath(path)
     ram.check_memory(name, memory)
     data = read_file(name)
-    if kind == "auto" and load_address is None:
-        data = unpacked(name, data, memory)
+    if bios is None and load_address is None:
+        data = unpacked(name, data, MAX_FILE)
     kind = _kind(name, data, kind, load_address)
     modules: tuple[Module, ...] = ()
     if initrd is not None:

@@ -85,6 +85,13 @@ class Layout:
         self.put(gpa, data, field, size)
         return gpa
 
+    def find_above(self, size: int, field: str) -> int:
+        """A free place on pages of its own below 4 GiB: above every claim of the image's, or else from 1 MiB on."""
+        try:
+            return self.find(size, field, low=self.end_below_4g(), high=ram.FOUR_GIB)
+        except ImageError:
+            return self.find(size, field, low=ram.HIGH_START, high=ram.FOUR_GIB)
+
     def end_below_4g(self) -> int:
         """The first page-aligned address from 1 MiB on that is above every claim of the image's below 4 GiB."""
         end = max((e for _, e, field in self._claims if e <= ram.FOUR_GIB and field != RESERVED), default=0)

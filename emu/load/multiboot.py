@@ -90,11 +90,11 @@ def entry_of(elf: ElfFile) -> int:
 
 
 def put_modules(request: Request, layout: Layout) -> list[tuple[int, int]]:
-    """Put the boot modules above everything loaded so far, on pages of their own; (start, end) of each."""
+    """Put the boot modules above everything loaded so far, if they fit there; (start, end) of each."""
     places = []
     for number, module in enumerate(request.modules):
         name = f"module {number} ({module.path})"
-        gpa = layout.find(max(1, len(module.data)), name, low=layout.end_below_4g(), high=ram.FOUR_GIB)
+        gpa = layout.find_above(max(1, len(module.data)), name)
         layout.put(gpa, module.data, name)
         places.append((gpa, gpa + len(module.data)))
     return places

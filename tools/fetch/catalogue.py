@@ -31,8 +31,8 @@ GUESTS = {guest.name: guest for guest in (
     Guest("linux", "linux-image-amd64", r"boot/vmlinuz-[^/]+", "vmlinuz", "Debian's Linux kernel for all machines",
           depends=r"linux-image-\d[\d.+-]*-amd64"),
     Guest("busybox", "busybox-static", r"(usr/)?bin/busybox", "busybox", "static user-space tools, for an initramfs"),
-    Guest("xen", "xen-system-amd64", r"boot/xen-[\d.]+-amd64\.gz", "xen.gz", "the Xen hypervisor, by Multiboot",
-          depends=r"xen-hypervisor-[\d.]+-amd64"),
+    Guest("xen", "xen-system-amd64", r"boot/xen-[\d.]+-amd64\.gz", "xen.gz", "the Xen hypervisor, a multiboot2 kernel",
+          depends=r"xen-hypervisor-\d[\d.]*-amd64"),
     Guest("ovmf", "ovmf", r"usr/share/ovmf/OVMF\.fd", "OVMF.fd", "UEFI firmware, for --bios"),
 )}
 

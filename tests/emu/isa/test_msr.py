@@ -32,7 +32,8 @@ def msrs(reports: list[str]) -> Msrs:
 
 @pytest.mark.parametrize("index, value", [
     (DEF_TYPE, 0xC06), (PHYSBASE0, 0xFF000006), (PHYSMASK0, 0xFFFFFF000800), (FIX4K, 0x0605040100060504),
-    (MCG_STATUS, 7), (MC0_CTL, 0), (MC0_CTL, ONES), (MC0_STATUS, 0), (MC0_ADDR, ONES), (MC0_MISC, 5 << 60),
+    (MCG_STATUS, 7), (MC0_CTL, 0), (MC0_CTL, ONES), (MC0_CTL + 16, ONES & ~(1 << 10)),
+    (MC0_STATUS, 0), (MC0_ADDR, ONES), (MC0_MISC, 5 << 60),
     (PERF_CTR0, 0xFFFFFFFFFFFF)])
 def test_what_may_be_written_is_kept(msrs: Msrs, index: int, value: int) -> None:
     msrs.write(index, value)
