@@ -115,6 +115,7 @@ void processors(void)
     set_handler(IPI, interrupted);
     struct vmsa *v = prepare();
     result("a vCPU is created", create(v, (reg_t)pages[1], id), SVSM_SUCCESS);
+    CHECK(v->vmpl == my_vmpl(), "the guest still reads its VMSA");
     ghcb_begin();
     ghcb_set(G_RAX, rdmsr(MSR_SEV_STATUS) >> SEV_STATUS_FEATURES_SHIFT);
     CHECK(ghcb_end(NAE_AP_CREATION, (u64)id << 32 | my_vmpl() << 16 | AP_CREATE, (reg_t)v) == 0, "and started");

@@ -34,6 +34,7 @@ bool guest_touch(u64 gpa);                              /* the page can be read:
 u32 guest_grant(u64 gpa, bool large, u32 mask);         /* rc of RMPADJUST for GUEST_VMPL; faults become FAIL_INPUT */
 u32 guest_validate(u64 gpa, bool large, bool validate); /* rc of PVALIDATE, likewise */
 u32 set_vmsa(u64 gpa, bool vmsa);
+u32 set_guest_vmsa(u64 gpa);                            /* one in the guest's memory */
 void *svsm_page(void);                                  /* a zeroed page of the SVSM's own, not 2 MiB aligned */
 
 /* svsm_vcpu.c */

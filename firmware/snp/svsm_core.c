@@ -100,7 +100,7 @@ static u64 create_vcpu(struct vcpu *caller, struct vmsa *r)
         return SVSM_INVALID_ADDRESS;
     flush_everything();
     if (state->vmpl != GUEST_VMPL || !(state->efer & EFER_SVME) || state->sev_features != caller->guest->sev_features ||
-        set_vmsa(gpa, true) != SNP_OK) {
+        set_guest_vmsa(gpa) != SNP_OK) {
         give_back(gpa);
         return SVSM_INVALID_PARAMETER;
     }

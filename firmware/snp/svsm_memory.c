@@ -60,6 +60,9 @@ u32 guest_grant(u64 gpa, bool large, u32 mask) { return adjust(gpa, large, GUEST
 
 u32 set_vmsa(u64 gpa, bool vmsa) { return adjust(gpa, false, 1 | (vmsa ? RMP_VMSA : 0)); }
 
+/* Kernels look at a VMSA once more after the SVSM has taken it: the guest may read it, not write to it. */
+u32 set_guest_vmsa(u64 gpa) { return adjust(gpa, false, GUEST_VMPL | VMPL_R << 8 | RMP_VMSA); }
+
 u32 guest_validate(u64 gpa, bool large, bool validate)
 {
     u32 rc;

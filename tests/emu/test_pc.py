@@ -202,6 +202,13 @@ def test_exit_debug_and_harmless_ports(r: Rig) -> None:
     assert len(r.reports) == 1
 
 
+def test_there_is_no_register_block_of_hot_plug_processors(r: Rig) -> None:
+    """Firmware that selects a processor and asks for a command's result must not read 0, which says that it worked."""
+    r.bus.port_write(0xAF00, 4, 0)
+    r.bus.port_write(0xAF05, 1, 0)
+    assert r.bus.port_read(0xAF00, 4) == 0xFFFFFFFF
+
+
 def test_speaker_port_times_counter_2(r: Rig) -> None:
     r.out(0x61, 0x01)
     r.out(0x43, 0xB0)

@@ -147,9 +147,10 @@ class PageStates(Base):
 
     def page_state_change(self, call: Call) -> None:
         """Entries `current` to `end` of the buffer, of one that was begun the pages that are left; the counters, and
-        each entry's own, say how far it got."""
-        current, end, reserved = struct.unpack("<HHI", call.scratch(ghcb.PSC_HEADER))
-        if current > end or end >= ghcb.PSC_MAX_ENTRIES or reserved:
+        each entry's own, say how far it got. Like KVM, this does not look at what the header reserves, where OVMF
+        leaves rubbish."""
+        current, end = struct.unpack("<HH4x", call.scratch(ghcb.PSC_HEADER))
+        if current > end or end >= ghcb.PSC_MAX_ENTRIES:
             call.info2 = ghcb.PSC_BAD_HEADER
             return
         size = ghcb.PSC_HEADER + (end + 1) * ghcb.PSC_ENTRY

@@ -190,10 +190,15 @@ def test_t50_a_page_state_change_in_parts(guest):
 
 
 def test_page_state_changes_that_are_refused(guest):
-    assert psc(guest, [PAGE | 2 << 52], reserved=1)[0] == ghcb.PSC_BAD_HEADER
+    assert psc(guest, [PAGE | 2 << 52], current=1)[0] == ghcb.PSC_BAD_HEADER
     assert psc(guest, [PAGE | 2 << 52], end=253)[0] == ghcb.PSC_BAD_HEADER
     assert psc(guest, [PAGE | 1 << 56 | 2 << 52])[0] == ghcb.PSC_BAD_ENTRY
     assert psc(guest, [0xFEE00000 | 2 << 52]) == (ghcb.PSC_GENERIC, 0)
+
+
+def test_the_reserved_part_of_the_header_means_nothing(guest):
+    """Guests need not clear it, and OVMF does not; KVM does not look."""
+    assert psc(guest, [PAGE | 2 << 52], reserved=0x6C626174) == (0, 1)
 
 
 def test_a_2m_page_is_given(guest):

@@ -7,6 +7,7 @@ from emu.machine import Machine
 from emu.planes.snp import exits, measurement, report, vmsa
 from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.plan import plan
+from emu.planes.snp.rmp import READ
 from tests.emu.load.build_igvm import every_header
 from tests.emu.planes.snp.attacked import MEMORY, ROOT, run
 from tools.cli import snp
@@ -62,7 +63,8 @@ def test_t77_the_svsm_creates_a_vcpu(two):
     assert two.lines["a vCPU is created"] == "0x0"
     first, svsm, second = two.hypervisor.created
     assert first[:2] == (0, 2) and svsm[:2] == (1, 0) and second[:2] == (1, 2)
-    assert all(vmsa and not mask for *_, vmsa, mask in two.hypervisor.created)      # VMPL2 cannot touch any of them
+    assert all(vmsa for *_, vmsa, _ in two.hypervisor.created)
+    assert [mask for *_, mask in two.hypervisor.created] == [0, 0, READ]    # VMPL2 reads what was its own, no more
 
 
 @pytest.mark.parametrize("what", ["for VMPL0", "without SVME", "with other SEV_FEATURES"])
