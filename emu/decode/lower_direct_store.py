@@ -1,14 +1,17 @@
-"""MOVDIR64B: 64 bytes from any address to a line of ES (SDM Vol. 2B). MOVDIRI is a move (emu/decode/lower_move.py)."""
+"""MOVDIR64B: 64 bytes from any address to a line of ES (SDM Vol. 2B); CLZERO: zeros to one (APM Vol. 3). MOVDIRI is a
+move (emu/decode/lower_move.py)."""
 
-from iced_x86 import Instruction, Mnemonic, Register
+from iced_x86 import Code, Instruction, Mnemonic, Register
 
 from emu.decode.emitter import Emitter
+from emu.decode.lower_wait import byte_at
 from emu.decode.lowering import lowers
 from emu.decode.operands import ADDRESS, GPR_SLOT, SEGMENT_NUMBER
 from jit import fpu_layout, layout
 from jit.semantics.wiring import SEGMENT_SHIFT, SIZE_SHIFT, WRITE_ACCESS
 
 LINE = 64
+_IN_RAX = {Code.CLZEROW: 16, Code.CLZEROD: 32, Code.CLZEROQ: 64}
 
 
 @lowers(Mnemonic.MOVDIR64B)
@@ -25,3 +28,8 @@ def movdir64b(e: Emitter, insn: Instruction) -> None:
     else:
         e.op("mov.64", ADDRESS, slot)
     e.op(f"storev.{LINE}.a", buffer, ADDRESS)
+
+
+@lowers(Mnemonic.CLZERO)
+def clzero(e: Emitter, insn: Instruction) -> None:
+    e.op("clear_line", fpu_layout.tmpv(0), *byte_at(e, insn, layout.gpr(0), _IN_RAX[insn.code], WRITE_ACCESS))

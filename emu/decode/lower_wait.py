@@ -13,8 +13,9 @@ _IN_RAX = {Code.MONITORW: 16, Code.MONITORD: 32, Code.MONITORQ: 64, Code.MONITOR
            Code.MONITORXQ: 64}
 
 
-def _byte(e: Emitter, insn: Instruction, slot: int, bits: int) -> Address:
-    """Operand words of a byte whose address is in a register; DS unless a prefix says otherwise."""
+def byte_at(e: Emitter, insn: Instruction, slot: int, bits: int, access: int = 0) -> Address:
+    """Operand words of a byte whose address is in a register; DS unless a prefix says otherwise. `access`: 0, or
+    WRITE_ACCESS."""
     segment = insn.segment_prefix or Register.DS
     if e.bits == 64:
         base = layout.ZERO
@@ -26,7 +27,7 @@ def _byte(e: Emitter, insn: Instruction, slot: int, bits: int) -> Address:
         return Address(ADDRESS, layout.ZERO, 0)
     stack = STACK_SEGMENT if segment == Register.SS else 0
     e.op(f"linear_seg.{bits}", ADDRESS, slot,
-         layout.ZERO | stack | SEGMENT_NUMBER[segment] << SEGMENT_SHIFT | 1 << SIZE_SHIFT)
+         layout.ZERO | stack | access | SEGMENT_NUMBER[segment] << SEGMENT_SHIFT | 1 << SIZE_SHIFT)
     return Address(ADDRESS, layout.ZERO | stack, 0)
 
 
@@ -34,7 +35,7 @@ def _byte(e: Emitter, insn: Instruction, slot: int, bits: int) -> Address:
 def monitor(e: Emitter, insn: Instruction) -> None:
     extended = insn.mnemonic == Mnemonic.MONITORX
     e.op("monitor_extensions" if extended else "monitor_allowed")
-    e.op("monitor", BY_MWAITX if extended else BY_MWAIT, *_byte(e, insn, layout.gpr(0), _IN_RAX[insn.code]))
+    e.op("monitor", BY_MWAITX if extended else BY_MWAIT, *byte_at(e, insn, layout.gpr(0), _IN_RAX[insn.code]))
     e.end()
 
 
@@ -49,7 +50,7 @@ def mwait(e: Emitter, insn: Instruction) -> None:
 @lowers(Mnemonic.UMONITOR)
 def umonitor(e: Emitter, insn: Instruction) -> None:
     slot, width = GPR_SLOT[insn.op0_register]
-    e.op("monitor", BY_UMWAIT, *_byte(e, insn, slot, width))
+    e.op("monitor", BY_UMWAIT, *byte_at(e, insn, slot, width))
     e.end()
 
 

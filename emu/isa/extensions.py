@@ -150,7 +150,7 @@ TABLE = (
     Extension("rdtscp", E1D, 27, DONE, ("RDTSCP",)),
     Extension("lm", E1D, 29, DONE, efer=1 << 8),
     Extension("invtsc", E7D, 8, DONE),
-    Extension("clzero", E8B, 0, NOT_YET, ("CLZERO",)),
+    Extension("clzero", E8B, 0, DONE, ("CLZERO",)),
     Extension("invlpgb", E8B, 3, DONE, ("INVLPGB",)),
     Extension("wbnoinvd", E8B, 9, DONE, ("WBNOINVD",)),
     # What a processor without speculation has by itself: its switches are kept, and barriers have nothing to stop.

@@ -86,6 +86,14 @@ def store_vector(size: int, aligned: str = '') -> Handler:
     return store_vector
 
 
+@op("clear_line")
+def clear_line(st: State, d: int, a: int, b: int, imm: int) -> int:
+    """Zeros to the line of 64 bytes in which an address lies; `d`: room for them in the FPU file."""
+    linear, zeros = effective(st, a, b, imm) & -64, rd64(st, FPU) + d
+    memset(zeros, 0, 64)
+    return slow_storev(st, linear, 64 | hint(b), zeros)
+
+
 def _move(k: Kernel) -> None:
     """Copy the operation's width."""
     k.store(k.d, k.load(k.a, I8))

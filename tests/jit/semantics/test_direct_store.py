@@ -1,4 +1,4 @@
-"""MOVDIRI and MOVDIR64B (SDM Vol. 2B)."""
+"""MOVDIRI and MOVDIR64B (SDM Vol. 2B), CLZERO (APM Vol. 3)."""
 import pytest
 
 from tests.jit.rig import Rig
@@ -52,3 +52,33 @@ def test_movdiri_stores_a_register(code, size):
     rig.set("rax", 0x1122_3344_5566_7788)
     rig.step(code)
     assert rig.memory.read(FROM, 9) == (0x1122_3344_5566_7788).to_bytes(8, "little")[:size] + PATTERN[size:9]
+
+
+@pytest.mark.parametrize("mode, code", [("long", "0f01fc"), ("long", "670f01fc"), ("pm32", "0f01fc"),
+                                        ("pm32", "670f01fc"), ("real", "0f01fc")])
+def test_clzero_clears_the_line_of_any_address_in_it(mode, code):
+    rig = Rig(mode)
+    at = 0x8040
+    rig.memory.write(at - 64, b"\xFF" * 192)
+    rig.set("rax", at + 37 | (0xFFFF_FFFF_0000_0000 if code.startswith("67") and mode == "long" else 0))
+    rig.step(code)
+    assert rig.memory.read(at - 64, 192) == b"\xFF" * 64 + bytes(64) + b"\xFF" * 64
+
+
+def test_clzero_obeys_segment_overrides():
+    rig = Rig("pm32")
+    rig.set("fs.base", 0x1000)
+    rig.memory.write(0x9000, b"\xFF" * 128)
+    rig.set("rax", 0x8001)
+    rig.step("640f01fc")
+    assert rig.memory.read(0x9000, 128) == bytes(64) + b"\xFF" * 64
+
+
+def test_clzero_needs_a_writable_page():
+    rig = make()
+    rig.memory.write(TO, PATTERN)
+    rig.protect(TO, 5)
+    rig.set("cr0", rig.get("cr0") | 1 << 16)
+    rig.plane.update_mode()
+    rig.run("0f01fc", 1)
+    assert rig.vector() == 14 and rig.memory.read(TO, 64) == PATTERN
