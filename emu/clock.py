@@ -18,6 +18,7 @@ SECOND = 1_000_000_000
 class ClockModel:
     """How instructions become time: one takes `ns_numerator / ns_denominator` ns; the TSC runs at `tsc_hz`; an
     access to an I/O port takes `port_ns` more, about a bus cycle of the ISA bus (IEEE P996: 8.33 MHz, 6 to 8 clocks);
+    one to a device's memory `mmio_ns`, about a read over the PCI bus (PCI 3.0: 33 MHz, 16 clocks to the first data);
     an instruction that a hypervisor intercepts (CPUID, RDMSR and WRMSR of registers that are not the processor's own,
     VMCALL, MOV to CR8) takes `exit_ns` more, about what it costs in a virtual machine."""
 
@@ -26,10 +27,12 @@ class ClockModel:
     ns_denominator: int = 1
     tsc_hz: int = SECOND
     port_ns: int = 1_000
+    mmio_ns: int = 500
     exit_ns: int = 1_000
 
     def __post_init__(self) -> None:
-        if min(self.ns_numerator, self.ns_denominator, self.tsc_hz) < 1 or min(self.port_ns, self.exit_ns) < 0:
+        costs = (self.port_ns, self.mmio_ns, self.exit_ns)
+        if min(self.ns_numerator, self.ns_denominator, self.tsc_hz) < 1 or min(costs) < 0:
             raise ValueError(f"clock model {self.name}: every rate must be at least 1")
 
 

@@ -339,8 +339,11 @@ class Machine(Scheduling):
     def device_access(self, vcpu: VCpu, kind: int, address: int, size: int, value: int) -> int:
         """A port or memory-mapped access that compiled code passed on; gives the value read, or 0."""
         bus = self.pc.bus
+        model = self.clock.model
         if kind in (exits.IO_PORT_READ, exits.IO_PORT_WRITE):
-            self.clock.skip_to(self.clock.now + self.clock.model.port_ns)
+            self.clock.skip_to(self.clock.now + model.port_ns)
+        elif not vcpu.lapic.covers(address):
+            self.clock.skip_to(self.clock.now + model.mmio_ns)
         if kind == exits.IO_PORT_READ:
             return bus.port_read(address, size)
         if kind == exits.IO_PORT_WRITE:

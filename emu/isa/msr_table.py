@@ -46,6 +46,7 @@ PLAIN: dict[int, Plain] = {
     0x49: Plain("IA32_PRED_CMD", writable=1, needs="ibpb spec_ctrl", command=True),
     0x8B: Plain("IA32_BIOS_SIGN_ID", 0x0A0011D1 << 32),
     0xE2: Plain("MSR_PKG_CST_CONFIG_CONTROL", 1 << 15, fixed=True, needs="monitor"),     # locked, no package C-states
+    0x1FC: Plain("MSR_POWER_CTL", needs="monitor"),              # C1E and what else decides of power alone
     0xE1: Plain("IA32_UMWAIT_CONTROL", writable=0xFFFF_FFFD, needs="waitpkg"),
     0xFE: Plain("IA32_MTRRCAP", MTRR_COUNT | 1 << 8 | 1 << 10, fixed=True),
     0x179: Plain("IA32_MCG_CAP", MCA_BANKS | MCG_CTL_P, fixed=True, needs="mca"),

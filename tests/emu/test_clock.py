@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.clock import Clock, ClockModel
+from jit import exits
+from tests.emu.flat import Flat
 
 
 def test_default_model_is_one_ns_an_instruction_and_1_ghz() -> None:
@@ -98,3 +100,16 @@ def test_save_and_load() -> None:
     assert (other.now, other.icount, other.next_deadline()) == (50, 10, None)
     other.advance(11)
     assert other.now == 51
+
+
+def test_accesses_to_devices_take_time_and_those_to_the_local_apic_none():
+    """A guest that polls the HPET for 100 us needs 200 reads, not a hundred thousand instructions."""
+    flat = Flat()
+    model = flat.m.clock.model
+    for address, cost in ((0xFED000F0, model.mmio_ns), (0xFEE00020, 0)):
+        before = flat.m.clock.now
+        assert flat.m.device_access(flat.vcpu, exits.IO_MMIO_READ, address, 4, 0) is not None
+        assert flat.m.clock.now - before == cost
+    before = flat.m.clock.now
+    flat.m.device_access(flat.vcpu, exits.IO_PORT_READ, 0x80, 1, 0)
+    assert flat.m.clock.now - before == model.port_ns

@@ -16,7 +16,7 @@ MTRRCAP, DEF_TYPE, PHYSBASE0, PHYSMASK0, FIX4K = 0xFE, 0x2FF, 0x200, 0x201, 0x26
 MCG_CAP, MCG_STATUS, MC0_CTL, MC0_STATUS, MC0_ADDR, MC0_MISC = 0x179, 0x17A, 0x400, 0x401, 0x402, 0x403
 MISC_ENABLE, PERF_CTL0, PERF_CTR0, FEATURE_CONTROL = 0x1A0, 0xC0010000, 0xC0010004, 0x3A
 TSC, TSC_ADJUST = 0x10, 0x3B
-IA32_XSS = 0xDA0
+IA32_XSS, PKG_CST_CONFIG, POWER_CTL = 0xDA0, 0xE2, 0x1FC
 ONES = (1 << 64) - 1
 
 
@@ -34,14 +34,14 @@ def msrs(reports: list[str]) -> Msrs:
     (DEF_TYPE, 0xC06), (PHYSBASE0, 0xFF000006), (PHYSMASK0, 0xFFFFFF000800), (FIX4K, 0x0605040100060504),
     (MCG_STATUS, 7), (MC0_CTL, 0), (MC0_CTL, ONES), (MC0_CTL + 16, ONES & ~(1 << 10)),
     (MC0_STATUS, 0), (MC0_ADDR, ONES), (MC0_MISC, 5 << 60),
-    (PERF_CTR0, 0xFFFFFFFFFFFF)])
+    (PERF_CTR0, 0xFFFFFFFFFFFF), (POWER_CTL, 2)])
 def test_what_may_be_written_is_kept(msrs: Msrs, index: int, value: int) -> None:
     msrs.write(index, value)
     assert msrs.read(index) == value
 
 
 @pytest.mark.parametrize("index, value", [
-    (MTRRCAP, 0), (MCG_CAP, 0), (FEATURE_CONTROL, 1),           # read-only, and locked
+    (MTRRCAP, 0), (MCG_CAP, 0), (FEATURE_CONTROL, 1), (PKG_CST_CONFIG, 0),           # read-only, and locked
     (DEF_TYPE, 0x102), (DEF_TYPE, 1 << 12), (DEF_TYPE, 7),      # reserved bits, reserved type
     (PHYSBASE0, 0xFF000002), (PHYSBASE0, 0x106), (PHYSBASE0, 1 << 60), (PHYSMASK0, 0x400), (FIX4K, 0x02),
     (MCG_STATUS, 8), (MC0_CTL, 1), (MC0_STATUS, 1), (PERF_CTL0, 1 << 21)])
