@@ -1,4 +1,5 @@
-"""Puts a plane into the state in which a loaded image starts, or into the power-on state (SDM Vol. 3A 9.1.1)."""
+"""Puts a plane into the state in which a loaded image starts, or into those after power-on and INIT (SDM Vol. 3A 9.1.1,
+table 9-1)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,11 @@ from jit import layout
 STATUS_FLAGS = 0x8D5            # held apart, as lazy flags (jit/flags.py)
 _DIRECT = {"rip": layout.RIP, "cr0": layout.CR0, "cr3": layout.CR3, "cr4": layout.CR4, "efer": layout.EFER}
 EFER_LME, EFER_LMA, CR0_PG = 1 << 8, 1 << 10, 1 << 31
+CR0_CACHE = 0b11 << 29          # CD and NW
+KEPT_BY_INIT = ("xcr0", "star", "lstar", "cstar", "sfmask", "kernel_gs_base", "sysenter_cs", "sysenter_esp",
+                "sysenter_eip", "pat", "tsc_aux", "tsc_offset", "apic_base", "xss", "u_cet", "pl3_ssp", "pl0_ssp",
+                "s_cet", "isst", "last_branch", "last_exception", "pkrs")
+RDX = layout.gpr(2)
 
 
 def set_segment(plane: Plane, number: int, value: SegmentRegister) -> None:
@@ -34,6 +40,7 @@ def reset(plane: Plane) -> None:
     for limit in (layout.GDTR_LIMIT, layout.IDTR_LIMIT):
         plane.set(limit, 0xFFFF)
     plane.set(layout.RIP, 0xFFF0)
+    plane.set(RDX, plane.engine.cpu.model.signature)
     plane.set(layout.CR0, 0x60000010)
     plane.set(layout.RFL, 2)
     plane.set(layout.RES, 0x100)
@@ -48,9 +55,23 @@ def reset(plane: Plane) -> None:
     plane.flush()
 
 
+def initialise(plane: Plane) -> None:
+    """After INIT: as after a reset, but MSRs and what XSAVE manages are as they were, and so are CR0.CD and NW."""
+    kept = [(field.offset + 8 * n, plane.get(field.offset + 8 * n))
+            for field in map(layout.FIELDS.__getitem__, KEPT_BY_INIT) for n in range(field.count)]
+    cache = plane.get(layout.CR0) & CR0_CACHE
+    reset(plane)
+    for offset, value in kept:
+        plane.set(offset, value)
+    plane.set(layout.CR0, plane.get(layout.CR0) & ~CR0_CACHE | cache)
+    plane.update_mode()
+
+
 def start(plane: Plane, boot: BootState) -> None:
     """The state that a boot protocol prescribes."""
     reset(plane)
+    if not boot.at_reset:
+        plane.set(RDX, 0)
     for name, value in boot.registers.items():
         if name in _DIRECT:
             plane.set(_DIRECT[name], value)
@@ -72,8 +93,8 @@ def start(plane: Plane, boot: BootState) -> None:
 
 
 def startup(plane: Plane, vector: int) -> None:
-    """After INIT and a start-up IPI: real mode at vector * 4 KiB (SDM Vol. 3A 8.4.3)."""
-    reset(plane)
+    """After a start-up IPI: real mode at vector * 4 KiB, all else as after INIT (SDM Vol. 3A 8.4.3)."""
+    initialise(plane)
     enter_real(plane, vector << 8, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu import mp_tables
+from emu import bios_data, mp_tables
 from emu.acpi import dsdt, linker, tables
 from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
@@ -13,7 +13,7 @@ from emu.dev.pit import PIT_BASE
 from emu.irq.pic import ELCR_MASTER, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA
 from emu.isa.msr import Msrs
 from emu.isa.msr_table import MTRR_DEF_TYPE, MTRR_FIXED, MTRR_VARIABLE, PHYSICAL
-from emu.load.model import Image, Segment
+from emu.load.model import FirmwareTables, Image, Segment
 from emu.load.ram import DEVICE_HOLE, FOUR_GIB
 from emu.mem.ram import PhysicalMemory
 from emu.pc import IRQ_SCI, PC
@@ -40,6 +40,7 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
+    bios_data.leave(memory, pc.low_ram, image.segments)
     if image.kind in MULTIBOOT:
         set_up_interrupts(pc, memory, image.segments)
     piece = tables_for(pc, cpus, identity, image.segments)
@@ -115,11 +116,22 @@ def set_up_interrupts(pc: PC, memory: PhysicalMemory, used: tuple[Segment, ...])
         memory.write(4 * vector, (entry - 0xF0000 | 0xF000 << 16).to_bytes(4, "little"))
 
 
-def tables_for(pc: PC, cpus: int, identity: tuple[int, int], used: tuple[Segment, ...]) -> Segment | None:
-    """ACPI and MP tables as a piece of RAM, or None where the image has something of its own in their place."""
+def tables_to_come(pc: PC, cpus: int) -> FirmwareTables:
+    """What `stand_in` will put into RAM, for loaders that tell their image where it is."""
+    data = _tables(pc, cpus, (0, 0))
+    rsdp = data[:tables.RSDP_SIZE]
+    return FirmwareTables(TABLES_BASE, len(data), rsdp, tables.rsdp_of_version_1(rsdp))
+
+
+def _tables(pc: PC, cpus: int, identity: tuple[int, int]) -> bytes:
     data = tables.build(TABLES_BASE, cpus, pc.low_ram, pc.iommu is not None)
     data += bytes(-len(data) % mp_tables.ALIGNMENT)
-    data += mp_tables.build(TABLES_BASE + len(data), cpus, identity, pci_functions(pc))
+    return data + mp_tables.build(TABLES_BASE + len(data), cpus, identity, pci_functions(pc))
+
+
+def tables_for(pc: PC, cpus: int, identity: tuple[int, int], used: tuple[Segment, ...]) -> Segment | None:
+    """ACPI and MP tables as a piece of RAM, or None where the image has something of its own in their place."""
+    data = _tables(pc, cpus, identity)
     end = TABLES_BASE + len(data)
     if any(piece.gpa < end and TABLES_BASE < piece.gpa + piece.size for piece in used):
         return None

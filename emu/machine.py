@@ -168,7 +168,7 @@ class Machine(Scheduling):
             above, reserved = load_beside(first, self.memory_size)
         image = load_image(path, kind=kind, memory=self.memory_size, load_address=load_address, mode=mode,
                            initrd=initrd, append=append, bios=bios, reserved=reserved,
-                           vcpus=self.vcpu_count)
+                           vcpus=self.vcpu_count, tables=firmware_state.tables_to_come(self.pc, self.vcpu_count))
         if image.launch is not None and self.options["planes"] != "snp":
             raise ImageError(image.path, "planes", "the file starts an SEV-SNP guest, which needs --planes snp")
         self.image = image
@@ -278,7 +278,7 @@ class Machine(Scheduling):
         10.4.2)."""
         lapic = self.pc.lapics[vcpu.index]
         lapic.init()
-        boot.reset(vcpu.planes[0])
+        boot.initialise(vcpu.planes[0])
         self.engine.monitors.disarm(vcpu.index)
         vcpu.planes[0].set(layout.ACTIVITY, RUNNING if lapic.bsp else WAIT_FOR_SIPI)
 

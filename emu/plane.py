@@ -51,6 +51,7 @@ class Plane:
         self.set(layout.SETS, self.sets.address)
         for n in range(layout.TLB_SETS):        # so that the flush below empties them
             self.sets.view[n * layout.SET_BYTES + layout.SET_USED] = 1
+        self.set(layout.FILLS, layout.FILL_LIMIT + 1)
         cpu = engine.cpu
         self.set(layout.PHYS_MASK, (1 << cpu.model.physical) - 1)
         self.set(layout.A20_MASK, (1 << 64) - 1)

@@ -159,7 +159,7 @@ class VCpu:
             machine.clock.advance(start + done)
         self.group.now = machine.clock.icount
         if self.counters.due is not None and self.icount >= self.counters.due:
-            self.counters.overflow()
+            self.counters.reached()
         return done
 
     def _follow_clock(self, plane: Plane, start: int, budget: int) -> int:

@@ -2,10 +2,15 @@
 17.4; APM Vol. 2 13.1.1).
 
 While either counts, instructions run one at a time, as under RFLAGS.TF; a branch is known by where RIP went.
+
+Retired branches are counted otherwise, since that may go on for long: while a performance counter wants them, each has
+a micro-op in front (jit/semantics/branches.py), and one that does not end, for a fault or an exit, is taken off again.
+Exceptions and interrupts count, too (Family 19h PPR, PMCx0C2).
 """
 
-from jit.layout import DEBUGCTL, LAST_BRANCH, LAST_EXCEPTION, MODE, MODE_64
-from jit.native import State, inline, rd64, wr64
+from jit import uops
+from jit.layout import BRANCH_AT, BRANCHES, DEBUGCTL, LAST_BRANCH, LAST_EXCEPTION, MODE, MODE_64, RIP
+from jit.native import State, inline, ld16, rd64, wr64
 
 LBR, BTF = 1, 2
 
@@ -32,15 +37,33 @@ def branched(st: State, rip: int, length: int, now: int) -> bool:
 
 
 @inline
-def record_branch(st: State, source: int, target: int) -> None:
-    wr64(st, LAST_BRANCH, source)
-    wr64(st, LAST_BRANCH + 8, target)
+def trace_branch(st: State, traced: bool, rip: int, length: int) -> bool:
+    """Whether the instruction that was executed at `rip` was a branch, which becomes the last one if it is `traced`."""
+    jumped = branched(st, rip, length, rd64(st, RIP))
+    if jumped and traced:
+        wr64(st, LAST_BRANCH, rip)
+        wr64(st, LAST_BRANCH + 8, rd64(st, RIP))
+    return jumped
 
 
 @inline
 def record_exception(st: State, source: int, target: int) -> None:
     wr64(st, LAST_EXCEPTION, source)
     wr64(st, LAST_EXCEPTION + 8, target)
+
+
+@inline
+def count_event(st: State) -> None:
+    """An exception or interrupt was delivered."""
+    wr64(st, BRANCHES, rd64(st, BRANCHES) + 1)
+
+
+@inline
+def count_of_begun(st: State, uop: int, step: int) -> None:
+    """If execution leaves (`step` -1) or resumes (1) in the middle of a branch, before the micro-op `uop`: the branch
+    has been counted, but not retired. RIP is the instruction's."""
+    if rd64(st, BRANCH_AT) == rd64(st, RIP) and ld16(uop + uops.OFFSET) == ld16(uop - uops.SIZE + uops.OFFSET):
+        wr64(st, BRANCHES, rd64(st, BRANCHES) + step)
 
 
 @inline

@@ -138,6 +138,7 @@ IO_DONE = _at("io_done")            # device accesses already made by the micro-
 IO_NEXT = _at("io_next")            # ... how many of them this retry has replayed ...
 IO_LOGGED = 512                     # XRSTOR of every component from a device makes 345
 IO_LOG = _at("io_log", 8, IO_LOGGED)    # ... and the values they gave
+BRANCH_AT = _at("branch_at")        # RIP of the instruction that BRANCHES counted last
 SMC_PASS = _at("smc_pass")          # 1: the store that hit decoded code may go through
 SMC_GPA = _at("smc_gpa")
 SMC_SECOND = _at("smc_second")      # another page whose code the passing instruction overwrote, + 1; else 0
@@ -168,6 +169,7 @@ NO_TRAP = _at("no_trap")            # 1: the instruction that just ended is not 
 BUDGET = _at("budget")              # instructions left in this slice
 REP_LEFT = _at("rep_left")          # while a REP micro-op runs: instructions left after this iteration
 ICOUNT = _at("icount")              # instructions retired by this plane's vCPU at the end of the slice
+BRANCHES = _at("branches")          # branches retired by this plane, where they are counted (jit/branch_trace.py)
 IDLE_FAULTS = _at("idle_faults")    # exceptions delivered since an instruction last retired
 SAMPLE = _at("sample")              # instructions until the run loop next notes what is hot; 0: never
 SAMPLE_BASE = _at("sample_base")    # SAMPLE where nothing is compiled yet
@@ -207,6 +209,9 @@ KEYS_USED = _at("keys_used")        # protection keys of the user pages in the T
 KEYS_RIGHTS = _at("keys_rights")    # ... and PKRU as it was for them (jit/protection_keys.py)
 PKRU_ASIDE = _at("pkru_aside")      # 1 << 32 | PKRU while another plane works on the FPU file; 0: PKRU is in there
 WP_IGNORED = _at("wp_ignored")      # 1: the TLB may grant writes that only CR0.WP = 0 allows
+FILL_LIMIT = 256
+FILLS = _at("fills")                # entries filled since the last flush; beyond the limit nobody knows which
+FILLED = _at("filled", 8, FILL_LIMIT)   # host address of each, with FILLED_* (jit/tlb.py)
 
 # --- the machine, the same for all planes ----------------------------------------------------------------------------
 MONITORS = _at("monitors")          # address of the table of monitored lines, see jit/monitor.py

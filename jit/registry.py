@@ -23,7 +23,7 @@ SEMANTICS = ("move", "alu", "shift", "muldiv", "bits", "bcd", "exchange", "flago
              "vector_state", "vector_wide", "vector_mask", "vector_opmask", "vector_permute", "vector_bitwise",
              "vector_fma", "vector_parts", "vector_galois", "vector_aes", "vector_sha", "vector_dot",
              "vector_bfloat", "vector_masked", "vector_gather", "vector_bits", "xsave", "random", "wait", "cet",
-             "x87", "probe")
+             "x87", "probe", "branches")
 
 
 class Op(NamedTuple):

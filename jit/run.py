@@ -13,12 +13,20 @@ from numba.extending import intrinsic
 
 from jit import exits, run_slots, uops
 from jit.access import PAGE_MASK, translate
-from jit.branch_trace import branched, record_branch, record_exception, records_branches, steps_branches
+from jit.branch_trace import (
+    count_event,
+    count_of_begun,
+    record_exception,
+    records_branches,
+    steps_branches,
+    trace_branch,
+)
 from jit.exits import FAULT, KIND_FAULT, KIND_NMI, OK
 from jit.fault import DB, DR6_BS, fault, general_protection, pend_trap
 from jit.fault import NMI as NMI_VECTOR
 from jit.flags import IF, RF, TF
 from jit.heat import note_heat, slice_length
+from jit.jumps import remember_jump
 from jit.layout import (
     ALONE,
     BUDGET,
@@ -40,10 +48,6 @@ from jit.layout import (
     INTERRUPT,
     IO_DONE,
     IO_NEXT,
-    JUMP_ENTRIES,
-    JUMP_KEY,
-    JUMP_SHIFT,
-    JUMPS,
     MODE,
     MODE_64,
     MODE_FLAT_CODE,
@@ -100,30 +104,6 @@ def linear_rip(st: State, rip: int) -> int:
     """Linear address of RIP: 32 bits wide outside 64-bit mode."""
     linear = rip + rd64(st, CS_BASE)
     return linear if rd64(st, MODE) & 3 == MODE_64 else linear & 0xFFFFFFFF
-
-
-@inline
-def jump_entry(st: State, linear: int) -> int:
-    """Jump-cache entry of a linear address."""
-    return rd64(st, JUMPS) + (((linear ^ shr(linear, 11)) & (JUMP_ENTRIES - 1)) << JUMP_SHIFT)
-
-
-@inline
-def jump_tag(st: State, linear: int) -> int:
-    return linear ^ rd64(st, JUMP_KEY)
-
-
-def jump_cached(st: State) -> int:
-    """Micro-op at RIP if the jump cache has it, with PAGE_RIP set; else 0."""
-    rip = rd64(st, RIP)
-    linear = rip + rd64(st, CS_BASE)
-    entry = jump_entry(st, linear)
-    if ld64(entry) != jump_tag(st, linear):
-        return 0
-    uop = ld64(entry + 8)
-    if uop != 0:
-        wr64(st, PAGE_RIP, rip - ld16(uop + uops.OFFSET))
-    return uop
 
 
 @inline
@@ -185,9 +165,7 @@ def find(st: State) -> int:
             last += uops.SIZE
         if exceeds_limit(st, last):
             return exits.SHORT
-    cached = jump_entry(st, rip + rd64(st, CS_BASE))
-    st64(cached, jump_tag(st, rip + rd64(st, CS_BASE)))
-    st64(cached + 8, uop)
+    remember_jump(st, rip + rd64(st, CS_BASE), uop)
     return OK
 
 
@@ -235,6 +213,7 @@ def deliver_pending(st: State) -> int:
         if traced:
             record_exception(st, rip, rd64(st, RIP))
         note_vector(st, vector)
+        count_event(st)
         if rd64(st, DEBUG_HITS) != 0 and rd64(st, FAULT_PENDING) == 0:
             report_hits(st, 0)
             pend_trap(st, DB)
@@ -286,6 +265,8 @@ def run(st: State) -> int:
             if rd64(st, SMC_PASS) != 0:
                 return exits.SMC_DONE
             continue
+        if resume != 0:
+            count_of_begun(st, rd64(st, EXIT_UOP), 1)
         single = resume != 0
         stepping = instruction_breakpoints(st)
         if resume == 0:
@@ -356,6 +337,7 @@ def run(st: State) -> int:
             left += ld32(uop + uops.REM)
             wr64(st, NEXT_RIP, rd64(st, RIP))
             wr64(st, RIP, uop_rip(st, uop))
+            count_of_begun(st, uop, -1)
         if left != budget:
             wr64(st, IDLE_FAULTS, 0)
         else:
@@ -367,9 +349,7 @@ def run(st: State) -> int:
                 if (trap or stepping) and rd64(st, REP_LEFT) != -1 and rd64(st, RIP) == rip:
                     wr64(st, RFL, rd64(st, RFL) | RF)       # between two iterations (SDM Vol. 3B 17.3.1.1)
                 if trap or traced:
-                    jumped = branched(st, rip, length, rd64(st, RIP))
-                    if jumped and traced:
-                        record_branch(st, rip, rd64(st, RIP))
+                    jumped = trace_branch(st, traced, rip, length)
                     trap = trap and (jumped or not steps_branches(st))
                 trap_after(st, trap)
             if hot:

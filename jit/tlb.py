@@ -24,6 +24,9 @@ from jit.layout import (
     DATA_ENTRIES,
     DATA_SHIFT,
     DENIED_LINEAR,
+    FILL_LIMIT,
+    FILLED,
+    FILLS,
     FILTER_BITS,
     JUMP_CACHE,
     JUMP_ENTRIES,
@@ -79,11 +82,22 @@ from jit.second_stage import denials, denied, physical
 from jit.watch import page_is_watched
 
 CR0_AM = 1 << 18
+FILLED_DATA, FILLED_CODE, FILLED_JUMP, FILLED_FILTER = range(4)    # what kind of entry is in bits 1:0 of its address
 
 
 @inline
 def set_address(st: State, tlb_set: int) -> int:
     return rd64(st, SETS) + tlb_set * SET_BYTES
+
+
+@inline
+def note_fill(st: State, entry: int, kind: int) -> None:
+    """An entry that was empty is filled: the next flush need look at no others, unless there are too many."""
+    count = rd64(st, FILLS)
+    if count < FILL_LIMIT:
+        wr64(st, FILLED + (count << 3), entry | kind)
+    if count <= FILL_LIMIT:
+        wr64(st, FILLS, count + 1)
 
 
 def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
@@ -114,12 +128,19 @@ def translate(st: State, linear: int, access: int, tlb_set: int) -> int:
     base = set_address(st, tlb_set)
     st64(base + SET_USED, 1)
     if access == EXECUTE:
-        st64(filter_word(base, page), ld64(filter_word(base, page)) | filter_bit(page))
+        bits = ld64(filter_word(base, page))
+        if bits == 0:
+            note_fill(st, filter_word(base, page), FILLED_FILTER)
+        st64(filter_word(base, page), bits | filter_bit(page))
         entry = base + CODE_TLB + ((shr(linear, 12) & (CODE_ENTRIES - 1)) << CODE_SHIFT)
+        if ld64(entry) == TLB_INVALID:
+            note_fill(st, entry, FILLED_CODE)
         st64(entry, page)
         st64(entry + 8, gpa)
     elif backing & pmap.READ and tlb_set != SET_ALIGN and not page_is_watched(st, page):
         entry = base + ((shr(linear, 12) & (DATA_ENTRIES - 1)) << DATA_SHIFT)
+        if ld64(entry + TLB_READ) == TLB_INVALID:
+            note_fill(st, entry, FILLED_DATA)
         writable = (rd64(st, WALK_RIGHTS) & (MAY_WRITE | IS_DIRTY) == MAY_WRITE | IS_DIRTY
                     and backing & (pmap.WRITE | pmap.CODE | pmap.WATCHED | pmap.CLEAN) == pmap.WRITE
                     and allowed)
@@ -176,14 +197,36 @@ def flush_set_code(base: int) -> None:
 
 
 @inline
+def flush_filled(st: State, count: int) -> None:
+    """Empty the entries that were filled since the last flush."""
+    for i in range(count):
+        entry, kind = rd64(st, FILLED + (i << 3)) & -4, rd64(st, FILLED + (i << 3)) & 3
+        if kind == FILLED_DATA:
+            st64(entry + TLB_READ, TLB_INVALID)
+            st64(entry + TLB_WRITE, TLB_INVALID)
+            st64(entry + TLB_GPA, 0)
+        elif kind == FILLED_CODE:
+            st64(entry, TLB_INVALID)
+        else:
+            st64(entry, 0)
+            if kind == FILLED_JUMP:
+                st64(entry + 8, 0)
+
+
+@inline
 def flush_all(st: State) -> None:
     """Drop every translation of the plane (SDM Vol. 3A 4.10.4.1)."""
+    filled = rd64(st, FILLS)
+    if filled <= FILL_LIMIT:
+        flush_filled(st, filled)
     for i in range(TLB_SETS):
         base = set_address(st, i)
         if ld64(base + SET_USED) != 0:
-            flush_set_data(base)
-            flush_set_code(base)
+            if filled > FILL_LIMIT:
+                flush_set_data(base)
+                flush_set_code(base)
             st64(base + SET_USED, 0)
+    wr64(st, FILLS, 0)
     wr64(st, KEYS_USED, 0)
     wr64(st, WP_IGNORED, 0)
 

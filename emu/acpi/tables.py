@@ -14,6 +14,7 @@ from emu.pc import IRQ_SCI, IRQ_TIMER, TIMER_IOAPIC_PIN
 
 ALIGNMENT = 64
 FACS_AT = ALIGNMENT                     # it comes right after the RSDP
+RSDP_SIZE, RSDP_SIZE_1 = 36, 20         # from ACPI 2.0 on, and before
 HEADER, CHECKSUM = 36, 9                # size of the common header, where its checksum is
 OEM, CREATOR = b"STRATA", b"STRT"
 PM_BASE = 0x600                         # where PC firmware puts the power-management ports
@@ -148,6 +149,14 @@ def rsdp(rsdt: int, xsdt: int) -> bytes:
     """Root system description pointer (5.2.5.3): a checksum over the part of ACPI 1.0, and one over all."""
     first = bytearray(struct.pack("<8sB6sBI", b"RSD PTR ", 0, OEM, 2, rsdt))
     first[8] = checksum(first)
-    data = bytearray(bytes(first) + struct.pack("<IQB3x", 36, xsdt, 0))
+    data = bytearray(bytes(first) + struct.pack("<IQB3x", RSDP_SIZE, xsdt, 0))
     data[32] = checksum(data)
     return bytes(data)
+
+
+def rsdp_of_version_1(pointer: bytes) -> bytes:
+    """The same as ACPI 1.0 has it: revision 0, and an RSDT only."""
+    first = bytearray(pointer[:RSDP_SIZE_1])
+    first[8] = first[15] = 0
+    first[8] = checksum(first)
+    return bytes(first)

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction
+from iced_x86 import Code, Decoder, DecoderError, DecoderOptions, EncodingKind, FlowControl, Instruction, Mnemonic
 
 from emu.decode import lowering
 from emu.decode.emitter import Emitter
@@ -33,6 +33,10 @@ MAX_LENGTH = 15
 ARENA_BYTES = 1 << 29           # reserved, touched as needed
 MODE_BITS = (16, 32, 64)
 ANYWHERE = {FlowControl.NEXT, FlowControl.RETURN, FlowControl.INDIRECT_BRANCH}     # no address of their own in them
+BRANCHES = {FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.CONDITIONAL_BRANCH,
+            FlowControl.RETURN, FlowControl.CALL, FlowControl.INDIRECT_CALL, FlowControl.INTERRUPT}
+HYPERCALLS = {Mnemonic.VMCALL, Mnemonic.VMMCALL, Mnemonic.VMGEXIT}      # calls for iced, no branches for processors
+CONTROL_MOVES = {Code.MOV_R32_CR, Code.MOV_R64_CR, Code.MOV_CR_R32, Code.MOV_CR_R64}
 _PLACE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -81,6 +85,7 @@ class Translator:
         self._place_records = _PLACE(compiler.function("place_records"))
         self._generations: dict[int, int] = {}                  # page -> how often it was invalidated
         self.instrument: Callable[[Emitter, Instruction, int], None] | None = None  # may put micro-ops in front
+        self.counts_branches = False
         self._records = records_of(self.arena)
         self._keeper = Keeper(stored, compiler, self.arena, self.pages) if stored is not None else None
         if self._keeper is not None:
@@ -178,7 +183,7 @@ class Translator:
             return fresh
         data = self.memory.read(gpa, PAGE - offset)
         self.packer.begin()
-        known, table, instrument = self.packer.kept(mode), page.table, self.instrument
+        known, table, plain = self.packer.kept(mode), page.table, self._plain()
         block, end = Block(self._steps.words), offset
         decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:
@@ -187,13 +192,13 @@ class Translator:
                 break                                           # joins what is already decoded
             at = ip - offset
             records = known.get(data[at:at + length])
-            if records is None or instrument is not None:
+            if records is None or not plain:
                 if (insn.code == Code.INVALID and PAGE - ip < MAX_LENGTH
                         and decoder.last_error == DecoderError.NO_MORE_BYTES):
                     break                                       # runs into the next page
                 emitter = self._emitter(mode)
-                if instrument is not None:
-                    instrument(emitter, insn, page.gpa + ip)
+                if not plain:
+                    self._put_in_front(emitter, insn, page.gpa + ip)
                 if records is None or emitter.uops:
                     records = self._lower(emitter, insn, data[at:at + MAX_LENGTH + 1])
             block.add(ip, length, records)
@@ -203,17 +208,39 @@ class Translator:
         if not block.instructions:
             return fresh + self._decode_across(page, gpa, next_page)
         self._place(page, block, end)
-        if instrument is not None or data[:end - offset] != page.data[offset:end]:
-            page.key = None             # there are a debugger's micro-ops in it, or bytes have changed since
+        if not plain or data[:end - offset] != page.data[offset:end]:
+            page.key = None             # there are more micro-ops in it than its bytes', or these have changed since
         return [page.gpa] if self._mark(gpa, end - offset) else fresh
 
     def _begin(self, page: CodePage) -> list[int]:
         """Before the first instruction of a page is decoded: what earlier runs decoded is put back."""
         page.data = self.memory.read(page.gpa, PAGE)
-        if self._keeper is None or self.instrument is not None:
+        if self._keeper is None or not self._plain():
             return []
         lines = self._keeper.restore(page, self._allocate)
         return [page.gpa] if lines and self._mark_lines(page.gpa, lines) else []
+
+    def _plain(self) -> bool:
+        """Whether nothing is put in front of instructions."""
+        return self.instrument is None and not self.counts_branches
+
+    def _put_in_front(self, emitter: Emitter, insn: Instruction, gpa: int, next_page: int | None = None) -> None:
+        """The micro-ops of debuggers and counters that belong to an instruction, which may run into another page."""
+        if self.counts_branches and insn.flow_control in BRANCHES and insn.mnemonic not in HYPERCALLS:
+            emitter.op("count_branch", imm=insn.ip)     # before whatever the instruction may leave at
+        if next_page is not None:
+            emitter.op("check_next_page", imm=next_page)
+        if self.instrument is not None:
+            self.instrument(emitter, insn, gpa)
+
+    def count_branches(self, wanted: bool) -> bool:
+        """Let branches be counted (jit/branch_trace.py), or no longer. Whether that changes something; the caller then
+        flushes the planes."""
+        if wanted == self.counts_branches:
+            return False
+        self.counts_branches = wanted
+        self.invalidate_all()
+        return True
 
     def _emitter(self, mode: int) -> Emitter:
         """A mode's emitter, with nothing in it."""
@@ -231,9 +258,7 @@ class Translator:
         data = self.memory.read(gpa, here) + self.memory.read(next_page, MAX_LENGTH - here)
         insn = Decoder(MODE_BITS[page.mode & 3], data, self.cpu.decoder_options, ip=gpa % PAGE).decode()
         emitter = self._emitter(page.mode)
-        emitter.op("check_next_page", imm=next_page)
-        if self.instrument is not None:
-            self.instrument(emitter, insn, gpa)
+        self._put_in_front(emitter, insn, gpa, next_page)
         records = self._lower(emitter, insn, data)
         block = Block(self._steps.words)
         block.add(insn.ip, insn.len, records)
@@ -252,6 +277,13 @@ class Translator:
         shorter = Decoder(emitter.bits, data[1:], DecoderOptions.NONE, ip=0).decode()       # one prefix less
         return shorter.len >= MAX_LENGTH or shorter.code != Code.INVALID
 
+    @staticmethod
+    def _lock_mov(emitter: Emitter, insn: Instruction, data: bytes) -> Instruction:
+        """An invalid instruction, unless it is LOCK MOV to or from CR0, which AMD's processors take for MOV CR8 where
+        that has no encoding (APM Vol. 3 MOV CRn)."""
+        found = Decoder(emitter.bits, data, DecoderOptions.AMD, ip=insn.ip).decode()
+        return found if found.code in CONTROL_MOVES and found.len == insn.len else insn
+
     def _lower(self, emitter: Emitter, insn: Instruction, data: bytes) -> Records:
         """The records of an instruction, after what the emitter holds already. `data` are its bytes and some more."""
         alone = not emitter.uops
@@ -262,6 +294,8 @@ class Translator:
 
     def _emit(self, emitter: Emitter, insn: Instruction, data: bytes) -> bool:
         """Emit an instruction's micro-ops; whether they depend on its place, or on the processor's state."""
+        if insn.code == Code.INVALID and self.cpu.offers("cr8legacy"):
+            insn = self._lock_mov(emitter, insn, data)
         code = insn.code
         function, anywhere, legacy = self._forms.get(code) or self._form(insn)
         before = len(emitter.uops)

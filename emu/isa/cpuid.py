@@ -43,10 +43,7 @@ class Cpuid:
             if extension.name in cpu.offered:
                 place = extension.place
                 self._bits[place] = self._bits.get(place, 0) | 1 << extension.bit
-        model = cpu.model
-        extended = min(model.family, 15)
-        self.signature = (model.stepping | (model.model & 15) << 4 | extended << 8 | model.model >> 4 << 16
-                          | model.family - extended << 20)
+        self.signature = cpu.model.signature
         self._leaves: dict[int, Callable[[int], Registers]] = {
             0: lambda _: (LAST_BASIC, *self._vendor()), 1: self._features, 4: self._caches_intel, 5: self._monitor,
             7: self._structured,

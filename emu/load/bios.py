@@ -12,7 +12,6 @@ _SHADOW = 0x20000
 _RESET_CS = SegmentRegister(0xF000, 0xFFFF0000, 0xFFFF, start.CODE16)
 _CR0_NW_CD = 3 << 29
 # EDX is the processor signature 000n06xxH. The model is the machine's to choose: it may write its CPUID.1:EAX here.
-_SIGNATURE = 0x600
 
 
 def load(request: Request) -> Image:
@@ -37,5 +36,5 @@ def load(request: Request) -> Image:
 def _reset_state() -> BootState:
     data = SegmentRegister(0, 0, 0xFFFF, start.DATA16)
     segments = dict.fromkeys(("ds", "es", "fs", "gs", "ss"), data) | start.system_segments() | {"cs": _RESET_CS}
-    registers = {"rip": 0xFFF0, "rflags": 2, "rdx": _SIGNATURE, "cr0": _CR0_NW_CD | start.CR0_ET}
-    return BootState(registers, segments, (0, 0xFFFF), (0, 0xFFFF))
+    registers = {"rip": 0xFFF0, "rflags": 2, "cr0": _CR0_NW_CD | start.CR0_ET}
+    return BootState(registers, segments, (0, 0xFFFF), (0, 0xFFFF), at_reset=True)

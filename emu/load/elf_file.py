@@ -14,6 +14,7 @@ MAGIC = b"\x7fELF"
 ET_EXEC, ET_DYN = 2, 3
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 _PF_X = 1
+_SHN_XINDEX = 0xFFFF    # the index is in sh_link of section header 0 (gABI chapter 4, e_shstrndx)
 _EM = {32: 3, 64: 62}  # EM_386, EM_X86_64
 _EM_NAME = {32: "EM_386", 64: "EM_X86_64"}
 
@@ -64,7 +65,7 @@ class ElfFile:
         self._phoff = read(24 + word, word, "e_phoff")
         self._shoff = read(24 + 2 * word, word, "e_shoff")
         after = 24 + 3 * word + 4  # past e_flags
-        ehsize, phentsize, phnum, shentsize, self._shnum, _ = (
+        ehsize, phentsize, phnum, shentsize, self._shnum, self._shstrndx = (
             read(after + 2 * i, 2, name) for i, name in
             enumerate(("e_ehsize", "e_phentsize", "e_phnum", "e_shentsize", "e_shnum", "e_shstrndx")))
         self._require(version == 1, "e_version", f"is {version}, must be 1 (EV_CURRENT)")
@@ -150,6 +151,15 @@ class ElfFile:
         count = self._shnum or self._section(0).size  # extended numbering, gABI chapter 4, e_shnum
         self.reader.span(self._shoff, count * self._shentsize, "e_shoff")
         return tuple(self._section(i) for i in range(count))
+
+    @property
+    def names_index(self) -> int:
+        """The index of the section that has the sections' names."""
+        return self._section(0).link if self._shstrndx == _SHN_XINDEX else self._shstrndx
+
+    def section_table(self) -> bytes:
+        """The section header table as it is in the file."""
+        return bytes(self.reader.span(self._shoff, len(self.sections()) * self._shentsize, "e_shoff"))
 
     def _section(self, index: int) -> SectionHeader:
         word, at, name = self._word, self._shoff + index * self._shentsize, f"section header {index}"

@@ -7,11 +7,22 @@ from emu.load import bios as firmware
 from emu.load import elf, flat, igvm, linux, multiboot, multiboot2, pvh, ram
 from emu.load.elf_file import MAGIC
 from emu.load.files import read_file, read_modules
-from emu.load.model import BootState, Image, ImageError, Module, Request, Rom, Segment, SegmentRegister, Symbol
+from emu.load.model import (
+    BootState,
+    FirmwareTables,
+    Image,
+    ImageError,
+    Module,
+    Request,
+    Rom,
+    Segment,
+    SegmentRegister,
+    Symbol,
+)
 from emu.load.sniff import KINDS, sniff
 
-__all__ = ["KINDS", "BootState", "Image", "ImageError", "Module", "Request", "Rom", "Segment", "SegmentRegister",
-           "Symbol", "load_bytes", "load_image"]
+__all__ = ["KINDS", "BootState", "FirmwareTables", "Image", "ImageError", "Module", "Request", "Rom", "Segment",
+           "SegmentRegister", "Symbol", "load_bytes", "load_image"]
 
 _LOADERS: dict[str, Callable[[Request], Image]] = {
     "linux": linux.load, "multiboot": multiboot.load, "multiboot2": multiboot2.load, "pvh": pvh.load,
@@ -22,14 +33,16 @@ _MAX_COMMAND_LINE = 0x10000  # bytes; far beyond every protocol's own limit that
 
 def load_image(path: str | os.PathLike[str] | None, *, kind: str = "auto", memory: int, load_address: int | None = None,
                mode: int | None = None, initrd: str | os.PathLike[str] | None = None, append: str = "",
-               bios: str | os.PathLike[str] | None = None, reserved: int = 0, vcpus: int = 1) -> Image:
+               bios: str | os.PathLike[str] | None = None, reserved: int = 0, vcpus: int = 1,
+               tables: FirmwareTables | None = None) -> Image:
     """Read ``path`` and lay it out in ``memory`` bytes of RAM.
 
     ``kind``: "auto" or one of KINDS. ``load_address``, ``mode`` (16, 32, 64): for a flat binary; ``mode`` 32 also picks
     Linux's 32-bit entry, ``load_address`` also moves a position-independent ELF file. ``initrd``: a file; for Multiboot
     and PVH a list of modules, see files.read_modules. ``append``: the command line. ``bios``: a firmware ROM, in place
     of ``path``. ``reserved``: how many bytes at the end of RAM below 4 GiB another image has. ``vcpus``: how many the
-    machine has, for images that are told. Raises ImageError, and nothing else, for whatever is wrong with these.
+    machine has, for images that are told; ``tables``: likewise, where it will put ACPI's. Raises ImageError, and
+    nothing else, for whatever is wrong with these.
     """
     if bios is not None:
         if path is not None:
@@ -48,7 +61,8 @@ def load_image(path: str | os.PathLike[str] | None, *, kind: str = "auto", memor
             modules = read_modules(text, memory)
         else:
             modules = (Module(text, read_file(text, field="initrd", limit=memory), text),)
-    return load_bytes(kind, Request(name, data, memory, load_address, mode, modules, append, reserved, vcpus))
+    return load_bytes(kind, Request(name, data, memory, load_address, mode, modules, append, reserved, vcpus,
+                                    tables))
 
 
 def load_bytes(kind: str, request: Request) -> Image:

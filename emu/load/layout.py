@@ -42,6 +42,10 @@ class Layout:
                 raise ImageError(self.path, field, rule)
         insort(self._claims, (gpa, end, field))
 
+    def untouched(self, gpa: int, size: int) -> bool:
+        """Whether nothing was claimed of ``size`` bytes at ``gpa``, which need not be RAM."""
+        return not any(start < gpa + size and gpa < end for start, end, _ in self._claims)
+
     def put(self, gpa: int, data: bytes | memoryview, field: str, size: int | None = None) -> None:
         """Claim and fill: ``data`` at ``gpa``, zeros up to ``size`` (default: no zeros)."""
         size = len(data) if size is None else size

@@ -65,7 +65,8 @@ class SegmentRegister:
 class BootState:
     """The bootstrap processor at its first instruction.
 
-    ``registers`` has rax..r15, rip, rflags, cr0, cr3, cr4 and efer; one that is missing is 0, rflags 2.
+    ``registers`` has rax..r15, rip, rflags, cr0, cr3, cr4 and efer; one that is missing is 0, rflags 2. Where
+    ``at_reset``, general registers have what the processor leaves in them.
     ``segments`` has cs, ds, es, fs, gs, ss, ldtr and tr. ``gdtr`` and ``idtr`` are (base, limit).
     """
 
@@ -73,6 +74,7 @@ class BootState:
     segments: dict[str, SegmentRegister]
     gdtr: tuple[int, int]
     idtr: tuple[int, int]
+    at_reset: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -110,9 +112,20 @@ class Module:
 
 
 @dataclass(frozen=True)
+class FirmwareTables:
+    """The ``size`` bytes of tables at guest-physical ``base`` that firmware would have left, if the image leaves them
+    the place. ``rsdp``: their first bytes, ACPI's root system description pointer; ``rsdp_1``: as ACPI 1.0 has it."""
+
+    base: int
+    size: int
+    rsdp: bytes
+    rsdp_1: bytes
+
+
+@dataclass(frozen=True)
 class Request:
     """One image to load and the options that came with it. ``memory`` is the guest's RAM in bytes, of which the last
-    ``reserved`` below 4 GiB are not the image's to use."""
+    ``reserved`` below 4 GiB are not the image's to use. ``tables``: for boot protocols that hand them on."""
 
     path: str
     data: bytes = field(repr=False)
@@ -123,6 +136,7 @@ class Request:
     append: str = ""
     reserved: int = 0
     vcpus: int = 1
+    tables: FirmwareTables | None = None
 
     @property
     def command_line(self) -> bytes:

@@ -64,7 +64,9 @@ def _put_start_info(request: Request, layout: Layout) -> int:
         position += len(text)
     modules = b"".join(struct.pack("<4Q", first, end - first, text, 0)
                        for (first, end), text in zip(places, addresses[1:], strict=True))
+    tables = request.tables
+    rsdp = tables.base if tables and layout.untouched(tables.base, tables.size) else 0
     info = struct.pack("<4I4Q2I", _START_MAGIC, _VERSION, 0, len(places), base + modules_at if places else 0,
-                       addresses[0], 0, base + map_at, len(memory_map), 0)
+                       addresses[0], rsdp, base + map_at, len(memory_map), 0)
     layout.put(base, info + modules + entries + b"".join(strings), "hvm_start_info")
     return base

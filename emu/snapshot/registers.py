@@ -22,8 +22,8 @@ INSIDE = ("tmp", "page_rip", "slow_value", "exit", "exit_uop", "next_rip", "resu
           "walk_rights", "io_kind", "io_address", "io_size", "io_value", "io_done", "io_next", "io_log", "smc_pass",
           "smc_gpa", "smc_second", "arg", "desc", "desc_at", "frame", "stk_sp", "stk_width", "stk_selector", "stk_base",
           "stk_limit", "stk_attr", "stk_error", "no_trap", "budget", "rep_left", "icount", "tsc_base", "fault_ext",
-          "denied_gpa", "denied_access", "denied_how", "denied_linear", "trapped")
-SPEED = ("sample", "sample_base", "heat_limit", "keys_used", "keys_rights", "wp_ignored")
+          "denied_gpa", "denied_access", "denied_how", "denied_linear", "trapped", "branch_at")
+SPEED = ("sample", "sample_base", "heat_limit", "keys_used", "keys_rights", "wp_ignored", "fills", "filled")
 FPU_INSIDE = ("vector_tmp", "vector_buffer", "slow_result", "fx_image", "vector_zero", "opmask_tmp", "no_mask",
               "kept_mxcsr")
 FAULT = ("fault_vector", "fault_error", "fault_has_error", "fault_address", "fault_kind")    # only while one is pending

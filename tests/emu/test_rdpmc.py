@@ -6,6 +6,7 @@ from emu.irq.apicbus import NMI
 from emu.irq.lapic import LVT_PERF, SVR
 from emu.machine import Machine
 from jit import layout
+from tests.emu.flat import HANDLERS, IF, Flat
 
 # mov ecx, 0xc0010006; mov eax, 0x12345678; mov edx, 0x9a; wrmsr; mov ecx, N; rdpmc; hlt
 WRITE = "b9060001c0 b878563412 ba9a000000 0f30"
@@ -28,6 +29,7 @@ def test_counters_are_those_of_the_msrs(tmp_path, cpu, counter, faults):
 # mov ecx, 0xc0010000; mov eax, CONTROL; xor edx, edx; wrmsr; nop; nop; xor ecx, ecx; rdpmc
 COUNT = "b9000001c0 b8{} 31d2 0f30 90 90 31c9 0f33 {}"
 ENABLE, USER, SYSTEM, INTERRUPT = 1 << 22, 1 << 16, 1 << 17, 1 << 20
+CONTROL = (ENABLE | USER | SYSTEM | 0xC2).to_bytes(4, "little").hex()       # retired branches
 
 
 def counted(tmp_path, control, more="f4", instructions=8):
@@ -52,7 +54,7 @@ def test_a_counter_that_is_switched_off_stops(tmp_path):
     assert value == 4 + 4
 
 
-@pytest.mark.parametrize("control, words", ((ENABLE | SYSTEM | USER | 0xC2, "counts nothing"),
+@pytest.mark.parametrize("control, words", ((ENABLE | SYSTEM | USER | 0xC3, "counts nothing"),
                                             (ENABLE | USER | 0xC0, "privilege level")))
 def test_what_they_cannot_do_is_said(tmp_path, control, words):
     _, reports = counted(tmp_path, control)
@@ -100,3 +102,40 @@ def test_control_bits_that_do_not_exist_fault(tmp_path):
     machine = Machine(memory=1 << 20, engine="interp")
     machine.load(str(tmp_path / "code"), load_address=0x8000, mode=64)
     assert machine.run(max_insns=5).reason == "triple-fault"
+
+
+@pytest.mark.parametrize("engine", ("interp", "blocks"))
+def test_branches_are_counted_taken_or_not(engine):
+    """Family 19h PPR, PMCx0C2: all changes of control flow that retire, exceptions and interrupts too. A branch that
+    faults has not retired."""
+    flat = Flat(machine=Machine(memory=4 << 20, engine=engine))
+    flat.m.memory.write(HANDLERS + 32 * 13, bytes.fromhex("4883c408 4883042402 48cf"))    # over a jmp rax
+    flat.code(f"b9000001c0 b8{CONTROL} 31d2 0f30"
+              "e800000000 58"                       # call 1: 1
+              "b903000000 e2fe"                     # three times loop
+              "85e4 7400"                           # je, not taken
+              "cd20"                                # int 0x20, iretq
+              "48b80000000000000080 ffe0"           # jmp rax to a non-canonical address: an exception, and an iretq
+              "31c9 0f33")
+    assert flat.run() == "halted"
+    assert flat.reg("rax") == 1 + 3 + 1 + 2 + 2
+
+
+def test_branches_of_a_hot_loop_are_counted_and_interrupt():
+    """The counter is set to 30,000 before it overflows; the loop has one branch in three instructions."""
+    flat = Flat(machine=Machine(memory=4 << 20, engine="auto"))
+    flat.vcpu.lapic.write_register(LVT_PERF, 0x55)
+    left = (-30000 & 0xFFFFFFFF).to_bytes(4, "little").hex()
+    control = (ENABLE | USER | SYSTEM | INTERRUPT | 0xC2).to_bytes(4, "little").hex()
+    flat.code(f"b9040001c0 b8{left} baffff0000 0f30 b9000001c0 b8{control} 31d2 0f30"
+              "b960ea0000 ffc3 90 e2fb 31c9 0f33", rflags=2 | IF)
+    assert flat.run(200_000) == "halted"
+    assert flat.count(0x55) == 1
+    assert flat.reg("rax") == 30_000 + 2            # the interrupt, and its handler's IRETQ
+
+
+def test_counting_branches_ends_with_the_counter():
+    flat = Flat()
+    flat.code(f"b9000001c0 b8{CONTROL} 31d2 0f30 eb00 31c0 0f30 eb00 eb00 31c9 0f33")
+    flat.run()
+    assert flat.reg("rax") == 1 and not flat.m.engine.translator.counts_branches

@@ -160,3 +160,18 @@ def test_msrs_take_what_the_processor_can_use(la57, value, faults):
     if faults:
         made.run()
     assert made.vector() == (13 if faults else None)
+
+
+@pytest.mark.parametrize("pages", (3, 200, 400))
+def test_mov_cr3_drops_few_and_many_translations(pages):
+    made, first = Rig(), 0x60
+    made.memory.write(0x200000, b"\x11" + bytes(0xFFF) + b"\x22")
+    made.set("rax", made.get("cr3"))
+    for frame, each in ((0x200000, 0x11), (0x201000, 0x22)):
+        for n in range(pages):
+            remap(made, first + n << 12, frame)
+        for name, value in (("rbx", 0), ("rcx", pages), ("rsi", first << 12)):
+            made.set(name, value)
+        # 1: movzx edx, byte [rsi]; add ebx, edx; add rsi, 0x1000; loop 1b
+        made.step(MOV_CR3 + "0fb616 01d3 4881c600100000 e2f2".replace(" ", ""), 1 + 4 * pages)
+        assert (made.vector(), made.get("rbx")) == (None, each * pages)

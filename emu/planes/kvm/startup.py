@@ -23,7 +23,7 @@ def signal(model: KvmModel, vcpu: VCpu, number: int, kind: str, vector: int) -> 
         if page is not None:
             calls.start(model, vcpu, number, page)
             return
-        boot.reset(plane)
+        boot.initialise(plane)
         plane.set(layout.ACTIVITY, RUNNING if vcpu.lapics[number].bsp else WAIT_FOR_SIPI)
     elif kind == "sipi" and plane.get(layout.ACTIVITY) == RESET_HOLD:
         plane.set(layout.ACTIVITY, RUNNING)

@@ -9,6 +9,7 @@ from emu.machine import Machine
 from emu.mem.ram import PhysicalMemory
 from emu.plane import Plane
 from jit import exits, layout
+from tests.emu.flat import Flat
 
 VENDORS = {models.INTEL: (0x756E6547, 0x49656E69, 0x6C65746E), models.AMD: (0x68747541, 0x69746E65, 0x444D4163)}
 
@@ -156,3 +157,13 @@ def test_another_vendor():
     assert cpu.parse("max").amd and not cpu.parse("max,vendor=GenuineIntel,-smap").amd
     with pytest.raises(ValueError, match="'vendor=VIA' is not"):
         cpu.parse("max,vendor=VIA")
+
+
+@pytest.mark.parametrize("model, moves", (
+    ("EPYC-Milan", True), ("EPYC-Milan,-cr8legacy", False), ("Skylake-Server", False)))
+def test_lock_mov_cr0_is_mov_cr8_where_cpuid_says_so(model, moves):
+    """APM Vol. 3, MOV CRn: AltMovCr8."""
+    flat = Flat(cpu=model)
+    flat.code("f00f22c1 f00f20c3", rcx=10)              # lock mov cr0, rcx; lock mov rbx, cr0
+    flat.run()
+    assert (flat.vcpu.lapic.tpr, flat.reg("rbx"), flat.count(6) == 0) == ((0xA0, 10, True) if moves else (0, 0, False))

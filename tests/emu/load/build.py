@@ -89,9 +89,11 @@ def multiboot2_header(*tags: tuple[int, int, bytes], architecture: int = 0, chec
     return struct.pack("<4I", *words, -sum(words) & 0xFFFFFFFF if checksum is None else checksum) + body
 
 
-def multiboot2_elf(*tags: tuple[int, int, bytes], bits: int = 64, **header: int) -> bytes:
+def multiboot2_elf(*tags: tuple[int, int, bytes], bits: int = 64,
+                   symbols: list[tuple[str, int, int, int]] | None = None, **header: int) -> bytes:
     data = multiboot2_header(*tags, **header)
-    return elf(bits, loads=[{"data": data + b"\xf4" * 16, "vaddr": 0x100000, "align": 8}], entry=0x100000)
+    return elf(bits, loads=[{"data": data + b"\xf4" * 16, "vaddr": 0x100000, "align": 8}], entry=0x100000,
+               symbols=symbols)
 
 
 def note(name: bytes, kind: int, descriptor: bytes) -> bytes:

@@ -26,7 +26,11 @@ def test_information_structure() -> None:
     image = load("multiboot", multiboot_elf(), append="x=1 y", modules=MODULES)
     info = image.boot.registers["rbx"]
     flags, lower, upper = struct.unpack("<3I", ram(image, info, 12))
-    assert flags == 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9
+    assert flags == 1 << 0 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 9
+    number, size, table, names = struct.unpack("<4I", ram(image, info + 28, 16))        # syms: the ELF sections
+    headers = [struct.unpack("<10I", ram(image, table + size * n, size)) for n in range(number)]
+    assert ([header[1] for header in headers], names) == ([0, 2, 3], 0)
+    assert ram(image, headers[2][3], headers[2][5]) == b"\0start\0"
     assert (lower, upper) == (639, (MEMORY >> 10) - 1024)
     assert string(image, uint(image, info + 16, 4)) == b"f x=1 y"
     assert string(image, uint(image, info + 64, 4)) == b"strata"
@@ -100,6 +104,15 @@ def test_every_undefined_required_flag_is_refused(bit: int) -> None:
 def test_flags() -> None:
     load("multiboot", multiboot_elf(flags=0xFFFE0000))  # optional bits may be ignored
     refused("multiboot", multiboot_elf(flags=4), "flags", "video")
+
+
+def test_a_text_screen_is_what_there_is_to_see() -> None:
+    """Header 3.1.4: mode_type 1 prefers text. Information, 3.3: framebuffer_addr to framebuffer_type, flag 12."""
+    header = multiboot_header(0x10004, 0x100000, 0x100000, 0, 0, 0x100030, 1, 80, 25, 0)
+    image = load("multiboot", header.ljust(0x40, b"\xf4"))
+    info = image.boot.registers["rbx"]
+    assert uint(image, info, 4) & 1 << 12
+    assert struct.unpack("<Q3I2B", ram(image, info + 88, 22)) == (0xB8000, 160, 80, 25, 16, 2)
 
 
 def test_wrong_checksum_is_refused_not_started_in_another_mode() -> None:

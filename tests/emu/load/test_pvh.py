@@ -4,10 +4,13 @@ import struct
 
 import pytest
 
-from emu.load.model import Module
+from emu.firmware_state import tables_to_come
+from emu.load.image import load_bytes
+from emu.load.model import Module, Request
 from emu.load.sniff import sniff
+from emu.machine import Machine
 from tests.emu.load.build import MEMORY, elf, note, patch, pvh
-from tests.emu.load.help import load, ram, refused, string
+from tests.emu.load.help import load, ram, refused, string, uint
 
 
 @pytest.mark.parametrize(("bits", "size"), [(32, 4), (64, 4), (64, 8)])
@@ -29,6 +32,13 @@ def test_start_info() -> None:
     assert ram(image, start, size) == b"RAMDISK" and string(image, text) == b"rd"
     assert list(struct.iter_unpack("<QQII", ram(image, memory_map, 24 * entries)))[-1] == (
         0x100000, MEMORY - 0x100000, 1, 0)
+
+
+def test_start_info_names_the_rsdp() -> None:
+    machine = Machine(memory=MEMORY, engine="interp")
+    tables = tables_to_come(machine.pc, 1)
+    image = load_bytes("pvh", Request("f", pvh(), MEMORY, tables=tables))
+    assert uint(image, image.boot.registers["rbx"] + 32, 8) == tables.base
 
 
 def test_only_a_xen_note_of_type_18_marks_the_file() -> None:
