@@ -56,7 +56,8 @@ class ApCreation(Base):
         return vmpl != 0 or caller is not vcpu and caller.group.active == 0
 
     def install_vmsa(self, vcpu: VCpu, vmpl: int, gpa: int, features: int, start: bool) -> None:
-        """Make a page the VMSA of a VMPL. Its registers are whatever the page holds."""
+        """Make a page the VMSA of a VMPL. Its registers are whatever the page holds; the GHCB MSR is none of them, and
+        keeps its value, by which OVMF's processors find their GHCBs when they start again."""
         context = self.guest.planes.ensure(vcpu, vmpl)
         vp, plane, channel = self.guest.vps[vcpu.index], vcpu.planes[vmpl], self.channel(vcpu, vmpl)
         if vcpu.group.active == vmpl:
@@ -65,7 +66,8 @@ class ApCreation(Base):
         context.saved = b""
         context.features = 0
         channel.features = features
-        plane.set(layout.GHCB, self.reset_ghcb())
+        if not plane.get(layout.GHCB):
+            plane.set(layout.GHCB, self.reset_ghcb())
         plane.set(layout.ACTIVITY, RUNNING if start else WAIT_FOR_SIPI)
         channel.holds = "" if start else INIT_HOLD
         self.guest.planes.permit(vcpu, vmpl, start)

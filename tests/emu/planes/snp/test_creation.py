@@ -119,6 +119,19 @@ def test_a_vmpl_keeps_its_features(guest):
     assert create(guest, guest.make_vmsa(0, vcpu=1), features=SNP | vmsa.DEBUG_SWAP) == REFUSED
 
 
+def test_the_ghcb_msr_outlives_a_vmsa(guest):
+    """It stands in the VMCB: the hypervisor's first value once, then what the processor wrote."""
+    gpa = guest.make_vmsa(0, vcpu=1)
+    bless(guest, gpa)
+    create(guest, gpa)
+    plane = guest.m.vcpus[1].planes[0]
+    assert plane.get(layout.GHCB) & 0xFFF == 1
+    plane.set(layout.GHCB, PAGE)
+    create(guest, 0, operation=DESTROY)
+    create(guest, gpa)
+    assert plane.get(layout.GHCB) == PAGE
+
+
 def test_create_on_init_waits_for_it(guest):
     gpa = guest.make_vmsa(0, vcpu=1)
     bless(guest, gpa)
