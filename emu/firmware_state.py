@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu import bios_area, mp_tables
+from emu import bios_data, bios_services, mp_tables
 from emu.acpi import dsdt, linker, tables
-from emu.bios_area import FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR
+from emu.bios_services import FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR
 from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
 from emu.dev.pit import PIT_BASE
@@ -36,9 +36,10 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
+    bios_data.leave(memory, pc.low_ram, image.segments)
     if image.kind in MULTIBOOT:
         set_up_interrupts(pc)
-        bios_area.leave(memory, size, reserved, image.segments)
+        bios_services.leave(memory, size, reserved, image.segments)
     piece = tables_for(pc, cpus, identity, image.segments)
     if piece is None:
         report("no ACPI and MP tables: the image has a segment where they would be")
@@ -46,17 +47,22 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int
         memory.write(piece.gpa, piece.data)
 
 
+def memory_types() -> list[tuple[int, int]]:
+    """(MSR, value) of the MTRRs as POST leaves them: memory is write-back, the holes below 1 MiB and 4 GiB uncacheable,
+    firmware's shadow write-protected (SDM Vol. 3A 11.11)."""
+    fixed = [(index, WRITE_BACK if index < FIX_16K_A0000 else WRITE_PROTECTED if index > FIX_16K_A0000 else UNCACHEABLE)
+             for index in MTRR_FIXED]
+    return [*((index, int.from_bytes(bytes((kind,)) * 8)) for index, kind in fixed),
+            (MTRR_VARIABLE, DEVICE_HOLE | UNCACHEABLE),
+            (MTRR_VARIABLE + 1, MTRR_VALID | -(FOUR_GIB - DEVICE_HOLE) & PHYSICAL),
+            (MTRR_DEF_TYPE, MTRR_ENABLED | WRITE_BACK)]
+
+
 def set_up_memory_types(kind: str, msrs: Msrs) -> None:
-    """Leave the MTRRs as POST does: memory is write-back, the holes below 1 MiB and 4 GiB uncacheable, firmware's
-    shadow write-protected (SDM Vol. 3A 11.11). Kernels take MTRRs that are off for a reason not to use the PAT."""
-    if kind not in KINDS:
-        return
-    for index in MTRR_FIXED:
-        memory_type = WRITE_BACK if index < FIX_16K_A0000 else WRITE_PROTECTED if index > FIX_16K_A0000 else UNCACHEABLE
-        msrs.write(index, int.from_bytes(bytes((memory_type,)) * 8))
-    msrs.write(MTRR_VARIABLE, DEVICE_HOLE | UNCACHEABLE)
-    msrs.write(MTRR_VARIABLE + 1, MTRR_VALID | -(FOUR_GIB - DEVICE_HOLE) & PHYSICAL)
-    msrs.write(MTRR_DEF_TYPE, MTRR_ENABLED | WRITE_BACK)
+    """Write the MTRRs for kernels, which take MTRRs that are off for a reason not to use the PAT."""
+    if kind in KINDS:
+        for index, value in memory_types():
+            msrs.write(index, value)
 
 
 def set_up_chipset(pc: PC) -> None:

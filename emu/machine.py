@@ -247,7 +247,10 @@ class Machine(Scheduling):
             return
         plane = self.vcpus[index].planes[0]
         if kind == "nmi":
-            plane.set(layout.NMI, 1)
+            if self.plane_model is None:
+                plane.set(layout.NMI, 1)
+            else:
+                self.plane_model.nmi(self.vcpus[index], 0)
             self.reschedule = self.reschedule or index != self.turn
         elif kind in ("init", "sipi") and self.plane_model and not self.plane_model.accepts_startup(self.vcpus[index]):
             return

@@ -211,11 +211,13 @@ class VCpu:
     def interrupt_changed(self, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed, its TPR too."""
         plane, lapic = self.planes[number], self.lapics[number]
+        model = self.machine.plane_model
         plane.set(layout.INTERRUPT, int(lapic.pending()))
-        plane.set(layout.CR8, lapic.tpr >> 4)
+        if model is None or not model.keeps_priority(self, number):
+            plane.set(layout.CR8, lapic.tpr >> 4)
         self.group.mark(group_layout.WAITING, number, bool(lapic.irr))
-        if self.machine.plane_model is not None:
-            self.machine.plane_model.interrupt_changed(self, number)
+        if model is not None:
+            model.interrupt_changed(self, number)
 
     def where(self, plane: Plane) -> str:
         """For messages: vCPU (when there are several), plane, RIP and the instruction there."""

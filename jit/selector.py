@@ -36,7 +36,7 @@ from jit.group_layout import (
     STRICT_SHADOW,
     WAITING,
 )
-from jit.layout import INTERRUPT, NMI, NMI_BLOCKED, RFL, SHADOW
+from jit.layout import INTERRUPT, NMI, NMI_BLOCKED, RFL, SHADOW, UNMASKABLE
 from jit.native import State, inline, rd64, shr, state_at, wr64
 from jit.script import choose
 
@@ -53,8 +53,9 @@ def has_event(group: State, plane: int, which: int) -> bool:
         return True
     if which == FILTER_ANY:
         return shr(rd64(group, WAITING), plane) & 1 != 0
-    if rd64(st, INTERRUPT) == 0:
-        return False
+    asserted = rd64(st, INTERRUPT)
+    if asserted == 0 or asserted == UNMASKABLE:
+        return asserted != 0
     return which != FILTER_INJECTABLE or (rd64(st, SHADOW) == 0 and rd64(st, RFL) & IF != 0)
 
 

@@ -2,7 +2,7 @@
 RUN_VMPL and the MSR protocol's 0x016).
 
 What is served here needs no decision: the target's VMSA may be run (APM Vol. 2 15.36.12), has the features that its
-register file was set up for, and no event to inject. Everything else is the hypervisor's, in Python.
+register file was set up for, no event to inject, and asks for no flush. Everything else is the hypervisor's, in Python.
 """
 
 from jit import exits, pmap
@@ -22,8 +22,8 @@ from jit.group_layout import (
     VMSAS,
 )
 from jit.guards import DENY_SHARED_WRITE, HOW_SHARED
-from jit.layout import ARG, GHCB, GROUP, NEXT_RIP, RIP
-from jit.native import State, inline, ld8, ld64, rd64, shr, st8, st64, state_at, wr64
+from jit.layout import ACTIVITY, ARG, GHCB, GROUP, NEXT_RIP, RIP
+from jit.native import State, inline, ld8, ld32, ld64, rd64, shr, st8, st64, state_at, wr64
 from jit.paging import host_of
 from jit.plane_call import go
 from jit.second_stage import denials, physical
@@ -33,7 +33,8 @@ from jit.vmsa_checks import broken_rule
 from jit.vmsa_rules import GOOD
 
 INFO, RUN_REQUEST, RUN_RESPONSE, RUN_VMPL = 0xFFF, 0x016, 0x017, 0x80000018
-EXIT_CODE, EXIT_INFO1, EXIT_INFO2, VALID = 0x390, 0x398, 0x3A0, 0x3F0    # of the GHCB (its table 3)
+EXIT_CODE, EXIT_INFO1, EXIT_INFO2, VALID, USAGE = 0x390, 0x398, 0x3A0, 0x3F0, 0xFFC      # of the GHCB (its table 3)
+STANDARD = 0                                    # USAGE
 VALID_EXITS, VALID_OTHERS = 0x1C, VALID + 14    # the three fields' bits, in byte 14 of the bitmap
 NOBODY = -1
 
@@ -53,7 +54,9 @@ def requested(st: State, page: int) -> int:
     message = rd64(st, GHCB)
     if message & INFO == RUN_REQUEST:
         return shr(message, 32) & 0xFF
-    if page != 0 and ld8(page + VALID_OTHERS) & VALID_EXITS == VALID_EXITS and ld64(page + EXIT_CODE) == RUN_VMPL:
+    if page == 0 or ld32(page + USAGE) != STANDARD:
+        return NOBODY
+    if ld8(page + VALID_OTHERS) & VALID_EXITS == VALID_EXITS and ld64(page + EXIT_CODE) == RUN_VMPL:
         return ld64(page + EXIT_INFO1) & 0xFFFFFFFF
     return NOBODY
 
@@ -61,12 +64,14 @@ def requested(st: State, page: int) -> int:
 @inline
 def runs(group: State, target: int) -> bool:
     """Whether VMRUN of a VMPL's VMSA succeeds and has nothing else to do than to load registers."""
-    page = rd64(group, VMSAS + (target << 3))
-    if page == 0 or ld8(page + v.VMPL) != target:
+    page, plane = rd64(group, VMSAS + (target << 3)), state_at(rd64(group, FILES + (target << 3)))
+    if page == 0 or ld8(page + v.VMPL) != target or rd64(plane, ACTIVITY) != 0:
         return False
-    if broken_rule(state_at(rd64(group, FILES + (target << 3))), page) != GOOD:
+    if broken_rule(plane, page) != GOOD:
         return False
     if ld64(page + v.SEV_FEATURES) != rd64(group, VMSA_FEATURES + (target << 3)):
+        return False
+    if ld64(page + v.PCPU_ID) == 0:
         return False
     return ld64(page + v.VINTR_CTRL) & v.BUSY == 0 and ld64(page + v.EVENTINJ) & v.EVENT_VALID == 0
 

@@ -82,7 +82,23 @@ from jit.layout import (
     gpr,
 )
 from jit.mode import CR0_PE, refresh
-from jit.native import State, inline, ld8, ld16, ld32, ld64, rd64, shr, st8, st16, st32, st64, wr64
+from jit.native import (
+    State,
+    address_of,
+    inline,
+    ld8,
+    ld16,
+    ld32,
+    ld64,
+    memmove,
+    rd64,
+    shr,
+    st8,
+    st16,
+    st32,
+    st64,
+    wr64,
+)
 from jit.paging import CR0_PG, CR0_WP, EFER_LMA, EFER_NXE, read_entry
 from jit.protection_keys import follow_pkru
 from jit.x87.control import full_tags, load_tags
@@ -96,22 +112,32 @@ _flush = types.ExternalFunction("strata_flush_all", types.int64(types.voidptr))
 
 
 @inline
+def save_block(st: State, page: int, state: int, at: int, words: int) -> None:
+    """Registers that stand together in both places."""
+    memmove(page + at, address_of(st) + state, 8 * words)
+
+
+@inline
+def load_block(st: State, page: int, state: int, at: int, words: int) -> None:
+    memmove(address_of(st) + state, page + at, 8 * words)
+
+
+@inline
 def save_segment(st: State, page: int, number: int, at: int) -> None:
     state = SEG + SEG_BYTES * number
     attr = rd64(st, state + SEG_ATTR)
-    st16(page + at + v.SELECTOR, rd64(st, state + SEG_SELECTOR))
-    st16(page + at + v.ATTRIBUTES, (attr & 0xFF) | (shr(attr, 4) & 0xF00))
-    st32(page + at + v.LIMIT, rd64(st, state + SEG_LIMIT))
+    parts = (rd64(st, state + SEG_LIMIT) << 32) | (attr & 0xFF) << 16 | (attr & 0xF000) << 12
+    st64(page + at + v.SELECTOR, parts | (rd64(st, state + SEG_SELECTOR) & 0xFFFF))
     st64(page + at + v.BASE, rd64(st, state + SEG_BASE))
 
 
 @inline
 def load_segment(st: State, page: int, number: int, at: int) -> None:
     state = SEG + SEG_BYTES * number
-    attr = ld16(page + at + v.ATTRIBUTES)
-    wr64(st, state + SEG_SELECTOR, ld16(page + at + v.SELECTOR))
-    wr64(st, state + SEG_ATTR, (attr & 0xFF) | ((attr & 0xF00) << 4))
-    wr64(st, state + SEG_LIMIT, ld32(page + at + v.LIMIT))
+    parts = ld64(page + at + v.SELECTOR)
+    wr64(st, state + SEG_SELECTOR, parts & 0xFFFF)
+    wr64(st, state + SEG_ATTR, (shr(parts, 16) & 0xFF) | (shr(parts, 12) & 0xF000))
+    wr64(st, state + SEG_LIMIT, shr(parts, 32))
     wr64(st, state + SEG_BASE, ld64(page + at + v.BASE))
 
 
@@ -133,10 +159,8 @@ def save_fpu(st: State, page: int) -> None:
         st16(page + v.X87_EXPONENTS + 2 * i, ld64(f + ST + ST_BYTES * i + ST_EXPONENT))
     for i in range(16):
         at = f + ZMM + VECTOR_BYTES * i
-        st64(page + v.XMM + 16 * i, ld64(at))
-        st64(page + v.XMM + 16 * i + 8, ld64(at + 8))
-        st64(page + v.YMM_HIGH + 16 * i, ld64(at + 16))
-        st64(page + v.YMM_HIGH + 16 * i + 8, ld64(at + 24))
+        memmove(page + v.XMM + 16 * i, at, 16)
+        memmove(page + v.YMM_HIGH + 16 * i, at + 16, 16)
 
 
 @inline
@@ -157,10 +181,8 @@ def load_fpu(st: State, page: int) -> None:
         st64(f + ST + ST_BYTES * i + ST_EXPONENT, ld16(page + v.X87_EXPONENTS + 2 * i))
     for i in range(16):
         at = f + ZMM + VECTOR_BYTES * i
-        st64(at, ld64(page + v.XMM + 16 * i))
-        st64(at + 8, ld64(page + v.XMM + 16 * i + 8))
-        st64(at + 16, ld64(page + v.YMM_HIGH + 16 * i))
-        st64(at + 24, ld64(page + v.YMM_HIGH + 16 * i + 8))
+        memmove(at, page + v.XMM + 16 * i, 16)
+        memmove(at + 16, page + v.YMM_HIGH + 16 * i, 16)
 
 
 @inline
@@ -190,14 +212,12 @@ def save_rarer(st: State, page: int) -> None:
     """Control-flow enforcement, XSS, and what debugging records of branches."""
     st64(page + v.U_CET, rd64(st, U_CET))
     st64(page + v.PL3_SSP, rd64(st, PL3_SSP))
-    for i in range(3):
-        st64(page + v.PL0_SSP + 8 * i, rd64(st, PL0_SSP + 8 * i))
+    save_block(st, page, PL0_SSP, v.PL0_SSP, 3)
     st64(page + v.S_CET, rd64(st, S_CET))
     st64(page + v.SSP, rd64(st, SSP))
     st64(page + v.ISST, rd64(st, ISST))
     st64(page + v.XSS, rd64(st, XSS))
-    for i in range(5):
-        st64(page + v.DEBUGCTL + 8 * i, rd64(st, DEBUGCTL + 8 * i))
+    save_block(st, page, DEBUGCTL, v.DEBUGCTL, 5)
 
 
 @inline
@@ -205,15 +225,13 @@ def load_rarer(st: State, page: int) -> None:
     """The same. Bits that the processor does not have are dropped."""
     wr64(st, U_CET, ld64(page + v.U_CET))
     wr64(st, PL3_SSP, ld64(page + v.PL3_SSP))
-    for i in range(3):
-        wr64(st, PL0_SSP + 8 * i, ld64(page + v.PL0_SSP + 8 * i))
+    load_block(st, page, PL0_SSP, v.PL0_SSP, 3)
     wr64(st, S_CET, ld64(page + v.S_CET))
     wr64(st, SSP, ld64(page + v.SSP))
     wr64(st, ISST, ld64(page + v.ISST))
     valid = rd64(st, XSS_VALID)
     wr64(st, XSS, ld64(page + v.XSS) & valid if valid != NO_XSS else 0)
-    for i in range(5):
-        wr64(st, DEBUGCTL + 8 * i, ld64(page + v.DEBUGCTL + 8 * i))
+    load_block(st, page, DEBUGCTL, v.DEBUGCTL, 5)
     if ld64(page + v.SEV_FEATURES) & v.FEATURE_SECURE_TSC:
         wr64(st, TSC_RATIO, ld64(page + v.TSC_SCALE))
         wr64(st, TSC_OFFSET, ld64(page + v.TSC_OFFSET))
@@ -243,16 +261,12 @@ def save_page(st: State, page: int) -> None:
     set_status(st, flags)
     st64(page + v.RIP, rd64(st, RIP))
     if ld64(page + v.SEV_FEATURES) & v.FEATURE_DEBUG_SWAP:
-        for i in range(4):
-            st64(page + v.DR + 8 * i, rd64(st, DR + 8 * i))
+        save_block(st, page, DR, v.DR, 4)
     st64(page + v.RAX, rd64(st, gpr(0)))
     st64(page + v.RSP, rd64(st, gpr(4)))
-    for i in range(3):
-        st64(page + v.RCX + 8 * i, rd64(st, gpr(1) + 8 * i))
-    for i in range(11):
-        st64(page + v.RBP + 8 * i, rd64(st, gpr(5) + 8 * i))
-    for i in range(8):
-        st64(page + v.STAR + 8 * i, rd64(st, STAR + 8 * i))
+    save_block(st, page, gpr(1), v.RCX, 3)
+    save_block(st, page, gpr(5), v.RBP, 11)
+    save_block(st, page, STAR, v.STAR, 8)
     st64(page + v.CR2, rd64(st, CR2))
     st64(page + v.PAT, rd64(st, PAT))
     st32(page + v.TSC_AUX, rd64(st, TSC_AUX))
@@ -291,16 +305,12 @@ def load_page(st: State, page: int) -> None:
     wr64(st, RFL, (flags & ~STATUS) | FIXED)
     wr64(st, RIP, ld64(page + v.RIP))
     if ld64(page + v.SEV_FEATURES) & v.FEATURE_DEBUG_SWAP:
-        for i in range(4):
-            wr64(st, DR + 8 * i, ld64(page + v.DR + 8 * i))
+        load_block(st, page, DR, v.DR, 4)
     wr64(st, gpr(0), ld64(page + v.RAX))
     wr64(st, gpr(4), ld64(page + v.RSP))
-    for i in range(3):
-        wr64(st, gpr(1) + 8 * i, ld64(page + v.RCX + 8 * i))
-    for i in range(11):
-        wr64(st, gpr(5) + 8 * i, ld64(page + v.RBP + 8 * i))
-    for i in range(8):
-        wr64(st, STAR + 8 * i, ld64(page + v.STAR + 8 * i))
+    load_block(st, page, gpr(1), v.RCX, 3)
+    load_block(st, page, gpr(5), v.RBP, 11)
+    load_block(st, page, STAR, v.STAR, 8)
     wr64(st, CR2, ld64(page + v.CR2))
     wr64(st, PAT, ld64(page + v.PAT))
     wr64(st, TSC_AUX, ld32(page + v.TSC_AUX))

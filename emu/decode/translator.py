@@ -183,7 +183,7 @@ class Translator:
             return fresh
         data = self.memory.read(gpa, PAGE - offset)
         self.packer.begin()
-        known, table, plain = self.packer.kept(mode), page.table, self.instrument is None and not self.counts_branches
+        known, table, plain = self.packer.kept(mode), page.table, self._plain()
         block, end = Block(self._steps.words), offset
         decoder = Decoder(MODE_BITS[mode & 3], data, self.cpu.decoder_options, ip=offset)
         for insn in decoder:
@@ -209,16 +209,20 @@ class Translator:
             return fresh + self._decode_across(page, gpa, next_page)
         self._place(page, block, end)
         if not plain or data[:end - offset] != page.data[offset:end]:
-            page.key = None             # there are other micro-ops in it, or bytes have changed since
+            page.key = None             # there are more micro-ops in it than its bytes', or these have changed since
         return [page.gpa] if self._mark(gpa, end - offset) else fresh
 
     def _begin(self, page: CodePage) -> list[int]:
         """Before the first instruction of a page is decoded: what earlier runs decoded is put back."""
         page.data = self.memory.read(page.gpa, PAGE)
-        if self._keeper is None or self.instrument is not None or self.counts_branches:
+        if self._keeper is None or not self._plain():
             return []
         lines = self._keeper.restore(page, self._allocate)
         return [page.gpa] if lines and self._mark_lines(page.gpa, lines) else []
+
+    def _plain(self) -> bool:
+        """Whether nothing is put in front of instructions."""
+        return self.instrument is None and not self.counts_branches
 
     def _put_in_front(self, emitter: Emitter, insn: Instruction, gpa: int, next_page: int | None = None) -> None:
         """The micro-ops of debuggers and counters that belong to an instruction, which may run into another page."""

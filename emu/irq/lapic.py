@@ -317,9 +317,11 @@ class LocalApic:
                 self._write_lvt(offset, self.lvt[offset])
 
     def _end_of_interrupt(self) -> None:
-        if not self.isr:
-            return
-        vector = self.isr.bit_length() - 1
+        if self.isr:
+            self.end(self.isr.bit_length() - 1)
+
+    def end(self, vector: int) -> None:
+        """EOI of a vector, which need not be in service: whoever gives interrupts out may keep that elsewhere."""
         self.isr &= ~(1 << vector)
         if self.tmr >> vector & 1:
             entry = self.lvt[LVT_LINT0]

@@ -61,6 +61,14 @@ class Cpuid:
         answer = self.overlay(leaf, subleaf)
         return self.of_model(leaf, subleaf) if answer is None else answer
 
+    def read_for(self, view: tuple[int, int, int], leaf: int, subleaf: int) -> Registers:
+        """The same for other values of CR4, XCR0 and IA32_XSS than those of the plane that runs."""
+        mine, self.os_view = self.os_view, lambda: view
+        try:
+            return self.read(leaf, subleaf)
+        finally:
+            self.os_view = mine
+
     def of_model(self, leaf: int, subleaf: int) -> Registers:
         """The same without the overlay."""
         found = self._leaves.get(leaf)

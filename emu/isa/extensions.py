@@ -153,7 +153,15 @@ TABLE = (
     Extension("clzero", E8B, 0, NOT_YET, ("CLZERO",)),
     Extension("invlpgb", E8B, 3, DONE, ("INVLPGB",)),
     Extension("wbnoinvd", E8B, 9, DONE, ("WBNOINVD",)),
-    # What a processor without speculation has by itself.
+    # What a processor without speculation has by itself: its switches are kept, and barriers have nothing to stop.
+    Extension("spec_ctrl", L7D, 26, DONE),
+    Extension("stibp", L7D, 27, DONE),
+    Extension("ssbd", L7D, 31, DONE),
+    Extension("ibpb", E8B, 12, DONE),
+    Extension("ibrs", E8B, 14, DONE),
+    Extension("amd_stibp", E8B, 15, DONE),
+    Extension("amd_ssbd", E8B, 24, DONE),
+    Extension("amd_psfd", E8B, 28, DONE),
     Extension("lfence_always_serializing", E21A, 2, DONE),
     Extension("null_sel_clr_base", E21A, 6, DONE),
     Extension("uai", E21A, 7, DONE, efer=1 << 20),

@@ -21,11 +21,12 @@ V4 = V3 + " avx512f avx512bw avx512cd avx512dq avx512vl"
 MODERN = V3 + (" pclmulqdq aes rdrand rdseed adx fsgsbase smep smap erms invpcid pcid rdtscp pdpe1gb xsaveopt xsavec "
                "xgetbv1 xsaves clflushopt clwb 3dnowprefetch pku invtsc")
 MILAN = MODERN + (" cr8legacy sse4a misalignsse topoext clzero invlpgb wbnoinvd rdpid umip sha_ni vaes vpclmulqdq fsrm "
-                  "svm mwaitx perfctr_core ibpb ibrs stibp ssbd cet_ss lfence_always_serializing null_sel_clr_base")
+                  "svm mwaitx perfctr_core ibpb ibrs amd_stibp amd_ssbd cet_ss lfence_always_serializing "
+                  "null_sel_clr_base")
 GENOA = MILAN + (" avx512f avx512dq avx512ifma avx512cd avx512bw avx512vl avx512_bf16 avx512vbmi avx512_vbmi2 gfni "
-                 "avx512_vnni avx512_bitalg avx512_vpopcntdq la57 uai")
+                 "avx512_vnni avx512_bitalg avx512_vpopcntdq la57 uai amd_psfd")
 SKYLAKE = MODERN + (" avx512f avx512dq avx512cd avx512bw avx512vl fdp_excptn_only zero_fcs_fds monitor mpx hle rtm "
-                    "tsc_adjust")
+                    "tsc_adjust spec_ctrl stibp ssbd")
 SAPPHIRE = SKYLAKE.replace(" mpx", "").replace(" hle", "") + (
     " sha_ni avx512ifma avx512vbmi umip avx512_vbmi2 gfni vaes vpclmulqdq avx512_vnni avx512_bitalg avx512_vpopcntdq "
     "la57 rdpid bus_lock_detect pks cldemote movdiri movdir64b waitpkg wbnoinvd fsrm serialize tsxldtrk amx_tile "

@@ -36,7 +36,9 @@ class Msrs:
         self.written: Callable[[int], None] = lambda index: None    # told after a write to a register that is state
         self._report = report
         self._reported: set[int] = set()
-        self.values = {index: plain.reset for index, plain in PLAIN.items() if not plain.needs or offers(plain.needs)}
+        self._offers = offers
+        self.values = {index: plain.reset for index, plain in PLAIN.items()
+                       if not plain.needs or self._offers_one(plain.needs)}
 
     def has(self, index: int) -> bool:
         """Whether anybody implements an MSR."""
@@ -47,9 +49,11 @@ class Msrs:
         for owner in self.owners:
             if owner.owns(index):
                 return owner.msr_read(index)
-        if index in self.values:
-            return self.values[index]
-        raise self._unknown("RDMSR", index)
+        if index not in self.values:
+            raise self._unknown("RDMSR", index)
+        if PLAIN[index].command:
+            raise GeneralProtection
+        return self.values[index]
 
     def read_counter(self, number: int) -> int:
         """RDPMC of a performance counter (APM Vol. 3 RDPMC)."""
@@ -66,13 +70,20 @@ class Msrs:
         if index not in self.values:
             raise self._unknown("WRMSR", index)
         plain = PLAIN[index]
-        if plain.fixed or value & ~(plain.writable | plain.kept) or not allowed(index, value):
+        writable = plain.writable | sum(bit for names, bit in plain.brought if self._offers_one(names))
+        if plain.fixed or value & ~(writable | plain.kept) or not allowed(index, value):
             raise GeneralProtection
+        if plain.command:
+            self.values[index] += value         # how often it was given
+            return
         if value & plain.inert and index not in self._reported:
             self._reported.add(index)
             self._report(f"{plain.name} = {value:#x}: bits {value & plain.inert:#x} are kept but have no effect")
         self.values[index] = value & ~plain.kept | self.values[index] & plain.kept
         self.written(index)
+
+    def _offers_one(self, names: str) -> bool:
+        return any(map(self._offers, names.split()))
 
     def _unknown(self, verb: str, index: int) -> GeneralProtection:
         if index not in self._reported:

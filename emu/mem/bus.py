@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 PORT_COUNT = 0x10000
+REPORTED = 100          # places without a device that are named; a guest gone astray finds them without end
 MMIO_PAGE = 0x1000
 
 
@@ -165,6 +166,10 @@ class Bus:
 
     def _unclaimed(self, space: str, address: int, access: str) -> None:
         key = (space, address if space == "port" else address // MMIO_PAGE)
-        if key not in self._reported:
-            self._reported.add(key)
+        if key in self._reported or len(self._reported) > REPORTED:
+            return
+        self._reported.add(key)
+        if len(self._reported) > REPORTED:
+            self._report(f"no device at {REPORTED} places so far: the guest seems lost, and further ones are not named")
+        else:
             self._report(f"no device at {space} {address:#x} ({access}): reads give ones, writes are dropped")

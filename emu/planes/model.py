@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.mem.ram import PAGE
 from emu.planes.layers import Layer, denials
+from jit import layout
 
 if TYPE_CHECKING:
     from emu.load.model import Image
@@ -115,6 +116,14 @@ class PlaneModel:
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """What the local APIC of a plane holds for it may have changed."""
+
+    def nmi(self, vcpu: VCpu, number: int) -> None:
+        """An NMI for a plane."""
+        vcpu.planes[number].set(layout.NMI, 1)
+
+    def keeps_priority(self, vcpu: VCpu, number: int) -> bool:
+        """Whether CR8 of a plane is not the TPR of its local APIC."""
+        return False
 
     def intercepts_msr(self, vcpu: VCpu, plane: Plane, index: int, value: int | None) -> bool:
         """Whether another plane takes RDMSR, or WRMSR of a value, of an MSR outside the register file."""

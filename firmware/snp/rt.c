@@ -185,6 +185,8 @@ u64 svsm_call(u32 protocol, u32 call, struct svsm_call *registers)
     return answer != GHCB_RUN_VMPL_RESP || pending ? SVSM_NOT_SERVICED : result;
 }
 
+bool svsm_interrupts(void) { return rdmsr(MSR_SEV_STATUS) >> SEV_STATUS_FEATURES_SHIFT & FEATURE_ALTERNATE; }
+
 bool command_line_has(const char *word)
 {
     for (const char *at = snp_command_line; *at; at++) {

@@ -60,4 +60,7 @@ u64 svsm_call(u32 protocol, u32 call, struct svsm_call *registers);
 /* Where this processor's calls are read: told to the SVSM by the caller. */
 void set_calling_area(struct calling_area *area);
 
+/* The SVSM gives out this guest's interrupts: alternate injection. */
+bool svsm_interrupts(void);
+
 bool command_line_has(const char *word);

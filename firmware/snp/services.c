@@ -37,10 +37,10 @@ static void protocols(void)
     struct svsm_call c = {.rcx = 1};
     u64 rc = svsm_call(SVSM_CORE, CORE_QUERY_PROTOCOL, &c);
     CHECK(rc == SVSM_SUCCESS && c.rcx == (1ull << 32 | 1), "protocol 0: 0x%llx", c.rcx);
-    for (u64 p = 1; p < 4; p++) {
+    for (u64 p = 1; p < 5; p++) {
         c.rcx = p << 32 | 1;
         svsm_call(SVSM_CORE, CORE_QUERY_PROTOCOL, &c);
-        CHECK((c.rcx != 0) == (p < 3), "protocol %llu: 0x%llx", p, c.rcx);
+        CHECK((c.rcx != 0) == (p < SVSM_APIC || (p == SVSM_APIC && svsm_interrupts())), "protocol %llu: 0x%llx", p, c.rcx);
     }
     c.rcx = 2;
     CHECK(svsm_call(SVSM_CORE, CORE_QUERY_PROTOCOL, &c) == SVSM_SUCCESS && !c.rcx, "no version 2 of it");

@@ -7,12 +7,23 @@ static volatile u32 progress;
 
 static struct processor other;
 
+#define IPI 0x65
+
+static void interrupted(struct trap_frame *f)
+{
+    (void)f;
+    progress = 3;
+}
+
 static void second_main(void)
 {
     snp_open_processor();
     progress = 1;
     other.index = cpuid(0x8000001F, 0).ebx & 0x3F; /* #VC works here too */
     progress = 2;
+    if (svsm_interrupts())
+        while (progress < 3)
+            asm volatile("sti; hlt; cli" : : : "memory");
     while (command_line_has("spin"))
         progress++;
     for (;;)
@@ -101,6 +112,7 @@ void processors(void)
     other = (struct processor){1, id, pages[2]};
     CHECK(make_shared(pages[2]), "a GHCB for the second processor");
     *(struct processor **)stack = &other;
+    set_handler(IPI, interrupted);
     struct vmsa *v = prepare();
     result("a vCPU is created", create(v, (reg_t)pages[1], id), SVSM_SUCCESS);
     ghcb_begin();
@@ -109,6 +121,12 @@ void processors(void)
     while (progress < 2)
         asm volatile("pause");
     CHECK(1ull << other.index == c_bit_mask, "it runs at VMPL2");
+    if (svsm_interrupts()) {
+        struct svsm_call c = {.rcx = X2_ICR, .rdx = (u64)id << 32 | IPI};
+        CHECK(svsm_call(SVSM_APIC, APIC_WRITE, &c) == SVSM_SUCCESS, "an interrupt is sent to it");
+        while (progress < 3)
+            asm volatile("pause");
+    }
     result("and deleted", core(CORE_DELETE_VCPU, (reg_t)v, 0, 0), SVSM_SUCCESS);
     v->rax = 1;
     CHECK(v->rax == 1, "its VMSA is an ordinary page again");

@@ -7,9 +7,17 @@
 #define LARGE_PAGE (2ull << 20)
 
 #define V_VC 29
+/* x2APIC registers, by MSR */
+enum { X2_ID = 0x802, X2_TPR = 0x808, X2_PPR = 0x80A, X2_EOI = 0x80B, X2_LDR = 0x80D, X2_SVR = 0x80F, X2_ISR = 0x810,
+       X2_TMR = 0x818, X2_IRR = 0x820, X2_ICR = 0x830, X2_LVT_TIMER = 0x832, X2_TIMER_INITIAL = 0x838,
+       X2_TIMER_DIVIDE = 0x83E, X2_SELF_IPI = 0x83F };
+#define X2_ENABLED 0xC00u               /* of IA32_APIC_BASE */
+#define SVR_ENABLED 0x1FFu
 #define MSR_GHCB 0xC0010130u
 #define MSR_SEV_STATUS 0xC0010131u
 #define SEV_STATUS_FEATURES_SHIFT 2
+#define FEATURE_RESTRICTED (1ull << 3)
+#define FEATURE_ALTERNATE (1ull << 4)
 
 /* #VC error codes (APM vol. 2 appendix C) */
 enum { VC_RDTSC = 0x6E, VC_CPUID = 0x72, VC_INVD = 0x76, VC_HLT = 0x78, VC_IOIO = 0x7B, VC_MSR = 0x7C, VC_VMMCALL = 0x81,
@@ -69,7 +77,9 @@ enum { GHCB_INFO_REQ = 0x002, GHCB_INFO_RESP = 0x001, GHCB_REGISTER_REQ = 0x012,
 #define GHCB_CODE 0xFFFu
 #define HV_SNP 1u
 #define HV_AP_CREATION 2u
+#define HV_RESTRICTED 4u
 #define HV_MULTI_VMPL (1u << 5)
+#define HV_EXTENDED (1u << 9)
 enum { PSC_PRIVATE = 1, PSC_SHARED = 2 };
 
 /* Termination: reason set and reasons of Linux, which everybody can read. */
@@ -77,8 +87,10 @@ enum { TERM_SET_LINUX = 1, TERM_REGISTER_GHCB = 0, TERM_PSC = 1, TERM_PVALIDATE 
        TERM_CA_REMAP = 11 };
 
 /* GHCB exits besides those that are processor's exit codes too */
-enum { NAE_PSC = 0x80000010, NAE_GUEST_REQUEST = 0x80000011, NAE_AP_CREATION = 0x80000013, NAE_APIC_IDS = 0x80000017,
-       NAE_RUN_VMPL = 0x80000018 };
+enum { NAE_PSC = 0x80000010, NAE_GUEST_REQUEST = 0x80000011, NAE_AP_CREATION = 0x80000013,
+       NAE_HV_DOORBELL = 0x80000014, NAE_HV_IPI = 0x80000015, NAE_APIC_IDS = 0x80000017, NAE_RUN_VMPL = 0x80000018,
+       NAE_CONFIGURE_INJECTION = 0x8000001B, NAE_DISABLE_INJECTION = 0x8000001C, NAE_SPECIFIC_EOI = 0x8000001D };
+#define HV_DOORBELL_SET 1u
 enum { AP_CREATE_ON_INIT = 0, AP_CREATE = 1, AP_DESTROY = 2 };
 
 /* Offsets in the GHCB */
@@ -112,8 +124,8 @@ struct vmsa {
     u64 rcx, rdx, rbx, reserved, rbp, rsi, rdi, r8, r9;
     u8 skip7[0x390 - 0x350];
     u64 exitinfo1, exitinfo2, exitintinfo, nrip, sev_features, vintr_ctrl, exitcode;
-    u8 skip8[0x3E8 - 0x3C8];
-    u64 xcr0;
+    u8 skip8[0x3E0 - 0x3C8];
+    u64 eventinj, xcr0;
     u8 skip9[0x408 - 0x3F0];
     u32 mxcsr;
     u16 ftw, fsw, fcw;
@@ -162,8 +174,9 @@ struct calling_area {
     volatile u8 call_pending, mem_available, no_eoi_required, reserved[5];
 };
 
-/* SVSM protocols, calls of protocol 0, and results (SVSM §4, §6) */
-enum { SVSM_CORE = 0, SVSM_ATTEST = 1, SVSM_VTPM = 2 };
+/* SVSM protocols, calls of protocols 3 and 0, and results (SVSM §4, §6) */
+enum { SVSM_CORE = 0, SVSM_ATTEST = 1, SVSM_VTPM = 2, SVSM_APIC = 3 };
+enum { APIC_QUERY, APIC_CONFIGURE, APIC_READ, APIC_WRITE, APIC_VECTOR };
 enum { CORE_REMAP_CA, CORE_PVALIDATE, CORE_CREATE_VCPU, CORE_DELETE_VCPU, CORE_DEPOSIT_MEM, CORE_WITHDRAW_MEM,
        CORE_QUERY_PROTOCOL, CORE_CONFIGURE_VTOM };
 #define SVSM_SUCCESS 0ull

@@ -72,7 +72,9 @@ int main(void)
     u64 offered = msr_protocol(GHCB_FEATURES_REQ), needed = HV_SNP | HV_AP_CREATION | HV_MULTI_VMPL;
     if ((offered & GHCB_CODE) != GHCB_FEATURES_RESP || (offered >> 12 & needed) != needed)
         terminate(0, 2);
+    apic_find(offered >> 12);
     vcpus_find();
+    apic_open(&vcpus[0]);
     guest_request_open();
     memory_accept();
     u32 entry = load_guest();

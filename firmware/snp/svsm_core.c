@@ -120,6 +120,7 @@ static u64 delete_vcpu(struct vmsa *r)
     vcpu_stop_guest((struct vmsa *)gpa);
     v->guest = 0;
     v->area = 0;
+    apic_forget(v);
     give_back(gpa);
     flush_everything();
     return SVSM_SUCCESS;
@@ -167,7 +168,8 @@ static u64 query_protocol(struct vmsa *r)
 {
     u32 protocol = (u32)(r->rcx >> 32), version = (u32)r->rcx;
     /* Each protocol that there is has version 1 alone. */
-    r->rcx = protocol <= SVSM_VTPM && version == 1 ? 1ull << 32 | 1 : 0;
+    bool there = protocol <= SVSM_VTPM || (protocol == SVSM_APIC && apic_offered());
+    r->rcx = there && version == 1 ? 1ull << 32 | 1 : 0;
     return SVSM_SUCCESS;
 }
 

@@ -87,6 +87,8 @@ static void common_state(struct vmsa *v, unsigned vmpl)
 void vcpu_guest_vmsa(struct vmsa *v, u32 entry)
 {
     common_state(v, GUEST_VMPL);
+    if (apic_offered())
+        v->sev_features = (v->sev_features & ~FEATURE_RESTRICTED) | FEATURE_ALTERNATE;
     v->cs = (struct segment){SEL_KCODE, ATTR_CODE32, 0xFFFFFFFF, 0};
     v->cr0 = CR0_PE | 1u << 4;
     v->rip = entry;
@@ -95,6 +97,7 @@ void vcpu_guest_vmsa(struct vmsa *v, u32 entry)
 static void processor_main(void)
 {
     snp_open_processor();
+    apic_open(&vcpus[this_processor()->index]);
     vcpu_run(&vcpus[this_processor()->index]);
 }
 
@@ -152,6 +155,9 @@ static void serve(struct vcpu *v)
     case SVSM_VTPM:
         r->rax = vtpm_call(call, r);
         break;
+    case SVSM_APIC:
+        r->rax = apic_offered() ? apic_call(v, call, r) : SVSM_UNSUPPORTED_PROTOCOL;
+        break;
     default:
         r->rax = SVSM_UNSUPPORTED_PROTOCOL;
     }
@@ -165,6 +171,13 @@ static void look_for_call(struct vcpu *v)
         return;
     area->call_pending = 0;
     serve(v);
+}
+
+static bool run_guest(struct vcpu *v)
+{
+    if (apic_offered())
+        return apic_run_guest(v);
+    return msr_protocol((u64)GUEST_VMPL << 32 | GHCB_RUN_VMPL_REQ) == GHCB_RUN_VMPL_RESP;
 }
 
 void vcpu_run(struct vcpu *v)
@@ -183,7 +196,7 @@ void vcpu_run(struct vcpu *v)
         }
         flush_everything();
         /* An error means that the guest has not asked the hypervisor to run this VMSA yet. */
-        if (msr_protocol((u64)GUEST_VMPL << 32 | GHCB_RUN_VMPL_REQ) != GHCB_RUN_VMPL_RESP) {
+        if (!run_guest(v)) {
             asm volatile("pause");
             continue;
         }
@@ -191,8 +204,10 @@ void vcpu_run(struct vcpu *v)
         if (v->guest) {
             vcpu_stop_guest(v->guest);
             look_for_call(v);
-            if (v->guest)
+            if (v->guest) {
+                apic_present(v);
                 v->guest->efer |= EFER_SVME;
+            }
         }
         release();
     }

@@ -8,6 +8,7 @@ from jit.x87.stack import empty, popped, status_word, turned
 
 FCW_WRITABLE, FCW_FIXED = 0x1F3F, 0x40  # infinity control is kept, bit 6 always set (SDM Vol. 1 8.1.5)
 TAG_VALID, TAG_ZERO, TAG_SPECIAL, TAG_EMPTY = 0, 1, 2, 3
+ALL_EMPTY = 0xFFFF
 
 
 @inline
@@ -65,6 +66,8 @@ def full_tags(f: int) -> int:
     """The tag word with two bits for each register (SDM Vol. 1 8.1.7)."""
     tags = 0
     valid = ld16(f + FTW)
+    if valid & 0xFF == 0:
+        return ALL_EMPTY
     for n in range(8):
         tag = TAG_EMPTY
         if (valid >> n) & 1:
@@ -78,7 +81,8 @@ def full_tags(f: int) -> int:
 def load_tags(f: int, tags: int) -> None:
     """FTW from a full tag word, of which only emptiness matters."""
     valid = 0
-    for n in range(8):
-        if (tags >> (n << 1)) & 3 != TAG_EMPTY:
-            valid |= 1 << n
+    if tags & ALL_EMPTY != ALL_EMPTY:
+        for n in range(8):
+            if (tags >> (n << 1)) & 3 != TAG_EMPTY:
+                valid |= 1 << n
     st8(f + FTW, valid)

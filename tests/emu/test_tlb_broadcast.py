@@ -37,3 +37,19 @@ def test_faults(cpu, cpl, pages, vector):
     guest.code(INVLPGB + "90", rax=DATA | 1, rcx=pages, rsp=STACK + 0x1000)
     guest.run(3)
     assert guest.count(vector) >= 1
+
+
+@pytest.mark.parametrize("operands", (
+    {"rax": 1 << 6}, {"rax": 1 << 11}, {"rcx": 1 << 16}, {"rcx": 1 << 30}, {"rdx": 1 << 28}, {"rdx": 1 << 31}))
+def test_reserved_bits(operands):
+    guest = Flat()
+    guest.code(INVLPGB + "90", **{"rax": DATA | 1, "rcx": 0, "rdx": 0, "rsp": STACK + 0x1000, **operands})
+    guest.run(3)
+    assert guest.count(GP) >= 1
+
+
+def test_every_operand_that_is_defined():
+    guest = Flat()
+    guest.code(INVLPGB + "90", rax=DATA | 0x3F, rcx=1 << 31 | 7, rdx=0xFFFFFFF, rsp=STACK + 0x1000)
+    guest.run(2)
+    assert guest.count(GP) == 0

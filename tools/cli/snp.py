@@ -15,8 +15,9 @@ FILE is what `strata run --planes snp` takes: an IGVM file, OVMF with SNP metada
 directly. The measurement is what an attestation report of the guest says (MEASUREMENT): SHA-384 over every page in the
 order in which it is loaded; --pages lists each page with the digest after it. For OVMF it depends on the number of
 vCPUs, their model and SEV_FEATURES; in an IGVM file all of that is in the file. pack writes an IGVM file that launches
-the same. attacks lists what hypervisors of docs/examples/hypervisors do to a guest with an SVSM, and what comes of
-it; it runs the tests that show it, in a checkout.
+the same; before a kernel it puts what firmware would do first, which is to accept the rest of memory (as much as --mem
+says) and to set the MTRRs, so that such a file has a measurement of its own. attacks lists what hypervisors of
+docs/examples/hypervisors do to a guest with an SVSM, and what comes of it; it runs the tests, in a checkout.
 
 examples:
   strata snp measure svsm.igvm
@@ -24,6 +25,7 @@ examples:
   strata snp measure svsm.igvm --pages
   strata snp measure svsm.igvm --json
   strata snp pack firmware/build/hello.elf --output hello.igvm
+  strata snp pack vmlinuz --initrd shell.cpio --append console=ttyS0 --mem 256M --output linux.igvm
   strata snp measure vmlinuz --initrd shell.cpio --append console=ttyS0 --mem 256M
   strata snp attacks
   strata snp attacks --table docs/snp.md
@@ -81,7 +83,11 @@ def _launch(args: argparse.Namespace) -> Any:
     kind = sniff(args.file, read_file(args.file)) or "bios"
     image = load_image(args.file, kind=kind, memory=args.mem, initrd=args.initrd, append=args.append, vcpus=args.vcpus)
     signature = Cpuid(cpus.parse(args.cpu), 0, args.vcpus).signature if args.signature is None else args.signature
-    return plan(image, memory=args.mem, vcpus=args.vcpus, signature=signature, features=args.features, c_bit=C_BIT)
+    launch = plan(image, memory=args.mem, vcpus=args.vcpus, signature=signature, features=args.features, c_bit=C_BIT)
+    if args.what == "pack" and image.kind == "linux":
+        from tools.igvm.handover import with_handover
+        launch = with_handover(launch, args.file, args.mem, 1 << C_BIT)
+    return launch
 
 
 def measured(launch: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Injects an interrupt that nobody asked for, with the vector that programs use for system calls."""
 
-from emu.planes.snp import injection, vmsa
+from emu.planes.snp import vmsa
 from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.hypervisor.call import Call
 
@@ -13,4 +13,4 @@ class ForgeInterrupt(Hypervisor):
     def msr(self, call: Call) -> None:
         super().msr(call)
         if call.number == 2:
-            call.after = lambda: injection.inject(call.vcpu.plane, self.event)
+            call.after = lambda: self.inject(call.vcpu, self.event)

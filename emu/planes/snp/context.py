@@ -24,12 +24,14 @@ class Context:
 
 
 class Vp:
-    """The planes of one vCPU. `exited`: the active one is not between VMRUN and #VMEXIT."""
+    """The planes of one vCPU. `exited`: the active one is not between VMRUN and #VMEXIT. `eventinj`: of the VMCB, for
+    the next VMRUN."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.contexts = [Context(0)]
         self.exited = True
+        self.eventinj = 0
 
 
 def described(features: int) -> str:

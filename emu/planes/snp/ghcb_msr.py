@@ -25,7 +25,8 @@ NAMES = {
 }
 
 NO_GPA = (1 << 52) - 1          # GFN in the answers about GHCB GPAs: none, or refused
-PSC_PRIVATE, PSC_SHARED, PSC_PSMASH, PSC_UNSMASH = 1, 2, 3, 4   # operations; the MSR protocol has the first two
+PSC_PRIVATE, PSC_SHARED, PSC_PSMASH, PSC_UNSMASH = 1, 2, 3, 4   # operations ...
+PSC_BY_MSR = (PSC_PRIVATE, PSC_SHARED)                          # ... of which the MSR protocol has these
 
 # Hypervisor features (FEATURES_RESPONSE bits 63:12, and SW_EXITINFO2 of the exit HV_FEATURES)
 HV_SNP, HV_AP_CREATION, HV_RESTRICTED_INJECTION, HV_RESTRICTED_TIMER, HV_APIC_IDS = 1, 2, 4, 8, 16

@@ -51,6 +51,7 @@ class SnpGuest(PlaneModel):
         self.tables = Tables(self.rmp, self.nested, self.asid, unseen, self.flush)
         self.tables.lazy = self.options.lazy
         self.rmp.running = self._running_pages
+        self.rmp.vmsas_changed = self._publish_all
         self.cipher = cipher.Cipher(machine, self.rmp)
         self.vps: list[Vp] = [Vp(vcpu.index) for vcpu in machine.vcpus]
         self.world = World(self)
@@ -85,11 +86,11 @@ class SnpGuest(PlaneModel):
         """The VMPL at which a plane runs."""
         return self.vps[vcpu.index].contexts[plane.number].vmpl
 
-    def report(self, what: str) -> None:
-        """Name something that is not implemented, once."""
+    def report(self, what: str, verdict: str = "is not implemented") -> None:
+        """Name something, by default something that is not implemented, once."""
         if what not in self._reported:
             self._reported.add(what)
-            self.machine.report(f"SEV-SNP: {what} is not implemented")
+            self.machine.report(f"SEV-SNP: {what} {verdict}")
 
     def flush(self) -> None:
         """Drop all translations of the guest."""
@@ -116,6 +117,10 @@ class SnpGuest(PlaneModel):
             page = context.page
             runs = page is not None and self.rmp.vmsa[page] and context.features
             group.set(group_layout.VMSAS + 8 * context.number, self.world.host(page) if runs and page else 0)
+
+    def _publish_all(self) -> None:
+        for vcpu in self.machine.vcpus:
+            self.publish(vcpu)
 
     def resume(self, vcpu: VCpu) -> None:
         """VMRUN of the plane that the policy chooses."""
@@ -230,6 +235,13 @@ class SnpGuest(PlaneModel):
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         self.hypervisor.interrupt_changed(vcpu, number)
+
+    def nmi(self, vcpu: VCpu, number: int) -> None:
+        self.hypervisor.nmi(vcpu, number)
+
+    def keeps_priority(self, vcpu: VCpu, number: int) -> bool:
+        """Under alternate injection it is V_TPR of the VMSA."""
+        return self.hypervisor.alternate(vcpu, number)
 
     def device_address(self, gpa: int) -> int:
         """Devices see shared memory only."""

@@ -34,20 +34,22 @@ def event_problem(event: int, restricted: bool) -> str | None:
     return None
 
 
-def illegal(features: int, state: Vmsa) -> str | None:
-    """Why the event-injection fields and features of a VMSA make VMRUN fail."""
+def illegal(features: int, state: Vmsa, event: int) -> str | None:
+    """Why features and events make VMRUN fail. `event`: that of the VMCB, which counts without alternate injection."""
     if features & vmsa.RESTRICTED_INJECTION and features & vmsa.ALTERNATE_INJECTION:
         return "restricted and alternate injection exclude each other"
     if features & vmsa.ALTERNATE_INJECTION:
         return event_problem(state["eventinj"], restricted=False)
-    return None
+    return event_problem(event, bool(features & vmsa.RESTRICTED_INJECTION))
 
 
-def enter(plane: Plane, context: Context, state: Vmsa) -> None:
-    """The event of a VMSA under alternate injection is taken. Interrupt requests are loaded with the registers."""
-    event = state["eventinj"]
-    if context.has(vmsa.ALTERNATE_INJECTION) and event & vmsa.EVENT_VALID:
+def enter(plane: Plane, context: Context, state: Vmsa, event: int) -> None:
+    """The event of the VMCB is taken, or under alternate injection that of the VMSA. Interrupt requests are loaded with
+    the registers."""
+    if context.has(vmsa.ALTERNATE_INJECTION):
+        event = state["eventinj"]
         state["eventinj"] = event & ~vmsa.EVENT_VALID
+    if event & vmsa.EVENT_VALID:
         inject(plane, event)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from emu.isa.cpuid import INVLPGB_MAX_PAGES
+from emu.planes.snp import exits, vc
 from emu.planes.snp import rmp as r
 from emu.planes.snp.operands import (
     RAX,
@@ -14,6 +14,7 @@ from emu.planes.snp.operands import (
     RDX,
     Answer,
     Denied,
+    Intercepted,
     Raises,
     Untranslated,
     check_alignment,
@@ -21,6 +22,7 @@ from emu.planes.snp.operands import (
     find,
     translate,
 )
+from emu.tlb_broadcast import operands_fault
 from emu.vcpu import GP
 from jit import exits as engine_exits
 from jit import layout
@@ -101,15 +103,19 @@ def host_only(guest: SnpGuest, vcpu: VCpu, plane: Plane) -> None:
 
 
 def invlpgb(guest: SnpGuest, vcpu: VCpu, plane: Plane) -> None:
-    """Drop translations of the guest's ASID on all processors and at all VMPLs: at least those that are named. The ASID
-    operand of a guest is its own (APM Vol. 2 15.36.15); more pages than CPUID reports are #GP."""
-    if plane.get(RCX) & 0xFFFF > INVLPGB_MAX_PAGES:
+    """Drop translations of the guest's ASID on all processors and at all VMPLs: at least those that are named. The
+    processor takes the guest's ASID, whatever the operand (APM Vol. 2 15.36.15)."""
+    if operands_fault(plane):
         raise Raises(GP, 0)
+    if exits.INVLPGB in guest.hypervisor.intercepts:
+        raise Intercepted(exits.INVLPGB)
     guest.flush()
 
 
 def tlbsync(guest: SnpGuest, vcpu: VCpu, plane: Plane) -> None:
     """INVLPGB has taken effect everywhere when it ends."""
+    if exits.TLBSYNC in guest.hypervisor.intercepts:
+        raise Intercepted(exits.TLBSYNC)
 
 
 SERVE: dict[int, Callable[[SnpGuest, VCpu, Plane], None]] = {
@@ -125,6 +131,9 @@ def execute(guest: SnpGuest, vcpu: VCpu, plane: Plane) -> None:
         SERVE[plane.get(layout.IO_VALUE)](guest, vcpu, plane)
     except Answer as answer:
         finish(plane, answer.code)
+    except Intercepted as intercepted:
+        vc.event(guest, vcpu, intercepted.code)
+        return
     except Raises as exception:
         plane.raise_exception(exception.vector, exception.error)
         return

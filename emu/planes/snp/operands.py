@@ -30,6 +30,14 @@ class Raises(Exception):
         self.vector, self.error = vector, error
 
 
+class Intercepted(Exception):
+    """The hypervisor intercepts it: #VC with an exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Answer(Exception):
     """The instruction ends with a return code in EAX."""
 

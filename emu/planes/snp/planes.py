@@ -48,8 +48,8 @@ class Planes:
             for offset in MODEL:
                 plane.set(offset, vcpu.planes[0].get(offset))
             lapic = self._lapic(vcpu, n)
-            vcpu.add_plane(plane, lapic, LapicMsrs(lapic))
             vp.contexts.append(Context(n))
+            vcpu.add_plane(plane, lapic, LapicMsrs(lapic))
             self._guest.configure(plane, n, 0)
         return vp.contexts[number]
 
@@ -75,7 +75,7 @@ class Planes:
 
         def signal(kind: str, vector: int) -> None:
             if kind == "nmi":
-                vcpu.planes[number].set(layout.NMI, 1)
+                self._guest.hypervisor.nmi(vcpu, number)
             elif kind in ("init", "sipi"):
                 self._guest.hypervisor.startup(vcpu)
 

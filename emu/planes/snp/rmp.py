@@ -50,6 +50,7 @@ class Rmp:
         self.permissions = np.zeros((VMPLS, pages), np.uint8)
         self.running: Callable[[], Collection[int]] = tuple     # the pages that VMRUN uses now (15.36.12)
         self.changed: Callable[[int, int], None] = lambda first, count: None
+        self.vmsas_changed: Callable[[], None] = lambda: None   # a page became a VMSA, or is none any more
 
     def covered(self, page: int) -> bool:
         """Whether the table has an entry for the page."""
@@ -91,11 +92,14 @@ class Rmp:
         self.assigned[place], self.asid[place], self.large[place] = entry.assigned, entry.asid, entry.large
         self.immutable[place] = entry.immutable
         self.gfn[place] = np.arange(entry.gfn, entry.gfn + count, dtype=np.uint64)
+        was_vmsa = bool(self.vmsa[place].any())
         self.vmsa[place] = self.validated[place] = False
         self.permissions[:, place] = 0
         if entry.assigned:
             self.permissions[0, place] = ALL
         self.changed(page, count)
+        if was_vmsa:
+            self.vmsas_changed()
         return SUCCESS
 
     def psmash(self, page: int, caller_asid: int = 0) -> int:
@@ -137,9 +141,12 @@ class Rmp:
         """RMPADJUST's effect; `vmsa` None leaves that bit."""
         place = self.span(page)
         self.permissions[vmpl, place] = mask
+        becomes = vmsa is not None and bool(self.vmsa[page]) != vmsa
         if vmsa is not None:
             self.vmsa[place] = vmsa
         self.changed(place.start, place.stop - place.start)
+        if becomes:
+            self.vmsas_changed()
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
 IMPLEMENTED = (vmsa.SNP_ACTIVE | vmsa.VTOM | vmsa.REFLECT_VC | vmsa.RESTRICTED_INJECTION | vmsa.ALTERNATE_INJECTION
-               | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER)
+               | vmsa.DEBUG_SWAP | vmsa.VMPL_SSS | vmsa.SECURE_TSC | vmsa.VMGEXIT_PARAMETER
+               # What these forbid or flush is not there: IBS of the host, branch predictors, a sibling thread.
+               | vmsa.PREVENT_HOST_IBS | vmsa.BTB_ISOLATION | vmsa.SMT_PROTECTION | vmsa.IBPB_ON_ENTRY)
 
 # Exits that are not an instruction's: there is no RIP after it (APM Vol. 2 15.7.1)
 NO_INSTRUCTION = frozenset((exits.INTR, exits.NPF, exits.PAGE_NOT_VALIDATED, exits.SHUTDOWN))
@@ -63,8 +65,9 @@ class World:
 
     # --- VMRUN -------------------------------------------------------------------------------------------------------
 
-    def refusal(self, vp: Vp, context: Context) -> tuple[int, str] | None:
-        """Why VMRUN of a context's VMSA fails: exit code and reason; None: it does not."""
+    def refusal(self, vp: Vp, context: Context, event: int = 0) -> tuple[int, str] | None:
+        """Why VMRUN of a context's VMSA fails: exit code and reason; None: it does not. `event`: EVENTINJ of the
+        VMCB."""
         guest, page = self._guest, context.page
         table = guest.rmp
         if page is None or not table.covered(page):
@@ -81,7 +84,7 @@ class World:
             return exits.INVALID, f"SEV_FEATURES {features:#x} ({described(features)}) are not allowed"
         if state["vmpl"] >= VMPLS:
             return exits.INVALID, f"there is no VMPL{state['vmpl']}"
-        problem = injection.illegal(features, state)
+        problem = injection.illegal(features, state, event)
         if problem:
             return exits.INVALID, problem
         if features & vmsa.ALTERNATE_INJECTION and state["vintr_ctrl"] & vmsa.V_BUSY:
@@ -93,7 +96,8 @@ class World:
         guest = self._guest
         vp = guest.vps[vcpu.index]
         context = vp.contexts[number]
-        problem = self.refusal(vp, context)
+        event, vp.eventinj = vp.eventinj, 0
+        problem = self.refusal(vp, context, event)
         if problem is not None:
             return problem
         assert context.page is not None
@@ -109,8 +113,16 @@ class World:
             plane.set(layout.RESUME, 0)
             injection.keep_only_the_hosts(plane)
         vp.exited = False
-        injection.enter(plane, context, state)
+        self._follow_processor(vcpu, state, plane)
+        injection.enter(plane, context, state, event)
         return None
+
+    def _follow_processor(self, vcpu: VCpu, state: Vmsa, plane: Plane) -> None:
+        """Translations of a VMSA that ran on another processor, or in which software wrote 0 to PCPU_ID, are dropped;
+        another value there says that this is done (15.36.15)."""
+        if state["pcpu_id"] != vcpu.index + 1:
+            state["pcpu_id"] = vcpu.index + 1
+            plane.flush()
 
     def _set_up(self, vcpu: VCpu, context: Context, state: Vmsa, plane: Plane) -> None:
         """What a VMSA's VMPL and features mean for the engine."""

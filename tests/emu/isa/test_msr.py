@@ -108,3 +108,31 @@ def test_an_armed_deadline_follows_the_tsc() -> None:
     assert clock.next_deadline() == 14_000
     timer.set_tsc_offset(9_000)
     assert clock.next_deadline() == 1_000
+
+
+@pytest.mark.parametrize(("offered", "kept", "refused"), [
+    ("ibrs amd_stibp amd_ssbd amd_psfd", 0x87, 0x08), ("ibrs", 0x01, 0x02), ("spec_ctrl", 0x03, 0x04),
+    ("amd_ssbd", 0x04, 0x01), ("spec_ctrl ssbd", 0x07, 0x80)])
+def test_spec_ctrl_has_the_bits_that_cpuid_names(reports: list[str], offered: str, kept: int, refused: int) -> None:
+    """SDM Vol. 4, IA32_SPEC_CTRL; APM Vol. 2 3.2.9."""
+    msrs = Msrs(reports.append, lambda name: name in offered.split())
+    msrs.write(0x48, kept)
+    with pytest.raises(GeneralProtection):
+        msrs.write(0x48, kept | refused)
+    assert msrs.read(0x48) == kept
+    assert reports == []
+
+
+def test_without_its_extensions_spec_ctrl_does_not_exist(reports: list[str]) -> None:
+    msrs = Msrs(reports.append, lambda name: name == "msr")
+    for index in (0x48, 0x49):
+        assert not msrs.has(index)
+
+
+def test_a_barrier_can_be_written_only(msrs: Msrs) -> None:
+    """SDM Vol. 4, IA32_PRED_CMD."""
+    msrs.write(0x49, 1)
+    msrs.write(0x49, 0)
+    for access in (lambda: msrs.read(0x49), lambda: msrs.write(0x49, 2)):
+        with pytest.raises(GeneralProtection):
+            access()

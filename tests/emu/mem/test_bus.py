@@ -116,3 +116,9 @@ def test_remove_mmio(bus: Bus, reports: list[str]) -> None:
     assert bus.mmio_windows() == []
     with pytest.raises(KeyError):
         bus.remove_mmio(0x1000)
+
+
+def test_a_guest_gone_astray_is_named_once(bus: Bus, reports: list[str]) -> None:
+    for page in range(300):
+        bus.mmio_read(0x8000_0000 + 0x1000 * page, 4)
+    assert len(reports) == 101 and "seems lost" in reports[-1]

@@ -11,7 +11,7 @@ from emu.planes.snp.hypervisor.base import INIT_HOLD, RESET_HOLD, Base
 from emu.planes.snp.hypervisor.call import Call, Malformed
 from emu.planes.snp.nested import NONE
 from emu.planes.snp.rmp import LARGE, VMPLS
-from emu.waiting import RUNNING, WAIT_FOR_SIPI
+from emu.waiting import HALTED, RUNNING, WAIT_FOR_SIPI
 from jit import layout
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class ApCreation(Base):
         plane.set(layout.ACTIVITY, RUNNING if start else WAIT_FOR_SIPI)
         channel.holds = "" if start else INIT_HOLD
         self.guest.planes.permit(vcpu, vmpl, start)
+        if start:                                   # a VMPL that has halted here is to see that there is another one
+            for other in vcpu.planes:
+                if other.get(layout.ACTIVITY) == HALTED:
+                    other.set(layout.ACTIVITY, RUNNING)
         self.machine.reschedule = True
 
     def destroy_vmsa(self, vcpu: VCpu, vmpl: int) -> None:

@@ -22,7 +22,8 @@ RESET_HOLD, INIT_HOLD = "reset hold", "create on INIT"         # Channel.holds
 class Channel:
     """One VMPL of a vCPU as the hypervisor sees it. `ghcb`: the GHCB it registered, 0: none; `doorbell`: its #HV
     doorbell page, likewise; `holds`: it waits in an AP reset hold, or for INIT; `notification`: the vector that
-    announces events for lower VMPLs under alternate injection."""
+    announces events for lower VMPLs under alternate injection; `nmi`: an NMI that its manager is to learn of; `xcr0`
+    and `xss`: as the VMPL last gave them."""
 
     def __init__(self) -> None:
         self.ghcb = 0
@@ -30,6 +31,8 @@ class Channel:
         self.holds = ""
         self.features = 0
         self.notification = 0
+        self.nmi = False
+        self.xcr0, self.xss = 1, 0
         self.dr7 = 0x400
         self.rings = False              # #HV is to be delivered
         self.stalled = 0, 0             # RIP and address of the #NPF that was tried last ...
@@ -120,7 +123,6 @@ class Base:
         """The more privileged plane that looks after one: the nearest that has a VMSA, or 0."""
         contexts = self.guest.vps[vcpu.index].contexts
         return next((n for n in range(number - 1, -1, -1) if contexts[n].page is not None), 0)
-
 
     def count(self, code: int) -> None:
         """Note a request."""

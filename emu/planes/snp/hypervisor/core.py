@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from emu import stop
 from emu.mem.ram import PAGE
 from emu.planes.snp import exits, ghcb, ghcb_msr
+from emu.planes.snp.hypervisor.alternate import AlternateInjection
 from emu.planes.snp.hypervisor.call import Call, Inject, Malformed
 from emu.planes.snp.hypervisor.cpuid import CpuidLeaves
-from emu.planes.snp.hypervisor.doorbell import Doorbells
 from emu.planes.snp.hypervisor.emulation import Emulation
 from emu.planes.snp.hypervisor.guest_requests import GuestRequests
 from emu.planes.snp.hypervisor.launch import Launch
@@ -30,10 +30,11 @@ EVENTS = {
     exits.APIC_IDS: "apic_ids", exits.RUN_VMPL: "run_vmpl", exits.CONFIGURE_INJECTION: "configure_injection",
     exits.DISABLE_ALTERNATE_INJECTION: "disable_alternate_injection", exits.SPECIFIC_EOI: "specific_eoi",
     exits.HV_FEATURES: "hv_features", exits.TERMINATE: "terminate_request",
+    exits.UNSUPPORTED: "unsupported_event",
 }
 
 
-class Hypervisor(Emulation, Launch, Doorbells, GuestRequests, CpuidLeaves):
+class Hypervisor(Emulation, Launch, AlternateInjection, GuestRequests, CpuidLeaves):
     """KVM's behaviour where the specifications leave it open. Subclasses replace what they like."""
 
     def vmgexit(self, vcpu: VCpu) -> None:
@@ -85,6 +86,10 @@ class Hypervisor(Emulation, Launch, Doorbells, GuestRequests, CpuidLeaves):
         """A termination request: reason set in bits 3:0, reason in bits 11:4."""
         info1, _ = call.info
         self.terminate(call.vcpu, info1 & 0xF, info1 >> 4 & 0xFF)
+
+    def unsupported_event(self, call: Call) -> None:
+        """INFO1: the error code of a #VC that the guest cannot handle, as it says before it gives up by itself."""
+        self.guest.report(f"#VC of {exits.name(call.info[0])}", "is not handled by the guest, as it says")
 
     def shutdown(self, vcpu: VCpu) -> bool:
         """The guest shut down (triple fault); True: it is to go on anyway."""

@@ -10,8 +10,9 @@ from emu.planes.snp.rmp import VMPLS
 Registers = tuple[int, int, int, int]
 MEMORY_ENCRYPTION, WIDTHS, LAST_EXTENDED = 0x8000001F, 0x80000008, 0x80000000
 # 8000001F EAX: SEV, SEV-ES, SNP, VMPL, RMPQUERY, VMPL-SSS, Secure TSC, coherent caches, 64-bit host, restricted and
-# alternate injection, DebugSwap, VMGEXIT parameter, VIRTUAL_TOM MSR (APM Vol. 3 appendix E.4.17)
-FEATURES = sum(1 << bit for bit in (1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18))
+# alternate injection, DebugSwap, no IBS of the host, VMGEXIT parameter, VIRTUAL_TOM MSR, SMT protection, IBPB on entry
+# (APM Vol. 3 appendix E.4.17)
+FEATURES = sum(1 << bit for bit in (1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 17, 18, 25, 31))
 # MONITOR and MWAIT exit, so that nothing waits: like KVM, do not offer them (leaf 1 ECX)
 FEATURES_LEAF, MONITOR_LEAF, MONITOR = 1, 5, 1 << 3
 INVLPGB = 1 << 3                        # 80000008 EBX

@@ -20,8 +20,6 @@ NO_PAGE = (1 << 64) - 1
 # Of the page: the vector that waits, flags, and per-VMPL events
 VECTOR, FLAGS, VMPL_EVENTS = 0, 1, 3
 NMI_PENDING, NO_FURTHER_SIGNAL = 1, 1 << 7
-# A record for each of VMPL1 to VMPL3: u32 status, then IRR from vector 32 on
-RECORDS, SEVERAL, FIRST_VECTOR = 64, 1 << 14, 32
 EVENT_HV = injection.HV | vmsa.EVENT_EXCEPTION | vmsa.EVENT_VALID
 
 
@@ -60,17 +58,10 @@ class Doorbells(Base):
 
     def interrupt_changed(self, vcpu: VCpu, number: int) -> None:
         """A plane's local APIC may have an interrupt for it."""
-        contexts, plane = self.guest.vps[vcpu.index].contexts, vcpu.planes[number]
-        if number >= len(contexts):
-            return
+        plane = vcpu.planes[number]
         if self.restricted(vcpu, number):
             plane.set(layout.INTERRUPT, layout.UNMASKABLE if self.channel(vcpu, number).rings else 0)
             self.post(vcpu, number)
-        elif self.features_of(vcpu, number) & vmsa.ALTERNATE_INJECTION:
-            page = contexts[number].page
-            wants = page is not None and injection.requested(self.guest.world.view(page), plane.get(layout.CR8))
-            plane.set(layout.INTERRUPT, int(wants not in (None, False)))
-            self.post_for(vcpu, number)
 
     def doorbell_page(self, vcpu: VCpu, number: int) -> bytearray | None:
         """A copy of a plane's doorbell page, if it has one and takes #HV."""
@@ -94,25 +85,6 @@ class Doorbells(Base):
         if news:
             self.ring(vcpu, number, page)
 
-    def post_for(self, vcpu: VCpu, number: int) -> None:
-        """Tell the manager of a plane what its local APIC has for it, in the manager's doorbell page."""
-        manager, lapic = self.manager(vcpu, number), vcpu.lapics[number]
-        page = self.doorbell_page(vcpu, manager) if manager != number and lapic.irr else None
-        if page is None:
-            return
-        record = RECORDS * number
-        irr = int.from_bytes(page[record:record + RECORDS], "little") >> 32 & (1 << 7 * 32) - 1
-        irr |= lapic.irr >> FIRST_VECTOR
-        highest = irr.bit_length() - 1 + FIRST_VECTOR
-        status = highest | (SEVERAL if irr & irr - 1 else 0)
-        page[record:record + 32] = (status | irr << 32).to_bytes(32, "little")
-        lapic.irr = 0
-        page[VMPL_EVENTS] |= 1 << number - 1
-        notification = self.channel(vcpu, manager).notification
-        if notification and page[VECTOR] == 0:
-            page[VECTOR] = notification
-        self.ring(vcpu, manager, page)
-
     def ring(self, vcpu: VCpu, number: int, page: bytearray) -> None:
         """Write the doorbell page back, and let the plane have #HV before its next instruction, whatever RFLAGS.IF,
         unless it was told and has not looked yet."""
@@ -127,34 +99,9 @@ class Doorbells(Base):
 
     def injects(self, vcpu: VCpu, plane: Plane) -> bool:
         """What INTERRUPT announced is to be delivered; False: as processors without SNP do."""
-        context = self.guest.vps[vcpu.index].contexts[plane.number]
-        if context.has(vmsa.ALTERNATE_INJECTION) and context.page is not None:
-            injection.take(plane, self.guest.world.view(context.page))
-            return True
         if not self.restricted(vcpu, plane.number):
             return False
         self.channel(vcpu, plane.number).rings = False
         plane.set(layout.INTERRUPT, 0)
         injection.inject(plane, EVENT_HV)
         return True
-
-    # --- alternate injection -------------------------------------------------------------------------------------
-
-    def configure_injection(self, call: Call) -> None:
-        """INFO1: the vector that tells the manager of events for the VMPLs that it looks after."""
-        self.channel(call.vcpu).notification = call.info[0] & 0xFF
-
-    def disable_alternate_injection(self, call: Call) -> None:
-        """The interrupt controller of a VMPL is the hypervisor's again."""
-        self.guest.report("GHCB exit disable alternate injection")
-        raise Malformed(ghcb.INVALID_EVENT)
-
-    def specific_eoi(self, call: Call) -> None:
-        """INFO1: VMPL in bits 23:16, vector in bits 7:0."""
-        info, _ = call.info
-        vmpl, vector = info >> 16 & 0xFF, info & 0xFF
-        if vmpl >= len(call.vcpu.lapics):
-            raise Malformed(ghcb.INVALID_INPUT)
-        lapic = call.vcpu.lapics[vmpl]
-        lapic.isr &= ~(1 << vector)
-        call.vcpu.interrupt_changed(vmpl)

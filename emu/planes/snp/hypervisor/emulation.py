@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from emu.irq.lapic_msr import GeneralProtection
+from emu.paravirt import kvm
 from emu.planes.snp import ghcb
 from emu.planes.snp.hypervisor.call import Call, Inject, Malformed
 from emu.planes.snp.hypervisor.msr_protocol import MsrProtocol
@@ -10,25 +13,37 @@ from jit import exits as engine_exits
 from jit import layout
 
 GP, MASK32 = 13, 0xFFFF_FFFF
-ENOSYS = -1000                          # KVM_ENOSYS
-MMIO_SIZES = (1, 2, 4, 8)
+LARGEST_ACCESS = 8                      # bytes that a device is asked for at once
 XSTATE_LEAF = 0xD
+READ, WRITE = 0, 1                      # MSR: SW_EXITINFO1
+
+
+def parts(size: int) -> Iterator[tuple[int, int]]:
+    """(offset, bytes) of the accesses that `size` bytes of MMIO are made of."""
+    at = 0
+    while at < size:
+        part = min(LARGEST_ACCESS, 1 << (size - at).bit_length() - 1)
+        yield at, part
+        at += part
 
 
 class Emulation(MsrProtocol):
     """One method for each event."""
 
     def cpuid(self, call: Call) -> None:
-        """RAX leaf, RCX subleaf, and for leaf 0xD XCR0."""
+        """RAX leaf, RCX subleaf, and for leaf 0xD XCR0, and XSS if it is given."""
         leaf, subleaf = call["rax"] & MASK32, call["rcx"] & MASK32
+        channel = self.channel(call.vcpu)
         if leaf == XSTATE_LEAF:
-            call["xcr0"]                # has to be given
+            channel.xcr0, channel.xss = call["xcr0"], call.ghcb.get("xss", 0)
         for name, value in zip(("rax", "rbx", "rcx", "rdx"), self.read_cpuid(call.vcpu, leaf, subleaf), strict=True):
             call[name] = value
 
     def msr(self, call: Call) -> None:
         """INFO1: 0 RDMSR, 1 WRMSR."""
         index, write = call["rcx"] & MASK32, call.info[0]
+        if write not in (READ, WRITE):
+            raise Malformed(ghcb.INVALID_INPUT)
         try:
             if write:
                 self.write_msr(call, index, call["rdx"] << 32 | call["rax"] & MASK32)
@@ -77,18 +92,21 @@ class Emulation(MsrProtocol):
     def mmio_read(self, call: Call) -> None:
         """INFO1 address, INFO2 bytes; the data goes to the scratch area."""
         gpa, size = self._mmio(call)
-        value = self.machine.device_access(call.vcpu, engine_exits.IO_MMIO_READ, gpa, size, 0)
-        call.write_scratch(value.to_bytes(size, "little"))
+        call.write_scratch(b"".join(
+            self.machine.device_access(call.vcpu, engine_exits.IO_MMIO_READ, gpa + at, part, 0).to_bytes(part, "little")
+            for at, part in parts(size)))
 
     def mmio_write(self, call: Call) -> None:
         """Likewise, from the scratch area."""
         gpa, size = self._mmio(call)
-        value = int.from_bytes(call.scratch(size), "little")
-        self.machine.device_access(call.vcpu, engine_exits.IO_MMIO_WRITE, gpa, size, value)
+        data = call.scratch(size)
+        for at, part in parts(size):
+            value = int.from_bytes(data[at:at + part], "little")
+            self.machine.device_access(call.vcpu, engine_exits.IO_MMIO_WRITE, gpa + at, part, value)
 
     def _mmio(self, call: Call) -> tuple[int, int]:
         gpa, size = call.info
-        if size not in MMIO_SIZES:
+        if not size:
             raise Malformed(ghcb.INVALID_INPUT)
         call.scratch(size)
         return gpa, size
@@ -112,8 +130,15 @@ class Emulation(MsrProtocol):
         call["rax"], call["rdx"] = value & MASK32, value >> 32
 
     def vmmcall(self, call: Call) -> None:
-        """KVM's hypercalls: there are none."""
-        call["rax"] = ENOSYS
+        """KVM's hypercalls, of which there is the one that needs nothing but an exit."""
+        number = call["rax"]
+        if call["cpl"]:
+            call["rax"] = -kvm.EPERM
+        elif number == kvm.VAPIC_POLL_IRQ:
+            call["rax"] = 0
+        else:
+            self.guest.report(f"KVM hypercall {number}")
+            call["rax"] = -kvm.ENOSYS
 
     def flush_caches(self, call: Call) -> None:
         """INVD and WBINVD: nothing to do."""

@@ -40,6 +40,8 @@ class GuestRequests(Base):
             call["rbx"] = needed
             call.info2 = 1 << 32
             return
+        if table and (gpa % PAGE or self.read_shared(gpa, len(table)) is None):
+            raise Malformed(ghcb.INVALID_INPUT)
         self.guest_request(call)
         if table:
             call.outside[gpa] = table

@@ -18,6 +18,7 @@ from jit import layout
 if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
+OPERATIONS = (ghcb_msr.PSC_PRIVATE, ghcb_msr.PSC_SHARED, ghcb_msr.PSC_PSMASH, ghcb_msr.PSC_UNSMASH)
 STALL_COST, STALLS_ALLOWED = 100, 1000          # instructions' time of a retry, and how many in a row
 
 
@@ -142,12 +143,11 @@ class PageStates(Base):
             return all([self.assign(frame) for frame in range(gfn, gfn + count)])
         if operation == ghcb_msr.PSC_SHARED:
             return all([self.share(frame) for frame in range(gfn, gfn + count)])
-        if operation == ghcb_msr.PSC_PSMASH:
-            return self.split(gfn)
-        return operation == ghcb_msr.PSC_UNSMASH
+        return self.split(gfn) if operation == ghcb_msr.PSC_PSMASH else True    # PSC_UNSMASH is a hint
 
     def page_state_change(self, call: Call) -> None:
-        """Entries `current` to `end` of the buffer; the counters say how far it got."""
+        """Entries `current` to `end` of the buffer, of one that was begun the pages that are left; the counters, and
+        each entry's own, say how far it got."""
         current, end, reserved = struct.unpack("<HHI", call.scratch(ghcb.PSC_HEADER))
         if current > end or end >= ghcb.PSC_MAX_ENTRIES or reserved:
             call.info2 = ghcb.PSC_BAD_HEADER
@@ -157,12 +157,15 @@ class PageStates(Base):
         last = min(end + 1, current + self.psc_batch)
         while current < last and call.info2 == 0:
             entry = entries[current]
-            frame = (entry & ghcb.PSC_GFN) // PAGE
+            frame, done = (entry & ghcb.PSC_GFN) // PAGE, entry & ghcb.PSC_CURRENT_PAGE
             count = LARGE if entry & ghcb.PSC_2M else 1
-            if frame % count:
+            operation = entry >> ghcb.PSC_OPERATION_SHIFT & 0xF
+            if frame % count or done > count or operation not in OPERATIONS:
                 call.info2 = ghcb.PSC_BAD_ENTRY
-            elif not self.change_state(frame, count, entry >> ghcb.PSC_OPERATION_SHIFT & 0xF):
+            elif done < count and not self.change_state(frame + done, count - done, operation):
                 call.info2 = ghcb.PSC_GENERIC
             else:
+                finished = entry & ~ghcb.PSC_CURRENT_PAGE | count
+                call.write_scratch(struct.pack("<Q", finished), ghcb.PSC_HEADER + current * ghcb.PSC_ENTRY)
                 current += 1
         call.write_scratch(struct.pack("<H", current))

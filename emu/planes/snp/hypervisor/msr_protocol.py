@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
 ERROR = 1
+STARTED = 1                     # AP_RESET_HOLD_RESPONSE bits 63:12: a start-up IPI has come
 
 
 class MsrProtocol(PageStates, Vmpls, ApCreation):
@@ -35,7 +36,7 @@ class MsrProtocol(PageStates, Vmpls, ApCreation):
             if self.may_run(vcpu, target):
                 self.switch_vmpl(vcpu, target)
         elif code == ghcb_msr.AP_RESET_HOLD_REQUEST:
-            plane.set(layout.GHCB, ghcb_msr.AP_RESET_HOLD_RESPONSE)
+            plane.set(layout.GHCB, ghcb_msr.with_gfn(ghcb_msr.AP_RESET_HOLD_RESPONSE, STARTED))
             self.hold(vcpu)
         elif code == ghcb_msr.TERMINATE:
             self.terminate(vcpu, *ghcb_msr.termination(value))
@@ -58,19 +59,22 @@ class MsrProtocol(PageStates, Vmpls, ApCreation):
             return ghcb_msr.with_gfn(ghcb_msr.PREFERRED_GPA_RESPONSE, ghcb_msr.NO_GPA)
         if code == ghcb_msr.REGISTER_GPA_REQUEST:
             frame = ghcb_msr.gfn(value)
+            if not self.guest.nested.exists(frame):
+                return ghcb_msr.with_gfn(ghcb_msr.REGISTER_GPA_RESPONSE, ghcb_msr.NO_GPA)
             self.register_ghcb(vcpu, frame * PAGE)
             return ghcb_msr.with_gfn(ghcb_msr.REGISTER_GPA_RESPONSE, frame)
         if code == ghcb_msr.PSC_REQUEST:
             frame, operation = ghcb_msr.psc_fields(value)
-            done = self.change_state(frame, 1, operation)
+            done = operation in ghcb_msr.PSC_BY_MSR and self.change_state(frame, 1, operation)
             return ghcb_msr.with_error(ghcb_msr.PSC_RESPONSE, 0 if done else 1 << 31 | ERROR)
         if code == ghcb_msr.FEATURES_REQUEST:
             return ghcb_msr.with_gfn(ghcb_msr.FEATURES_RESPONSE, self.features)
         return None
 
     def read_cpuid(self, vcpu: VCpu, leaf: int, subleaf: int) -> tuple[int, int, int, int]:
-        """What CPUID says, to a guest that asks."""
-        return vcpu.cpuid.read(leaf, subleaf)
+        """What CPUID says to a guest that asks. XCR0 and XSS are not the hypervisor's to see; a GHCB may have them."""
+        channel = self.channel(vcpu)
+        return vcpu.cpuid.read_for((vcpu.plane.get(layout.CR4), channel.xcr0, channel.xss), leaf, subleaf)
 
     def terminate(self, vcpu: VCpu, reason_set: int, reason: int) -> None:
         """The guest asks for its end."""

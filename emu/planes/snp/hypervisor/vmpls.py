@@ -8,7 +8,7 @@ from emu.planes.snp import ghcb
 from emu.planes.snp.hypervisor.base import INIT_HOLD, Base
 from emu.planes.snp.hypervisor.call import Call, Malformed
 from emu.planes.snp.rmp import VMPLS
-from emu.waiting import RUNNING
+from emu.waiting import HALTED, RUNNING
 from jit import group_layout, layout
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ class Vmpls(Base):
 
     def switch_vmpl(self, vcpu: VCpu, target: int) -> None:
         """Run a VMPL instead of the caller, which waits until it is asked for. One that was created for an INIT starts
-        by this too: so do SVSMs start their guest."""
+        by this too: so do SVSMs start their guest. One that had halted goes on after HLT: whether it has an interrupt
+        only the caller may know."""
         channel, plane = self.channel(vcpu, target), vcpu.planes[target]
-        if channel.holds == INIT_HOLD:
+        created = channel.holds == INIT_HOLD
+        if created:
             channel.holds = ""
+        if created or plane.get(layout.ACTIVITY) == HALTED:
             plane.set(layout.ACTIVITY, RUNNING)
         self.run_plane(vcpu, target, vcpu.group.active)
 

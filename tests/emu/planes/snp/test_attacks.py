@@ -4,7 +4,7 @@ The docstrings are the table in docs/snp.md (`strata snp attacks`): what the hyp
 """
 
 from emu.irq.apicbus import ApicMessage
-from emu.planes.snp import injection, vmsa
+from emu.planes.snp import ghcb_msr, vmsa
 from emu.planes.snp.custom import hypervisor_class
 from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.rmp import Entry
@@ -133,10 +133,21 @@ def test_a_forged_interrupt():
 
 def test_t68_a_forged_interrupt_under_restricted_injection():
     """The same, where only #HV may be injected. | VMRUN fails."""
-    restricted = vmsa.SNP_ACTIVE | vmsa.RESTRICTED_INJECTION
-    event = hypervisor_class(str(EXAMPLES / "forge_interrupt.py")).event
-    assert "#HV alone" in injection.event_problem(event, bool(restricted & vmsa.RESTRICTED_INJECTION))
-    assert injection.event_problem(injection.HV | vmsa.EVENT_EXCEPTION | vmsa.EVENT_VALID, True) is None
+    class Restricted(hypervisor_class(str(EXAMPLES / "forge_interrupt.py"))):
+        launch_features = vmsa.SNP_ACTIVE | vmsa.RESTRICTED_INJECTION       # which the SVSM takes for its guest too ...
+        features = Hypervisor.features & ~ghcb_msr.HV_EXTENDED_INTERRUPTS   # ... where it cannot give out interrupts
+
+    found = run("hostile", Restricted)
+    assert "VMRUN of VMPL2" in found.message and "#HV alone" in found.message and not found.fooled
+
+
+def test_a_forged_interrupt_under_alternate_injection():
+    """The same, where the SVSM gives out the guest's interrupts. | VMRUN ignores it: events of such a VMPL are those in
+    its VMSA."""
+    class Alternate(hypervisor_class(str(EXAMPLES / "forge_interrupt.py"))):
+        launch_features = vmsa.SNP_ACTIVE | vmsa.RESTRICTED_INJECTION
+
+    ends(run("hostile", Alternate))
 
 
 def test_dropped_interrupts():

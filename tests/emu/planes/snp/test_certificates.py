@@ -5,7 +5,8 @@ import struct
 import pytest
 from cryptography import x509
 
-from emu.planes.snp import certificates, signing
+from emu.planes.snp import certificates, exits, ghcb, signing
+from tests.emu.planes.snp.guest import PAGE, Guest
 
 VCEK, ASK, ARK = (bytes.fromhex(text.replace("-", "")) for text in (
     "63da758d-e664-4564-adc5-f4b93be8accd", "4ab7b379-bbac-4fe4-a02f-05aef327c782",
@@ -53,3 +54,22 @@ def test_signatures_in_amds_format():
     assert not signing.verify(b"data", bytes(512))
     with pytest.raises(ValueError):
         signing.public_key(bytes(148))
+
+
+def test_certificates_go_to_shared_pages():
+    """RAX is page aligned and shared, with RBX pages of room; else nothing happens to the message either."""
+    guest = Guest()
+    room = len(certificates.table()) // 4096
+    for gpa in range(PAGE, PAGE + 0x1000 * (2 + room), 0x1000):
+        guest.share(gpa)
+    sent = PAGE, PAGE + 0x1000
+
+    def request(data, pages):
+        answer = guest.request(exits.EXT_GUEST_REQUEST, *sent, rax=data, rbx=pages)
+        return answer["sw_exitinfo1"], answer["sw_exitinfo2"], answer.get("rbx")
+
+    assert request(PAGE + 0x2000, room - 1) == (ghcb.DONE, 1 << 32, room)
+    for data in (PAGE + 0x2010, PAGE + 0x100000):
+        assert request(data, room) == (ghcb.MALFORMED, ghcb.INVALID_INPUT, None)
+    assert request(PAGE + 0x2000, room)[1] >> 32 == 0          # the firmware's status, of an empty message
+    assert guest.hv.read_shared(PAGE + 0x2000, 4096 * room) == certificates.table()

@@ -5,7 +5,7 @@ import pytest
 from emu.planes.snp import exits, ghcb, vmsa
 from emu.planes.snp.rmp import FAIL_INUSE
 from jit import layout
-from tests.emu.planes.snp.guest import CODE, NOP, PAGE, STORE, WINDOW, C, Guest
+from tests.emu.planes.snp.guest import CODE, HLT, NOP, PAGE, STORE, WINDOW, C, Guest
 
 CREATE, DESTROY = 1, 2
 SNP = vmsa.SNP_ACTIVE
@@ -42,6 +42,23 @@ def test_t76_a_processor_starts_with_exactly_its_vmsas_registers(guest):
     plane = other.plane
     assert plane.get(layout.RIP) == CODE + 0x801
     assert (plane.get(layout.gpr(3)), plane.get(layout.gpr(15))) == (0x1234, 0x5678)
+
+
+def test_a_vmpl_that_halted_sees_that_there_is_another(guest):
+    """The SVSM of the other processor waits by HLT for its guest's VMSA."""
+    gpa = guest.make_vmsa(0, vcpu=1, rip=CODE + 0x800)
+    guest.put(HLT + NOP * 4, CODE + 0x800)
+    bless(guest, gpa)
+    assert create(guest, gpa) == (0, 0)
+    other = guest.m.vcpus[1]
+    guest.run(1, other)
+    assert not other.runs()
+    lower = guest.make_vmsa(2, vcpu=1)
+    bless(guest, lower)
+    assert create(guest, lower, vmpl=2) == (0, 0)
+    assert other.runs() and other.group.active == 0
+    guest.run(1, other)
+    assert other.group.active == 0 and other.plane.get(layout.RIP) == CODE + 0x802
 
 
 def test_t77_a_vmsa_is_out_of_the_guests_reach(guest):
@@ -124,6 +141,13 @@ def test_destroy(guest):
 def test_ap_reset_hold(guest):
     answer = guest.request(exits.AP_RESET_HOLD)
     assert answer["sw_exitinfo2"] == 1 and not guest.vcpu.runs()
+    guest.hv.startup(guest.vcpu)
+    assert guest.vcpu.runs()
+
+
+def test_ap_reset_hold_by_the_msr_protocol(guest):
+    """The answer says that a start-up IPI has come: bits 63:12 are not 0."""
+    assert guest.msr_request(0x006) == 1 << 12 | 0x007 and not guest.vcpu.runs()
     guest.hv.startup(guest.vcpu)
     assert guest.vcpu.runs()
 

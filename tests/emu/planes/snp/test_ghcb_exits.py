@@ -264,3 +264,83 @@ def test_both_encodings_of_vmgexit(guest, code):
     guest.plane.set(layout.GHCB, ghcb_msr.SEV_INFO_REQUEST)
     guest.step(code)
     assert guest.plane.get(layout.GHCB) & 0xFFF == 1
+
+
+def test_cpuid_of_the_state_that_the_guest_names(guest):
+    """The hypervisor does not see XCR0: the size of the XSAVE area is that of the values in the GHCB."""
+    size = {xcr0: guest.request(exits.CPUID, rax=0xD, rcx=0, xcr0=xcr0)["rbx"] for xcr0 in (1, 3, 7)}
+    assert size == {1: 576, 3: 576, 7: 832}
+    compacted = guest.request(exits.CPUID, rax=0xD, rcx=1, xcr0=7, xss=0)["rbx"]
+    assert guest.request(exits.CPUID, rax=0xD, rcx=1, xcr0=7, xss=1 << 11)["rbx"] >= compacted == 832
+    answer = guest.request(exits.CPUID, rax=0xD, rcx=0)
+    assert (answer["sw_exitinfo1"], answer["sw_exitinfo2"]) == (ghcb.MALFORMED, ghcb.MISSING_INPUT)
+
+
+@pytest.mark.parametrize("size, accesses", [
+    (3, [(0, 2), (2, 1)]), (8, [(0, 8)]), (20, [(0, 8), (8, 8), (16, 4)]), (1, [(0, 1)])])
+def test_mmio_of_any_size(size, accesses):
+    seen = []
+
+    class Devices(Hypervisor):
+        def __init__(self, guest):
+            super().__init__(guest)
+            self.machine.device_access = lambda vcpu, kind, address, size, value: seen.append((address, size)) or 0xA5
+
+    guest = Guest(hypervisor=Devices)
+    gpa = guest.ghcb()
+    for code in (exits.MMIO_READ, exits.MMIO_WRITE):
+        seen.clear()
+        assert guest.request(code, 0xFED00000, size, sw_scratch=gpa + BUFFER)["sw_exitinfo1"] == 0
+        assert [(address - 0xFED00000, part) for address, part in seen] == accesses
+    answer = guest.request(exits.MMIO_READ, 0xFED00000, 0, sw_scratch=gpa + BUFFER)
+    assert (answer["sw_exitinfo1"], answer["sw_exitinfo2"]) == (ghcb.MALFORMED, ghcb.INVALID_INPUT)
+
+
+def test_an_msr_exit_reads_or_writes(guest):
+    answer = guest.request(exits.MSR, 2, rcx=0x1B, rax=0, rdx=0)
+    assert (answer["sw_exitinfo1"], answer["sw_exitinfo2"]) == (ghcb.MALFORMED, ghcb.INVALID_INPUT)
+
+
+def test_a_2m_entry_that_was_begun_is_finished(guest):
+    """What the entry's own counter says is done is left alone, and the counter ends at the number of pages."""
+    big = 0x400000
+    assert psc(guest, [big | 1 << 56 | 2 << 52 | 510]) == (0, 1)
+    shared = [guest.hv.shared_page(big + n * 4096) is not None for n in range(512)]
+    assert shared == [False] * 510 + [True] * 2
+    entry, = struct.unpack("<Q", guest.hv.read_shared(guest.ghcb() + BUFFER + 8, 8))
+    assert entry == big | 1 << 56 | 2 << 52 | 512
+    assert psc(guest, [big | 1 << 56 | 1 << 52 | 512]) == (0, 1)
+    assert guest.hv.shared_page(big + 511 * 4096) is not None
+
+
+@pytest.mark.parametrize("entry", [PAGE, PAGE | 5 << 52, PAGE | 2 << 52 | 2, 0x400000 | 1 << 56 | 2 << 52 | 513])
+def test_entries_that_make_no_sense(guest, entry):
+    assert psc(guest, [entry]) == (ghcb.PSC_BAD_ENTRY, 0)
+
+
+def test_the_msr_protocol_has_two_page_states(guest):
+    assert guest.msr_request(3 << 52 | PAGE | ghcb_msr.PSC_REQUEST) >> 32
+
+
+def test_a_ghcb_where_there_is_no_memory_is_refused(guest):
+    assert guest.msr_request(0xFEE00000 | ghcb_msr.REGISTER_GPA_REQUEST) == ALL_ONES << 12 & ALL_ONES | 0x013
+
+
+def test_an_event_that_the_guest_cannot_handle_is_named(guest):
+    """The guest goes on, to say itself what that means."""
+    answer = guest.request(exits.UNSUPPORTED, exits.RDPMC)
+    assert answer["sw_exitinfo1"] == ghcb.DONE and guest.m.stopping is None
+    assert [line for line in guest.reports if "#VC of RDPMC (0x6f)" in line]
+
+
+@pytest.mark.parametrize("code", [exits.HV_TIMER, exits.SECURE_AVIC, exits.TIO_GUEST_REQUEST, 0x80000019, exits.HLT])
+def test_what_is_not_offered_is_no_event(guest, code):
+    """Their bits are not among the hypervisor's features, or CPUID's."""
+    answer = guest.request(code, rax=0)
+    assert (answer["sw_exitinfo1"], answer["sw_exitinfo2"]) == (ghcb.MALFORMED, ghcb.INVALID_EVENT)
+    assert any(exits.name(code) in line for line in guest.reports)
+
+
+@pytest.mark.parametrize("number, cpl, result", [(1, 0, 0), (1, 3, -1), (1005, 0, -1000), (12, 3, -1)])
+def test_hypercalls_of_kvm(guest, number, cpl, result):
+    assert guest.request(exits.VMMCALL, rax=number, cpl=cpl)["rax"] == result & ALL_ONES

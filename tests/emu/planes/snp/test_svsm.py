@@ -4,14 +4,14 @@ import pytest
 
 from emu.load.model import ImageError
 from emu.machine import Machine
-from emu.planes.snp import measurement, report
+from emu.planes.snp import exits, measurement, report, vmsa
 from emu.planes.snp.hypervisor import Hypervisor
 from emu.planes.snp.plan import plan
 from tests.emu.load.build_igvm import every_header
 from tests.emu.planes.snp.attacked import MEMORY, ROOT, run
 from tools.cli import snp
 
-PASS = 1
+PASS, SKIP = 1, 77
 
 
 class Witness(Hypervisor):
@@ -125,6 +125,31 @@ def test_attacks_that_end_in_an_error():
 def test_a_run_repeats():
     first, second = run("services"), run("services")
     assert first.lines == second.lines and first.machine.icount == second.machine.icount
+
+
+class Restricted(Witness):
+    """VMPL0 takes #HV alone, so the SVSM gives out its guest's interrupts."""
+
+    launch_features = vmsa.SNP_ACTIVE | vmsa.RESTRICTED_INJECTION
+
+
+def test_the_svsm_gives_out_interrupts():
+    """The APIC protocol: the guest's own interrupts, the host's, and all of it handed back."""
+    found = run("interrupts", Restricted)
+    assert (found.reason, found.status) == ("exit", PASS) and found.lines["snp_interrupts"].endswith(", 0 failed")
+    wanted = {exits.HV_DOORBELL, exits.CONFIGURE_INJECTION, exits.DISABLE_ALTERNATE_INJECTION}
+    assert wanted <= found.hypervisor.exits.keys()
+
+
+def test_interrupts_between_processors():
+    found = run("services", Restricted, vcpus=2)
+    assert (found.reason, found.status) == ("exit", PASS) and found.lines["snp_services"].endswith(", 0 failed")
+    assert found.hypervisor.exits[exits.HV_IPI] == 1
+
+
+def test_without_restricted_injection_there_is_no_apic_protocol():
+    found = run("interrupts", Witness)
+    assert found.status == SKIP and "restricted injection" in found.lines["snp_interrupts"]
 
 
 def test_the_same_from_an_igvm_file(tmp_path):

@@ -13,6 +13,9 @@ from tests.emu.planes.snp.guest import (
     RAX,
     RBX,
     STACK,
+    VMGEXIT,
+    WINDOW,
+    C,
     Guest,
 )
 
@@ -135,6 +138,14 @@ def test_t57_no_such_vmpl(guest):
     assert guest.vmpl == 0 and guest.vcpu.group.get(group_layout.RUNNABLE) == states
 
 
+def test_a_ghcb_that_is_laid_out_otherwise(guest):
+    gpa = guest.ghcb()
+    guest.hv.write_shared(gpa + ghcb.USAGE, b"\1")
+    answer = guest.request(exits.RUN_VMPL, 2)
+    assert (answer["sw_exitinfo1"], answer["sw_exitinfo2"]) == (ghcb.MALFORMED, ghcb.INVALID_USAGE)
+    assert guest.vmpl == 0
+
+
 def test_t58_a_vmsa_without_svme(guest):
     state = guest.vmsa(2)
     state["efer"] &= ~vmsa.EFER_SVME
@@ -149,7 +160,7 @@ def test_t58_a_vmsa_without_svme(guest):
 
 @pytest.mark.parametrize("features, code", [
     (vmsa.ALTERNATE_INJECTION, exits.BUSY), (vmsa.ALTERNATE_INJECTION | vmsa.RESTRICTED_INJECTION, exits.INVALID),
-    (vmsa.SECURE_AVIC, exits.INVALID), (vmsa.SMT_PROTECTION, exits.INVALID)])
+    (vmsa.SECURE_AVIC, exits.INVALID), (vmsa.VMSA_REG_PROT, exits.INVALID)])
 def test_t59_t75_a_busy_vmsa_and_features_that_exclude_each_other(features, code):
     guest = Guest()
     guest.add_vmpl(2, sev_features=vmsa.SNP_ACTIVE | features, vintr_ctrl=vmsa.V_BUSY)
@@ -163,6 +174,25 @@ def test_t60_a_page_that_is_no_vmsa():
     guest.add_vmpl(2, bless=False)
     guest.switch(2)
     assert guest.hv.failures[-1][:2] == (2, exits.INVALID) and "RMP" in guest.hv.failures[-1][2]
+
+
+@pytest.mark.parametrize("how", ["RMPADJUST", "RMPUPDATE"])
+def test_t60_a_page_that_is_no_vmsa_any_more(guest, how):
+    """Not an instruction of it is executed, although it ran before and nothing in it has changed."""
+    guest.switch(2)
+    guest.step(NOP)
+    guest.switch(0)
+    gpa = guest.vmsa_at(2)
+    if how == "RMPUPDATE":
+        guest.give(gpa)
+    else:
+        guest.window(gpa | 7 | C)
+        assert guest.adjust(WINDOW, 1, 0, vmsa=0) == 0
+    guest.enter()
+    guest.plane.set(layout.GHCB, 0x016 | 2 << 32)
+    guest.put(VMGEXIT)
+    guest.run(5)
+    assert guest.hv.failures[-1][:2] == (2, exits.INVALID) and guest.vcpu.group.active == 0
 
 
 def test_t61_an_interrupt_for_vmpl0_while_vmpl2_runs(guest):
