@@ -42,12 +42,10 @@ def test_it_finds_what_a_boot_loader_and_a_bios_leave(kind, place):
 @pytest.mark.slow
 @pytest.mark.parametrize("vcpus", (1, 2))
 def test_linux_runs_in_its_first_domain(tmp_path, vcpus):
-    """Descriptor tables, page tables and interrupts of a kernel that is at CPL 3, in ring-compressed 64-bit mode. Xen
-    wants shadow stacks only of processors that also have IBRS, which the models here have not."""
+    """Descriptor tables, page tables and interrupts of a kernel that is at CPL 3, while Xen has shadow stacks."""
     ramdisk = tmp_path / "initramfs.cpio"
     ramdisk.write_bytes(initramfs(Path(fetched("busybox")).read_bytes(), ("uname -a", "cat /proc/interrupts")))
-    xen = Xen("dom0_mem=512M", "multiboot2", f"{fetched('linux')} {DOMAIN},{ramdisk}", memory=1 << 30, vcpus=vcpus,
-              cpu="max,-cet_ss")
+    xen = Xen("dom0_mem=512M", "multiboot2", f"{fetched('linux')} {DOMAIN},{ramdisk}", memory=1 << 30, vcpus=vcpus)
     stop = xen.machine.run(max_insns=LIMIT + UNPACKING)
     assert stop.reason == POWER_OFF, f"{stop}\n{xen.text[-3000:]}"
     assert f"Brought up {vcpus} CPUs" in xen.text and "xen-percpu" in xen.text and DONE in xen.text
