@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu import bios_area, mp_tables
+from emu import bios_data, bios_services, mp_tables
 from emu.acpi import dsdt, linker, tables
-from emu.bios_area import FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR
+from emu.bios_services import FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR
 from emu.dev import piix
 from emu.dev.pci_function import BAR0, COMMAND, COMMAND_MEMORY, INTERRUPT_LINE, INTERRUPT_PIN
 from emu.dev.pit import PIT_BASE
@@ -36,9 +36,10 @@ def stand_in(pc: PC, memory: PhysicalMemory, cpus: int, identity: tuple[int, int
     if image.kind not in KINDS:
         return
     set_up_chipset(pc)
+    bios_data.leave(memory, pc.low_ram, image.segments)
     if image.kind in MULTIBOOT:
         set_up_interrupts(pc)
-        bios_area.leave(memory, size, reserved, image.segments)
+        bios_services.leave(memory, size, reserved, image.segments)
     piece = tables_for(pc, cpus, identity, image.segments)
     if piece is None:
         report("no ACPI and MP tables: the image has a segment where they would be")

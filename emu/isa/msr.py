@@ -74,6 +74,7 @@ class Msrs:
         if plain.fixed or value & ~(writable | plain.kept) or not allowed(index, value):
             raise GeneralProtection
         if plain.command:
+            self.values[index] += value         # how often it was given
             return
         if value & plain.inert and index not in self._reported:
             self._reported.add(index)

@@ -16,6 +16,7 @@ MCG_CTL_P = 1 << 8
 GART_ERRORS = 1 << 10           # in CTL of bank 4
 PERF_CTL0, PERF_CTR0, PERF_COUNTERS = 0xC0010000, 0xC0010004, 4
 PERF_CTL_WRITABLE = 0x30F_FFD7_FFFF             # emu/isa/perfmon.py
+PRED_CMD = 0x49
 LIMIT_CPUID, XD_DISABLE = 1 << 22, 1 << 34      # IA32_MISC_ENABLE
 PHYSICAL = (1 << 48) - 1
 
@@ -43,7 +44,7 @@ PLAIN: dict[int, Plain] = {
     0x48: Plain("IA32_SPEC_CTRL", writable=0, needs="ibrs spec_ctrl amd_ssbd ssbd", brought=(
         ("ibrs spec_ctrl", 1 << 0), ("amd_stibp stibp spec_ctrl", 1 << 1), ("amd_ssbd ssbd", 1 << 2),
         ("amd_psfd", 1 << 7))),
-    0x49: Plain("IA32_PRED_CMD", writable=1, needs="ibpb spec_ctrl", command=True),
+    PRED_CMD: Plain("IA32_PRED_CMD", writable=1, needs="ibpb spec_ctrl", command=True),
     0x8B: Plain("IA32_BIOS_SIGN_ID", 0x0A0011D1 << 32),
     0xE2: Plain("MSR_PKG_CST_CONFIG_CONTROL", 1 << 15, fixed=True, needs="monitor"),     # locked, no package C-states
     0x1FC: Plain("MSR_POWER_CTL", needs="monitor"),              # C1E and what else decides of power alone

@@ -1,9 +1,10 @@
 """AMD's four performance counters, which RDPMC reads (APM Vol. 2 13.2.1).
 
 They count retired instructions, cycles as one an instruction, which is what the clock makes of them, and retired
-branches: so a count is a function of the run alone. Other events count nothing, which is reported once; branches are
-never mispredicted. A counter that overflows interrupts through the local APIC right after the instruction that made it
-do so; unlike Intel's, its LVT entry stays unmasked.
+branches: so a count is a function of the run alone. Other events count nothing, which is reported once. A branch is
+mispredicted after each barrier of indirect branches (IA32_PRED_CMD), and otherwise never. A counter that overflows
+interrupts through the local APIC right after the instruction that made it do so; unlike Intel's, its LVT entry stays
+unmasked.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from emu.irq.lapic import LVT_PERF
 from emu.irq.lapic_msr import GeneralProtection
-from emu.isa.msr_table import PERF_COUNTERS, PERF_CTL0, PERF_CTL_WRITABLE, PERF_CTR0
+from emu.isa.msr_table import PERF_COUNTERS, PERF_CTL0, PERF_CTL_WRITABLE, PERF_CTR0, PRED_CMD
 from jit import layout
 
 if TYPE_CHECKING:
     from emu.vcpu import VCpu
 
-CYCLES_NOT_IN_HALT, RETIRED_INSTRUCTIONS, RETIRED_BRANCHES = 0x76, 0xC0, 0xC2    # events (Family 19h PPR, PMCx076 ff.)
-EVENTS = (CYCLES_NOT_IN_HALT, RETIRED_INSTRUCTIONS, RETIRED_BRANCHES)
+# Events (Family 19h PPR, PMCx076 ff.)
+CYCLES_NOT_IN_HALT, RETIRED_INSTRUCTIONS, RETIRED_BRANCHES, MISPREDICTED_BRANCHES = 0x76, 0xC0, 0xC2, 0xC3
+EVENTS = (CYCLES_NOT_IN_HALT, RETIRED_INSTRUCTIONS, RETIRED_BRANCHES, MISPREDICTED_BRANCHES)
 EVENT, USER, SYSTEM, INTERRUPT, ENABLE = 0xF_0000_00FF, 1 << 16, 1 << 17, 1 << 20, 1 << 22
 INVERT, CMASK_SHIFT = 1 << 23, 24               # cycles with at least, or fewer than, so many events
 WIDTH = (1 << 48) - 1
@@ -68,6 +70,8 @@ class PerformanceCounters:
         """How many of what an event counts the vCPU has retired."""
         if event == RETIRED_BRANCHES:
             return sum(plane.get(layout.BRANCHES) for plane in self._vcpu.planes)
+        if event == MISPREDICTED_BRANCHES:
+            return self._vcpu.msrs.values.get(PRED_CMD, 0)
         return self._vcpu.retired()
 
     def owns(self, index: int) -> bool:

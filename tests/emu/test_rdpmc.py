@@ -54,7 +54,7 @@ def test_a_counter_that_is_switched_off_stops(tmp_path):
     assert value == 4 + 4
 
 
-@pytest.mark.parametrize("control, words", ((ENABLE | SYSTEM | USER | 0xC3, "counts nothing"),
+@pytest.mark.parametrize("control, words", ((ENABLE | SYSTEM | USER | 0x41, "counts nothing"),
                                             (ENABLE | USER | 0xC0, "privilege level")))
 def test_what_they_cannot_do_is_said(tmp_path, control, words):
     _, reports = counted(tmp_path, control)
@@ -139,3 +139,13 @@ def test_counting_branches_ends_with_the_counter():
     flat.code(f"b9000001c0 b8{CONTROL} 31d2 0f30 eb00 31c0 0f30 eb00 eb00 31c9 0f33")
     flat.run()
     assert flat.reg("rax") == 1 and not flat.m.engine.translator.counts_branches
+
+
+def test_a_branch_is_mispredicted_after_each_barrier():
+    """IA32_PRED_CMD.IBPB lets nothing be predicted by what was learned before (SDM Vol. 4)."""
+    flat = Flat()
+    control = (ENABLE | USER | SYSTEM | 0xC3).to_bytes(4, "little").hex()
+    barrier = "b949000000 b801000000 0f30"
+    flat.code(f"b9000001c0 b8{control} 31d2 0f30 eb00 {barrier} eb00 {barrier} 31c9 0f33")
+    flat.run()
+    assert flat.reg("rax") == 2 and flat.reports == []

@@ -1,6 +1,6 @@
-"""What a PC's BIOS leaves below 1 MiB for kernels that a loader starts in its place: real-mode vectors with the least
-behind them, the BIOS data area, the EBDA (IBM PS/2 and PC BIOS Interface Technical Reference, sections 2 and 3; ACPI
-specification 6.4, 15.1, for INT 15h AX=E820h).
+"""What of a BIOS's services there is for kernels that a loader starts in its place: real-mode vectors with the least
+behind them (IBM PS/2 and PC BIOS Interface Technical Reference, section 2; ACPI specification 6.4, 15.1, for INT 15h
+AX=E820h).
 
 Kernels that go back to real mode early (Xen's does) ask there for memory and screen. There is no disk and no key.
 """
@@ -17,8 +17,6 @@ FIRST_IRQ_VECTOR, SECOND_IRQ_VECTOR = 0x08, 0x70        # of the 8259A pair
 CODE = 0xFE000                                          # F000:E000, where a BIOS has its POST
 RESET_VECTOR, MODEL_BYTE, MODEL_AT = 0xFFFF0, 0xFC, 0xFFFFE
 RESET_CODE = bytes.fromhex("baf90c b006 ee f4")         # MOV DX, CF9h; MOV AL, 6; OUT DX, AL; HLT
-DATA_AREA, DATA_SIZE = 0x400, 0x100
-COM1, EQUIPMENT, KEYS, KEYS_END, CRTC = 0x3F8, 0x0226, 0x1E, 0x3E, 0x3D4
 # Words at `sizes`: KiB from 1 MiB to 16 MiB, 64 KiB blocks above that, KiB from 1 MiB on; then the entries of the map.
 SERVICES = """
 end_both:   50b020e6a0eb0d                   ; push ax; mov al, 20h; out a0h, al; jmp eoi
@@ -74,7 +72,7 @@ def leave(memory: PhysicalMemory, size: int, reserved: int, used: tuple[Segment,
     extended = ram.upper_kib(size, reserved)
     words = (min(extended, 15 << 10), max(extended - (15 << 10), 0) >> 6, min(extended, 0xFFFF), len(entries) // 20)
     pieces = {CODE: code + struct.pack("<4H", *words) + entries, RESET_VECTOR: RESET_CODE,
-              MODEL_AT: bytes((MODEL_BYTE,)), 0: _vectors(labels), DATA_AREA: _data_area(size), ram.EBDA: b"\1"}
+              MODEL_AT: bytes((MODEL_BYTE,)), 0: _vectors(labels)}
     for at, data in pieces.items():
         taken = any(piece.gpa < at + len(data) and at < piece.gpa + piece.size for piece in used)
         if not taken and memory.backed(at, len(data)):
@@ -88,17 +86,3 @@ def _vectors(labels: dict[str, int]) -> bytes:
         other = {FIRST_IRQ_VECTOR >> 3: "end_master", SECOND_IRQ_VECTOR >> 3: "end_both"}.get(vector >> 3, "return")
         table += struct.pack("<2H", (CODE & 0xFFFF) + labels[HANDLERS.get(vector, other)], CODE >> 4 & 0xF000)
     return table
-
-
-def _data_area(size: int) -> bytes:
-    """COM1, coprocessor, mouse, colour text of 80 by 25, no disk."""
-    area = bytearray(DATA_SIZE)
-    words = {0x00: COM1, 0x10: EQUIPMENT, 0x13: ram.lower_kib(size), 0x1A: KEYS, 0x1C: KEYS, 0x4A: 80, 0x4C: 0x1000,
-             0x60: 0x0607, 0x63: CRTC, 0x80: KEYS, 0x82: KEYS_END, 0x85: 16}
-    if size > ram.EBDA:
-        words[0x0E] = ram.EBDA >> 4
-    for at, word in words.items():
-        struct.pack_into("<H", area, at, word)
-    for at, byte in ((0x49, 3), (0x84, 24), (0x87, 0x60), (0x89, 0x51), (0x96, 0x10)):
-        area[at] = byte
-    return bytes(area)
