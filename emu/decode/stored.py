@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import marshal
-import mmap
 import os
 import shutil
 import tempfile
@@ -54,8 +53,7 @@ class StoredPages:
 
     def __init__(self, parent: Path, cpu: Cpu) -> None:
         self.directory = parent / fingerprint(cpu)
-        self._files: list[mmap.mmap] = []
-        self._index: dict[bytes, tuple[int, int, int, bytes]] = {}      # key -> file, offset, bytes, digest
+        self._index: dict[bytes, tuple[Path, int, int, bytes]] = {}     # key -> file, offset, bytes, digest
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.usable = os.stat(self.directory).st_uid == os.getuid()
@@ -64,20 +62,23 @@ class StoredPages:
         except OSError:
             self.usable = False
         if self.usable:
-            for path in sorted(self.directory.glob("*.pages"), key=lambda path: path.stat().st_mtime):
+            for _, _, path in _files(self.directory):
                 self._open(path)
 
     def _open(self, path: Path) -> None:
         """Add a file's index; one that is damaged is deleted."""
         try:
             with open(path, "rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            start = 40 + int.from_bytes(mapped[32:40], "little")
-            if hashlib.sha256(mapped[40:start]).digest() != mapped[:32]:
+                head = file.read(40)
+                size = int.from_bytes(head[32:], "little")
+                if size > FILE_BYTES:
+                    raise ValueError
+                index = file.read(size)
+            if hashlib.sha256(index).digest() != head[:32]:
                 raise ValueError
-            for name, (offset, size, digest) in marshal.loads(mapped[40:start]).items():
-                self._index[name] = len(self._files), start + offset, size, digest
-            self._files.append(mapped)
+            start = len(head) + len(index)
+            for name, (offset, size, digest) in marshal.loads(index).items():
+                self._index[name] = path, start + offset, size, digest
         except (OSError, ValueError, EOFError, TypeError):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -87,8 +88,13 @@ class StoredPages:
         found = self._index.get(name)
         if found is None:
             return None
-        number, offset, size, digest = found
-        data = self._files[number][offset:offset + size]
+        path, offset, size, digest = found
+        try:
+            with open(path, "rb", buffering=0) as file:         # not kept open: there are many machines in a process
+                file.seek(offset)
+                data = file.read(size)
+        except OSError:
+            return None
         return data if hashlib.blake2b(data, digest_size=DIGEST).digest() == digest else None
 
     def put(self, images: dict[bytes, bytes]) -> None:
@@ -114,12 +120,21 @@ class StoredPages:
 
     def _forget(self) -> None:
         """Delete the oldest files beyond the room that there is."""
-        files = sorted(self.directory.parent.rglob("*.pages"), key=lambda path: path.stat().st_mtime, reverse=True)
         total = 0
-        for number, path in enumerate(files):
-            total += path.stat().st_size
+        for number, (_, size, path) in enumerate(reversed(_files(self.directory.parent))):
+            total += size
             if total > TOTAL_BYTES or number >= FILES:
                 path.unlink(missing_ok=True)
+
+
+def _files(directory: Path) -> list[tuple[float, int, Path]]:
+    """(time of the last change, bytes, path) of the files anywhere in a directory, the oldest first."""
+    found = []
+    for path in directory.rglob("*.pages"):
+        with contextlib.suppress(OSError):              # another process has deleted it
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    return sorted(found)
 
 
 def _prune(directories: list[Path], keep: int) -> None:

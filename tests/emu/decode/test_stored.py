@@ -142,7 +142,7 @@ def test_an_instruction_on_two_pages_is_decoded_anew(stored, monkeypatch):
     assert run(second, CODE + 0xFF9)[1][0] == 0x0100002A
 
 
-@pytest.mark.parametrize("at", [3, 36, 60, -1])
+@pytest.mark.parametrize("at", [3, 33, 39, 60, -1])
 def test_a_damaged_file_is_not_used(stored, tmp_path, at):
     first = stored()
     expected = run(first)
@@ -205,3 +205,13 @@ def test_a_translator_saves_at_its_end(tmp_path, monkeypatch):
     translator.decode(DATA, MODE, None)
     del translator
     assert len(list(tmp_path.rglob("*.pages"))) == 1
+
+
+def test_no_file_stays_open(stored):
+    """There are many machines in a process."""
+    before = len(os.listdir("/proc/self/fd"))
+    for n in range(5):
+        guest = stored(f"b0{n:02x}f4")
+        run(guest)
+        save(guest)
+    assert len(os.listdir("/proc/self/fd")) == before
