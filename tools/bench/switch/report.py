@@ -46,7 +46,7 @@ def show(results: Sequence[Result], lists: Sequence[Costs], fpu: str, tlb: str, 
     console = Console(highlight=False)
     console.print(counts_table(results))
     console.print(LEGEND, style="dim")
-    if all(variant.host for each in results for variant in each.variants):
+    if any(each.variant(SHARED, WARM).host for each in results):
         console.print()
         console.print(host_table(results))
     for costs in lists:

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tools.bench.switch import baseline, main
+from tools.bench.switch import baseline, main, measure
 
 CALLS = ["--planes", "vsm", "--task", "call", "--no-host"]
 STEP = re.compile(r"\d+ \S+: \S.*")
@@ -136,3 +136,15 @@ def test_a_damaged_baseline_is_named_in_one_line(tmp_path, text, says):
     with pytest.raises(ValueError) as caught:
         baseline.read(str(path))
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_host_time_is_shown_unless_it_is_left_out(capsys, monkeypatch):
+    for constant, value in (("SAMPLES", 5), ("BATCH", 20), ("WARM_UP", 100), ("WARM_UP_SECONDS", 0.0)):
+        monkeypatch.setattr(measure, constant, value)
+    call = ["--planes", "vsm", "--task", "call"]
+    assert main.main(call) == 0
+    table = capsys.readouterr().out.split("Host nanoseconds a round")[1].splitlines()
+    row = next(line for line in table if line.startswith("vsm/ms/call"))
+    assert all(int(word.replace(",", "")) > 0 for word in row.split()[1:])
+    assert main.main([*call, "--no-host"]) == 0
+    assert "Host nanoseconds" not in capsys.readouterr().out
