@@ -7,7 +7,9 @@ MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 # Linux reports #BR and #OF as it does #GP: (host, engine)
 SAME_SIGNAL = {(13, 5), (13, 4)}
 # These store the first part of their operand before they find that another faults.
-_STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP, Mnemonic.FNSTENV, Mnemonic.FNSAVE}
+_STORES_EARLY = {Mnemonic.FSTP, Mnemonic.FBSTP, Mnemonic.FNSTENV, Mnemonic.FNSAVE, Mnemonic.VCOMPRESSPS,
+                 Mnemonic.VCOMPRESSPD, Mnemonic.VPCOMPRESSB, Mnemonic.VPCOMPRESSW, Mnemonic.VPCOMPRESSD,
+                 Mnemonic.VPCOMPRESSQ}
 # These push before they find that they fault; what is below RSP then means nothing.
 _PUSHES_EARLY = {Mnemonic.ENTER, Mnemonic.PUSHA, Mnemonic.PUSHAD}
 _PUSH_FLAGS = {Mnemonic.PUSHF, Mnemonic.PUSHFD, Mnemonic.PUSHFQ}
