@@ -53,4 +53,8 @@ class Keeper:
         if worth >= WORTH:
             names = self._compiler.names
             self._stored.put({name: page_image.image(page, self._arena, names) for name, page in best.items()})
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was dropped."""
         self._dropped.clear()

@@ -109,6 +109,8 @@ class Translator:
         if self._keeper is not None:
             self._keeper.save()
         self.invalidate_all()
+        if self._keeper is not None:
+            self._keeper.forget()               # the records of dropped pages are about to be overwritten
         self.next = 0
 
     def _allocate(self, size: int) -> int:

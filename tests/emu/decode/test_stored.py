@@ -108,6 +108,18 @@ def test_code_that_was_overwritten_is_kept_as_it_was(stored, monkeypatch):
     assert count == []
 
 
+def test_what_the_arena_no_longer_has_is_not_kept(stored, tmp_path):
+    """A full arena is used again from its start."""
+    first = stored()
+    expected = run(first)
+    first.engine.translator.flush()
+    put(first, "31c0" * 40 + "f4")
+    run(first)
+    save(first)
+    assert run(stored()) == expected
+    assert len(list(tmp_path.rglob("*.pages"))) == 2
+
+
 def test_bytes_that_changed_before_they_were_decoded_are_not_kept(stored, monkeypatch):
     """The page's name is that of the bytes which it had at first."""
     code = "f4" + "90" * 127 + "b001" + "f4"
