@@ -6,9 +6,9 @@ import struct
 from emu.load import ram
 from emu.load.model import Segment
 from emu.mem.ram import PhysicalMemory
+from emu.pc import COM1
 
 BASE, SIZE = 0x400, 0x100
-COM1 = 0x3F8
 KEYS_FIRST, KEYS_END = 0x1E, 0x3E                   # ring buffer of keys, as offsets from BASE
 EQUIPMENT = 1 << 1 | 0b10 << 4 | 1 << 9             # coprocessor; 80 columns in colour; one serial port
 TEXT_MODE, COLUMNS, ROWS, CELL, CURSOR, CRTC = 3, 80, 25, 16, 0x0607, 0x3D4
@@ -29,7 +29,11 @@ def bios_data(memory: int) -> bytes:
 def leave(memory: PhysicalMemory, size: int, used: tuple[Segment, ...]) -> None:
     """Write both into `size` bytes of guest memory, each unless an image has something there. The extended one begins
     with its size in KiB."""
-    for at, data in ((BASE, bios_data(size)), (ram.EBDA, bytes((1,)))):
-        if memory.backed(at, len(data)) and not any(
-                piece.gpa < at + len(data) and at < piece.gpa + piece.size for piece in used):
+    put_beside(memory, {BASE: bios_data(size), ram.EBDA: bytes((1,))}, used)
+
+
+def put_beside(memory: PhysicalMemory, pieces: dict[int, bytes], used: tuple[Segment, ...]) -> None:
+    """Write pieces of firmware's by address, but for those where there is no memory or an image has something."""
+    for at, data in pieces.items():
+        if memory.backed(at, len(data)) and not any(segment.overlaps(at, len(data)) for segment in used):
             memory.write(at, data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 
+from emu.bios_data import put_beside
 from emu.load import ram
 from emu.load.model import Segment
 from emu.mem.ram import PhysicalMemory
@@ -71,12 +72,8 @@ def leave(memory: PhysicalMemory, size: int, reserved: int, used: tuple[Segment,
     entries = b"".join(struct.pack("<QQI", r.base, r.size, r.type) for r in ram.address_map(size, reserved))
     extended = ram.upper_kib(size, reserved)
     words = (min(extended, 15 << 10), max(extended - (15 << 10), 0) >> 6, min(extended, 0xFFFF), len(entries) // 20)
-    pieces = {CODE: code + struct.pack("<4H", *words) + entries, RESET_VECTOR: RESET_CODE,
-              MODEL_AT: bytes((MODEL_BYTE,)), 0: _vectors(labels)}
-    for at, data in pieces.items():
-        taken = any(piece.gpa < at + len(data) and at < piece.gpa + piece.size for piece in used)
-        if not taken and memory.backed(at, len(data)):
-            memory.write(at, data)
+    put_beside(memory, {CODE: code + struct.pack("<4H", *words) + entries, RESET_VECTOR: RESET_CODE,
+                        MODEL_AT: bytes((MODEL_BYTE,)), 0: _vectors(labels)}, used)
 
 
 def _vectors(labels: dict[str, int]) -> bytes:

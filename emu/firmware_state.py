@@ -120,8 +120,7 @@ def _tables(pc: PC, cpus: int, identity: tuple[int, int]) -> bytes:
 def tables_for(pc: PC, cpus: int, identity: tuple[int, int], used: tuple[Segment, ...]) -> Segment | None:
     """ACPI and MP tables as a piece of RAM, or None where the image has something of its own in their place."""
     data = _tables(pc, cpus, identity)
-    end = TABLES_BASE + len(data)
-    if any(piece.gpa < end and TABLES_BASE < piece.gpa + piece.size for piece in used):
+    if any(segment.overlaps(TABLES_BASE, len(data)) for segment in used):
         return None
     return Segment(TABLES_BASE, data, len(data))
 

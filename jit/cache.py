@@ -65,24 +65,35 @@ def _alive(claim: Path) -> bool:
     return True
 
 
+def claim_directory(directory: Path, keep: int) -> bool:
+    """Make a private directory and delete the oldest of those beside it but `keep`; whether it can be used."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = os.stat(directory).st_uid == os.getuid()
+        os.utime(directory)
+        others = sorted((d for d in directory.parent.iterdir() if d.is_dir() and d != directory),
+                        key=lambda d: d.stat().st_mtime)
+        for old in others[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        return False
+    return usable
+
+
+def write_whole(path: Path, *parts: bytes) -> None:
+    """Write a file that no reader sees half of. OSError: it cannot be written."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    with os.fdopen(handle, "wb") as file:
+        file.writelines(parts)
+    os.replace(temporary, path)
+
+
 class Cache:
     """Compiled functions by name. Without a writable directory it stores nothing and everything is compiled anew."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or root() / fingerprint()
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.usable = os.stat(self.directory).st_uid == os.getuid()
-            os.utime(self.directory)
-            self._prune()
-        except OSError:
-            self.usable = False
-
-    def _prune(self) -> None:
-        others = sorted((d for d in self.directory.parent.iterdir() if d.is_dir() and d != self.directory),
-                        key=lambda d: d.stat().st_mtime)
-        for old in others[:-KEEP]:
-            shutil.rmtree(old, ignore_errors=True)
+        self.usable = claim_directory(self.directory, KEEP)
 
     def get(self, name: str) -> Compiled | None:
         """The stored function, or None when it is absent or damaged."""
@@ -136,10 +147,5 @@ class Cache:
         if not self.usable:
             return
         payload = marshal.dumps(tuple(compiled))
-        try:
-            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
-            os.replace(temporary, self.directory / name)
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            write_whole(self.directory / name, hashlib.sha256(payload).digest(), payload)

@@ -12,13 +12,11 @@ import contextlib
 import hashlib
 import importlib.metadata
 import marshal
-import os
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from emu.isa.cpu import Cpu
+from jit.cache import claim_directory, write_whole
 
 WORTH = 4096                    # records that a run must have decoded for its pages to be stored
 FILE_BYTES = 64 << 20           # at most in one file
@@ -54,13 +52,7 @@ class StoredPages:
     def __init__(self, parent: Path, cpu: Cpu) -> None:
         self.directory = parent / fingerprint(cpu)
         self._index: dict[bytes, tuple[Path, int, int, bytes]] = {}     # key -> file, offset, bytes, digest
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.usable = os.stat(self.directory).st_uid == os.getuid()
-            os.utime(self.directory)
-            _prune([d for d in parent.iterdir() if d.is_dir()], KEEP)
-        except OSError:
-            self.usable = False
+        self.usable = claim_directory(self.directory, KEEP)
         if self.usable:
             for _, _, path in _files(self.directory):
                 self._open(path)
@@ -108,15 +100,11 @@ class StoredPages:
         if not self.usable or not kept:
             return
         head = marshal.dumps(index)
-        try:
-            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(head).digest() + len(head).to_bytes(8, "little") + head)
-                file.writelines(kept)
-            os.replace(temporary, self.directory / f"{hashlib.sha256(head).hexdigest()[:24]}.pages")
+        digest = hashlib.sha256(head)
+        with contextlib.suppress(OSError):
+            write_whole(self.directory / f"{digest.hexdigest()[:24]}.pages", digest.digest(),
+                        len(head).to_bytes(8, "little"), head, *kept)
             self._forget()
-        except OSError:
-            return
 
     def _forget(self) -> None:
         """Delete the oldest files beyond the room that there is."""
@@ -135,8 +123,3 @@ def _files(directory: Path) -> list[tuple[float, int, Path]]:
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))
     return sorted(found)
-
-
-def _prune(directories: list[Path], keep: int) -> None:
-    for old in sorted(directories, key=lambda d: d.stat().st_mtime)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)

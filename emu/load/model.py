@@ -37,6 +37,10 @@ class Segment:
     data: bytes
     size: int
 
+    def overlaps(self, gpa: int, size: int) -> bool:
+        """Whether any of ``size`` bytes at ``gpa`` are its own."""
+        return self.gpa < gpa + size and gpa < self.gpa + self.size
+
 
 @dataclass(frozen=True)
 class Rom:
